@@ -1,0 +1,141 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a sensor is and what it measured.
+
+Every other room of the package speaks in these two records; they need NumPy and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+import re
+from typing import Any, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+GeometryValue = Union[float, str]
+
+_NAME = re.compile(r'[a-z][a-z0-9_]*\Z')
+
+
+@dataclass(frozen=True)
+class SensorSpec:
+    """
+    One sensor of a model: what it is called, what it speaks and what its array means.
+
+    Parameters
+    ----------
+    name
+        Lower-case ROS name; parameters, topics and subsets are named by it.
+    kind
+        ``image``, ``laser_scan`` or ``point_cloud``: a file of ``m2vae_ros.sensors``.
+    topic
+        Default topic, relative, so that a namespace and remapping move it.
+    frame_id
+        Frame that reconstructions are stamped with while no message has been heard (REP-105).
+    shape
+        Shape of the array, without batch: image ``(3, rows, columns)``, scan ``(bearings,)``,
+        range image ``(rows, columns)``.
+    geometry
+        What the array's cells look at, in metres and radians; the keys are those of the kind
+        (see the kind's file in ``m2vae_ros.sensors``).
+
+    Raises
+    ------
+    ValueError
+        If the name is no ROS name or the shape is not made of positive integers.
+
+    """
+
+    name: str
+    kind: str
+    topic: str
+    frame_id: str
+    shape: tuple[int, ...]
+    geometry: Mapping[str, GeometryValue] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if not _NAME.match(self.name):
+            raise ValueError(
+                f'sensor name {self.name!r}: must be lower-case letters, digits and underscores, '
+                f'starting with a letter'
+            )
+        shape = tuple(int(size) for size in self.shape)
+        if not shape or min(shape) < 1:
+            raise ValueError(f'sensor {self.name}: shape {self.shape!r} must be positive sizes')
+        object.__setattr__(self, 'shape', shape)
+        object.__setattr__(self, 'geometry', dict(self.geometry))
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Shape of the masks: the array's shape without its colour channels."""
+        return self.shape[1:] if self.kind == 'image' else self.shape
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` reads: JSON types only."""
+        return {**asdict(self), 'shape': list(self.shape)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> SensorSpec:
+        """
+        Build a spec from JSON or YAML fields.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing, unknown or of the wrong type; names the field.
+
+        """
+        known = set(cls.__dataclass_fields__)
+        given = set(fields)
+        missing = sorted(known - given - {'geometry'})
+        unknown = sorted(given - known)
+        if missing or unknown:
+            raise ValueError(
+                f'sensor {fields.get("name", "?")}: missing fields {missing}, '
+                f'unknown fields {unknown}; a sensor has {sorted(known)}'
+            )
+        texts = {key: fields[key] for key in ('name', 'kind', 'topic', 'frame_id')}
+        for key, value in texts.items():
+            if not isinstance(value, str):
+                raise ValueError(f'sensor field {key}: {value!r} must be text')
+        shape = fields['shape']
+        if not isinstance(shape, (list, tuple)) or not all(type(n) is int for n in shape):
+            raise ValueError(f'sensor {texts["name"]}: shape {shape!r} must be a list of integers')
+        geometry = fields.get('geometry', {})
+        if not isinstance(geometry, Mapping):
+            raise ValueError(f'sensor {texts["name"]}: geometry {geometry!r} must be a mapping')
+        return cls(**texts, shape=tuple(shape), geometry=geometry)
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """
+    One message of one sensor as the model sees it.
+
+    Parameters
+    ----------
+    values
+        float32, C order, the spec's shape. Image: RGB in 0..1. Scan and range image: metres, and
+        0 where nothing returned.
+    valid
+        bool, the spec's spatial shape: the sensor said something about this cell.
+    returned
+        bool, the spec's spatial shape: it saw a surface there. Implies ``valid``. By REP-117 a
+        range of +inf or beyond range_max is valid and not returned; NaN, -inf and below
+        range_min is not valid. For an image it equals ``valid``.
+    stamp_ns
+        Time of measurement of the message's header, nanoseconds.
+    frame_id
+        Frame of the message's header.
+
+    """
+
+    values: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    returned: NDArray[np.bool_]
+    stamp_ns: int
+    frame_id: str
