@@ -1,0 +1,256 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+Image and CompressedImage <-> RGB in 0..1 at the model's size.
+
+Geometry of the spec: none is needed. The array is ``(3, rows, columns)``; an image is shrunk by the
+mean over each pixel's area and enlarged bilinearly, without keeping its aspect ratio. Alpha is
+dropped, a grey image becomes three equal channels.
+
+What 1 means: 8-bit images are divided by 255, ``mono16`` and ``16UC1`` by 65535, the full scale of
+their type whatever the camera's bit depth, so that a scene's brightness does not depend on what
+else is in it. ``32FC1`` must lie in 0..1 already; its NaN and inf pixels are not valid, and neither
+is a pixel that they were resized into. Depth images (REP-118: metres in 32FC1, millimetres in
+16UC1) are better fed as clouds.
+
+Rows are read by ``step``, padded by any number of bytes, in both byte orders. Bayer, YUV and 16-bit
+colour go through cv_bridge, which gets its rows packed and in native byte order, for it misreads
+others.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from m2vae_ros.sensors.messages import (
+    bytes_of,
+    check_dimensions,
+    check_shape,
+    fields_of,
+    header_of,
+    InvalidMessage,
+    MessageClasses,
+    stamp_and_frame,
+)
+from m2vae_ros.specs import Measurement, SensorSpec
+
+MESSAGE_TYPE = 'sensor_msgs/msg/Image'
+
+# Encoding -> type and channels, and which of the channels are red, green and blue.
+_RGB, _BGR, _GREY = (0, 1, 2), (2, 1, 0), (0, 0, 0)
+_ENCODINGS: dict[str, tuple[str, int, tuple[int, int, int]]] = {
+    'rgb8': ('u1', 3, _RGB),
+    'bgr8': ('u1', 3, _BGR),
+    'rgba8': ('u1', 4, _RGB),
+    'bgra8': ('u1', 4, _BGR),
+    'mono8': ('u1', 1, _GREY),
+    'mono16': ('u2', 1, _GREY),
+    '16UC1': ('u2', 1, _GREY),
+    '32FC1': ('f4', 1, _GREY),
+}
+_CONVERTED_BY_CV_BRIDGE = (
+    'bayer_', 'yuv', 'yuyv', 'uyvy', 'nv21', 'nv24', 'rgb16', 'bgr16', 'rgba16', 'bgra16'
+)
+_JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
+_PNG_START, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB\x60\x82'
+
+
+def validate(spec: SensorSpec) -> None:
+    """
+    Check that the spec describes a colour image.
+
+    Raises
+    ------
+    ValueError
+        If its shape is not (3, rows, columns).
+
+    """
+    check_dimensions(spec, ('3', 'rows', 'columns'))
+    if spec.shape[0] != 3:
+        raise ValueError(f'sensor {spec.name}: shape {spec.shape} must start with 3 (red, green, blue)')
+
+
+def decode(spec: SensorSpec, message: Any) -> Measurement:
+    """
+    Return the image in the spec's size; a message that has a ``format`` is a CompressedImage.
+
+    Raises
+    ------
+    InvalidMessage
+        ``message_type``, ``encoding``, ``cv_bridge`` (needed and not installed), ``empty_image``,
+        ``step``, ``data_size``, ``truncated``, ``value_range`` or ``no_valid_pixel``.
+
+    """
+    validate(spec)
+    stamp_ns, frame_id = stamp_and_frame(message)
+    pixels, order = _decompressed(message) if hasattr(message, 'format') else _raw(message)
+    if pixels.dtype == np.float32:
+        pixels = _checked_floats(pixels)
+    small = _resized(pixels, *spec.spatial_shape)
+    rgb = small[None].repeat(3, axis=0) if small.ndim == 2 else small.transpose(2, 0, 1)[list(order)]
+    values = rgb.astype(np.float32, order='C')
+    if pixels.dtype != np.float32:
+        values *= np.float32(1 / np.iinfo(pixels.dtype).max)
+    valid = np.ones(spec.spatial_shape, np.bool_)
+    if pixels.dtype == np.float32:
+        valid = np.isfinite(values[0])
+        values[:, ~valid] = 0
+        if not valid.any():
+            raise InvalidMessage('no_valid_pixel', 'no pixel is finite')
+    return Measurement(values, valid, valid.copy(), stamp_ns, frame_id)
+
+
+def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) -> Any:
+    """
+    Return the Image (rgb8) of a measurement; what is not valid is black.
+
+    Raises
+    ------
+    ValueError
+        If the measurement's shapes are not the spec's, or a value lies outside 0..1.
+
+    """
+    check_shape(spec, measurement)
+    values = np.where(measurement.valid, measurement.values, np.float32(0))
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError(
+            f'sensor {spec.name}: image values from {values.min()} to {values.max()}, '
+            f'must lie in 0..1'
+        )
+    pixels = np.rint(values * np.float32(255)).astype(np.uint8).transpose(1, 2, 0)
+    _, rows, columns = spec.shape
+    return classes.Image(
+        header=header_of(measurement, classes),
+        height=rows,
+        width=columns,
+        encoding='rgb8',
+        is_bigendian=0,
+        step=3 * columns,
+        data=classes.uint8_sequence(pixels),
+    )
+
+
+def _raw(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
+    """Return the pixels of an Image, (rows, columns[, channels]), and their colours' order."""
+    height, width, encoding, is_bigendian, step, data = fields_of(
+        message, MESSAGE_TYPE, 'height', 'width', 'encoding', 'is_bigendian', 'step', 'data'
+    )
+    if encoding in _ENCODINGS:
+        kind, channels, order = _ENCODINGS[encoding]
+        return _packed(height, width, step, data, kind, channels, bool(is_bigendian)), order
+    if not encoding.lower().startswith(_CONVERTED_BY_CV_BRIDGE):
+        raise InvalidMessage(
+            'encoding',
+            f'{encoding!r} is unknown: must be one of {", ".join(_ENCODINGS)}, or a Bayer or YUV '
+            f'encoding of sensor_msgs',
+        )
+    try:
+        from cv_bridge import CvBridge
+    except ImportError as error:
+        raise InvalidMessage(
+            'cv_bridge',
+            f'{encoding} images need cv_bridge ({error}): apt install ros-$ROS_DISTRO-cv-bridge, '
+            f'or pip install cv-bridge',
+        ) from error
+    bridge = CvBridge()
+    try:
+        kind, channels = bridge.encoding_to_dtype_with_channels(encoding)
+        pixels = _packed(height, width, step, data, kind, channels, bool(is_bigendian))
+        packed = SimpleNamespace(
+            height=height, width=width, encoding=encoding, step=pixels.nbytes // height,
+            is_bigendian=int(sys.byteorder == 'big'), data=pixels.tobytes(),
+        )
+        return np.asarray(bridge.imgmsg_to_cv2(packed, 'rgb8')), _RGB
+    except InvalidMessage:
+        raise
+    except Exception as error:
+        raise InvalidMessage(
+            'encoding', f'this cv_bridge cannot convert {encoding!r} to rgb8: {error}'
+        ) from error
+
+
+def _packed(
+    height: int, width: int, step: int, data: Any, kind: str, channels: int, is_bigendian: bool
+) -> NDArray[Any]:
+    """Return the pixels in native byte order; a view of the data where OpenCV can read it."""
+    if height * width == 0:
+        raise InvalidMessage('empty_image', f'{width} x {height} pixels: must have at least one')
+    dtype = np.dtype(kind).newbyteorder('>' if is_bigendian else '<')
+    pixel_size = dtype.itemsize * channels
+    if step < width * pixel_size or step > len(data):
+        raise InvalidMessage(
+            'step',
+            f'step is {step}: must be at least {width} pixels of {pixel_size} bytes and at most '
+            f'the {len(data)} bytes of data',
+        )
+    if step * height != len(data):
+        raise InvalidMessage(
+            'data_size', f'data has {len(data)} bytes: must be step {step} * height {height}'
+        )
+    shape, strides = (height, width), (step, pixel_size)
+    if channels > 1:
+        shape, strides = (*shape, channels), (*strides, dtype.itemsize)  # type: ignore[assignment]
+    pixels: NDArray[Any] = np.ndarray(shape, dtype, bytes_of(data), 0, strides)
+    if dtype.itemsize == 1:
+        return pixels
+    return np.ascontiguousarray(pixels, dtype.newbyteorder('='))
+
+
+def _decompressed(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
+    """Return the pixels of a CompressedImage, (rows, columns[, channels]), and their order."""
+    text, data = fields_of(message, 'sensor_msgs/msg/CompressedImage', 'format', 'data')
+    encoded = bytes_of(data)
+    start, end = encoded[:8].tobytes(), encoded[-64:].tobytes().rstrip(b'\0')
+    if start.startswith(_JPEG_START):
+        complete, flags = end.endswith(_JPEG_END), cv2.IMREAD_COLOR
+    elif start == _PNG_START:
+        complete, flags = end.endswith(_PNG_END), cv2.IMREAD_UNCHANGED
+    else:
+        raise InvalidMessage(
+            'encoding', f'format {text!r}, data starts with {start.hex()}: must be jpeg or png'
+        )
+    if not complete:
+        raise InvalidMessage(
+            'truncated', f'{len(data)} bytes of {text!r} lack the end marker: must be a whole file'
+        )
+    try:
+        pixels = cv2.imdecode(encoded, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise InvalidMessage('data_size', f'OpenCV cannot decode {text!r}: {error}') from error
+    if pixels is None:
+        raise InvalidMessage('truncated', f'OpenCV cannot decode {len(data)} bytes of {text!r}')
+    # OpenCV decodes to BGR. image_transport says what it compressed as if it were BGR:
+    # 'rgb8; jpeg compressed bgr8' is standard, 'rgb8; jpeg compressed rgb8' has red for blue.
+    return pixels, _RGB if 'compressed rgb' in text else _BGR
+
+
+def _checked_floats(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the pixels with NaN for all that are not finite; the finite must lie in 0..1."""
+    finite = np.isfinite(pixels)
+    if not finite.any():
+        raise InvalidMessage('no_valid_pixel', f'none of {pixels.size} pixels is finite')
+    low, high = pixels[finite].min(), pixels[finite].max()
+    if low < 0 or high > 1:
+        raise InvalidMessage(
+            'value_range',
+            f'32FC1 pixels from {low} to {high}: must lie in 0..1 (a depth image is better fed as '
+            f'a cloud)',
+        )
+    return np.where(finite, pixels, np.float32(np.nan))
+
+
+def _resized(pixels: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
+    height, width = pixels.shape[:2]
+    if (height, width) == (rows, columns):
+        return pixels
+    shrinks = rows <= height and columns <= width
+    resized: NDArray[Any] = cv2.resize(
+        pixels, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    return resized

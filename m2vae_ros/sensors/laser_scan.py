@@ -1,0 +1,199 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+LaserScan <-> ranges at the model's bearings.
+
+Geometry of the spec: ``angle_min, angle_max`` (rad, REP-103: counter-clockwise about z, 0 is
+forward) and ``range_min, range_max`` (m). Bearing i of n looks at the middle of its cell,
+``angle_min + (i + 0.5) * (angle_max - angle_min) / n``.
+
+A bearing takes the range of the incoming beam nearest to it, whatever the incoming angle limits,
+direction and beam count. A beam serves a bearing when one lies in the other's cell: they differ by
+at most half the larger of the two spacings. Bearings that no beam serves are not valid.
+
+Ranges follow REP-117 between the narrower of the message's and the spec's limits: +inf and beyond
+range_max is valid and not returned; NaN, -inf and below range_min is not valid. A range of exactly
+0, with which many drivers that declare range_min 0 say "no measurement", is not valid either: no
+surface is at distance 0.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m2vae_ros.sensors.messages import (
+    check_dimensions,
+    check_keys,
+    check_ranges,
+    check_shape,
+    check_turn,
+    fields_of,
+    geometry_numbers,
+    header_of,
+    InvalidMessage,
+    MessageClasses,
+    stamp_and_frame,
+)
+from m2vae_ros.specs import Measurement, SensorSpec
+
+MESSAGE_TYPE = 'sensor_msgs/msg/LaserScan'
+_KEYS = ('angle_min', 'angle_max', 'range_min', 'range_max')
+_TURN = 2 * np.pi
+
+
+def validate(spec: SensorSpec) -> None:
+    """
+    Check that the spec describes a laser scan.
+
+    Raises
+    ------
+    ValueError
+        If it does not; names the sensor, the key, the value and what would be right.
+
+    """
+    check_dimensions(spec, ('bearings',))
+    check_keys(spec, _KEYS)
+    angle_min, angle_max, range_min, range_max = geometry_numbers(spec, _KEYS)
+    check_turn(spec, 'angle', angle_min, angle_max)
+    check_ranges(spec, range_min, range_max)
+
+
+def bearings(spec: SensorSpec) -> NDArray[np.float64]:
+    """Return where the spec's cells look, in radians, shape ``(bearings,)``."""
+    angle_min, angle_max, _, _ = geometry_numbers(spec, _KEYS)
+    n = spec.shape[0]
+    return angle_min + (np.arange(n) + 0.5) * (angle_max - angle_min) / n
+
+
+def decode(spec: SensorSpec, message: Any) -> Measurement:
+    """
+    Return the scan at the spec's bearings.
+
+    Raises
+    ------
+    InvalidMessage
+        ``message_type``, ``empty_scan``, ``angle_min``, ``angle_increment``, ``range_limits``,
+        ``outside_view`` (no beam near any bearing) or ``no_valid_range``.
+
+    """
+    validated_range_min, validated_range_max = _range_limits(spec)
+    angle_min, increment, range_min, range_max, ranges = fields_of(
+        message, MESSAGE_TYPE, 'angle_min', 'angle_increment', 'range_min', 'range_max', 'ranges'
+    )
+    stamp_ns, frame_id = stamp_and_frame(message)
+    measured = np.asarray(ranges, np.float32)
+    if measured.ndim != 1 or measured.size == 0:
+        raise InvalidMessage('empty_scan', 'ranges has no beam: must have at least one')
+    _check_angles(float(angle_min), float(increment), measured.size)
+    if not 0 <= range_min < range_max:
+        raise InvalidMessage(
+            'range_limits',
+            f'range_min {range_min} and range_max {range_max} m: must be 0 <= range_min < range_max'
+        )
+
+    beam, served = _nearest_beam(spec, float(angle_min), float(increment), measured.size)
+    if not served.any():
+        raise InvalidMessage(
+            'outside_view',
+            f'beams from {angle_min:.3f} rad on, {measured.size} at {increment:.5f} rad, reach none '
+            f'of the bearings of sensor {spec.name}: check its angle_min and angle_max'
+        )
+    at_bearings = measured[beam]
+    nearest = np.float32(max(range_min, validated_range_min))
+    farthest = np.float32(min(range_max, validated_range_max))
+    valid = served & (at_bearings >= nearest) & (at_bearings > 0)  # NaN compares false
+    if not valid.any():
+        raise InvalidMessage(
+            'no_valid_range',
+            f'none of {measured.size} ranges is +inf or at least {nearest} m at a bearing of '
+            f'sensor {spec.name}'
+        )
+    returned = valid & (at_bearings <= farthest)
+    values = np.where(returned, at_bearings, np.float32(0))
+    return Measurement(values, valid, returned, stamp_ns, frame_id)
+
+
+def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) -> Any:
+    """
+    Return the LaserScan with one beam per bearing: +inf where not returned, NaN where not valid.
+
+    Raises
+    ------
+    ValueError
+        If the measurement's shapes are not the spec's.
+
+    """
+    check_shape(spec, measurement)
+    range_min, range_max = _range_limits(spec)
+    angles = bearings(spec)
+    angle_min, angle_max, _, _ = geometry_numbers(spec, _KEYS)
+    ranges = np.where(measurement.returned, measurement.values, np.float32(np.inf))
+    ranges[~measurement.valid] = np.nan
+    return classes.LaserScan(
+        header=header_of(measurement, classes),
+        angle_min=float(angles[0]),
+        angle_max=float(angles[-1]),
+        angle_increment=(angle_max - angle_min) / angles.size,
+        time_increment=0.0,
+        scan_time=0.0,
+        range_min=range_min,
+        range_max=range_max,
+        ranges=classes.float32_sequence(ranges),
+        intensities=classes.float32_sequence(np.empty(0, np.float32)),
+    )
+
+
+@lru_cache(maxsize=64)
+def _range_limits(spec: SensorSpec) -> tuple[float, float]:
+    """Return the range limits of a spec that has been validated, once."""
+    validate(spec)
+    _, _, range_min, range_max = geometry_numbers(spec, _KEYS)
+    return range_min, range_max
+
+
+def _check_angles(angle_min: float, increment: float, n: int) -> None:
+    if not abs(angle_min) <= 2 * _TURN:
+        raise InvalidMessage(
+            'angle_min', f'angle_min is {angle_min}: must be radians within -4 pi .. 4 pi'
+        )
+    if not np.isfinite(increment) or increment == 0:
+        raise InvalidMessage(
+            'angle_increment', f'angle_increment is {increment}: must be radians, not zero'
+        )
+    if abs(increment) * (n - 1) > 1.05 * _TURN:
+        raise InvalidMessage(
+            'angle_increment',
+            f'{n} beams at {increment} rad are more than a full turn: must be radians, not degrees'
+        )
+
+
+@lru_cache(maxsize=64)
+def _nearest_beam(
+    spec: SensorSpec, angle_min: float, increment: float, n: int
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """
+    Return for each bearing the nearest of n beams, and whether it serves it.
+
+    Cached: a driver's geometry rarely changes from scan to scan.
+    """
+    theta = bearings(spec)
+    spacing = abs(increment)
+    beams_per_turn = _TURN / spacing
+    position = np.mod((theta - angle_min) * np.sign(increment), _TURN) / spacing  # in beams
+    # The nearest beam may lie on the other side of the seam.
+    seen_from = position[:, None] + np.array([-beams_per_turn, 0, beams_per_turn])
+    candidate = np.clip(np.rint(seen_from), 0, n - 1)
+    distance = np.abs(seen_from - candidate)
+    best = distance.argmin(axis=1)
+    rows = np.arange(theta.size)
+    beam = candidate[rows, best].astype(np.intp)
+    own_spacing = (geometry_numbers(spec, ('angle_max',))[0]
+                   - geometry_numbers(spec, ('angle_min',))[0]) / theta.size
+    tolerance = 0.5 * max(spacing, own_spacing) * (1 + 1e-4)
+    served = distance[rows, best] * spacing <= tolerance
+    beam.flags.writeable = served.flags.writeable = False
+    return beam, served
