@@ -3,8 +3,8 @@
 """
 A ROS message <-> a `Measurement`, one file per kind of sensor.
 
-NumPy and OpenCV are all it needs. sensor_msgs and cv_bridge are imported only inside the calls that
-need them, so decoding and encoding run where no ROS is.
+NumPy and OpenCV are all it needs. sensor_msgs and cv_bridge are imported only inside the calls
+that need them, so decoding and encoding run where no ROS is.
 """
 
 from __future__ import annotations

@@ -3,19 +3,19 @@
 """
 Image and CompressedImage <-> RGB in 0..1 at the model's size.
 
-Geometry of the spec: none is needed. The array is ``(3, rows, columns)``; an image is shrunk by the
-mean over each pixel's area and enlarged bilinearly, without keeping its aspect ratio. Alpha is
+Geometry of the spec: none is needed. The array is ``(3, rows, columns)``; an image is shrunk by
+the mean over each pixel's area and enlarged bilinearly, without keeping its aspect ratio. Alpha is
 dropped, a grey image becomes three equal channels.
 
 What 1 means: 8-bit images are divided by 255, ``mono16`` and ``16UC1`` by 65535, the full scale of
 their type whatever the camera's bit depth, so that a scene's brightness does not depend on what
-else is in it. ``32FC1`` must lie in 0..1 already; its NaN and inf pixels are not valid, and neither
-is a pixel that they were resized into. Depth images (REP-118: metres in 32FC1, millimetres in
+else is in it. ``32FC1`` must lie in 0..1 already; its NaN and inf pixels are not valid, nor is a
+pixel that one of them was resized into. Depth images (REP-118: metres in 32FC1, millimetres in
 16UC1) are better fed as clouds.
 
-Rows are read by ``step``, padded by any number of bytes, in both byte orders. Bayer, YUV and 16-bit
-colour go through cv_bridge, which gets its rows packed and in native byte order, for it misreads
-others.
+Rows are read by ``step``, padded by any number of bytes, in both byte orders. Bayer, YUV and
+16-bit colour go through cv_bridge, which gets its rows packed and in native byte order, for it
+misreads others.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from m2vae_ros.sensors.geometry import check_dimensions
 from m2vae_ros.sensors.messages import (
     bytes_of,
-    check_dimensions,
     check_shape,
     fields_of,
     header_of,
@@ -73,7 +73,9 @@ def validate(spec: SensorSpec) -> None:
     """
     check_dimensions(spec, ('3', 'rows', 'columns'))
     if spec.shape[0] != 3:
-        raise ValueError(f'sensor {spec.name}: shape {spec.shape} must start with 3 (red, green, blue)')
+        raise ValueError(
+            f'sensor {spec.name}: shape {spec.shape} must start with 3 (red, green, blue)'
+        )
 
 
 def decode(spec: SensorSpec, message: Any) -> Measurement:
@@ -93,8 +95,8 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     if pixels.dtype == np.float32:
         pixels = _checked_floats(pixels)
     small = _resized(pixels, *spec.spatial_shape)
-    rgb = small[None].repeat(3, axis=0) if small.ndim == 2 else small.transpose(2, 0, 1)[list(order)]
-    values = rgb.astype(np.float32, order='C')
+    planes = small.reshape(*spec.spatial_shape, -1).transpose(2, 0, 1)
+    values = planes[list(order)].astype(np.float32, order='C')
     if pixels.dtype != np.float32:
         values *= np.float32(1 / np.iinfo(pixels.dtype).max)
     valid = np.ones(spec.spatial_shape, np.bool_)

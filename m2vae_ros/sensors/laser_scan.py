@@ -25,14 +25,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.sensors.messages import (
+from m2vae_ros.sensors.geometry import (
     check_dimensions,
     check_keys,
     check_ranges,
-    check_shape,
     check_turn,
-    fields_of,
     geometry_numbers,
+)
+from m2vae_ros.sensors.messages import (
+    check_shape,
+    fields_of,
     header_of,
     InvalidMessage,
     MessageClasses,
@@ -92,15 +94,15 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     if not 0 <= range_min < range_max:
         raise InvalidMessage(
             'range_limits',
-            f'range_min {range_min} and range_max {range_max} m: must be 0 <= range_min < range_max'
+            f'range_min {range_min}, range_max {range_max} m: must be 0 <= range_min < range_max'
         )
 
     beam, served = _nearest_beam(spec, float(angle_min), float(increment), measured.size)
     if not served.any():
         raise InvalidMessage(
             'outside_view',
-            f'beams from {angle_min:.3f} rad on, {measured.size} at {increment:.5f} rad, reach none '
-            f'of the bearings of sensor {spec.name}: check its angle_min and angle_max'
+            f'{measured.size} beams from {angle_min:.3f} rad on at {increment:.5f} rad reach no '
+            f'bearing of sensor {spec.name}: check its angle_min and angle_max'
         )
     at_bearings = measured[beam]
     nearest = np.float32(max(range_min, validated_range_min))

@@ -101,7 +101,7 @@ def rosbags_message_classes(typestore: Any) -> MessageClasses:
 
 
 def _array(typecode: str, values: NDArray[Any]) -> array[Any]:
-    """Return the ``array.array`` that rclpy stores as it is (an ndarray it copies item by item)."""
+    """Return an ``array.array``: rclpy stores it as it is, an ndarray it copies item by item."""
     sequence = array(typecode)
     sequence.frombytes(np.ascontiguousarray(values, typecode).data.cast('B'))
     return sequence
@@ -185,109 +185,3 @@ def check_shape(spec: SensorSpec, measurement: Measurement) -> None:
         raise ValueError(
             f'sensor {spec.name}: values, valid and returned have shapes {shapes}, must be {right}'
         )
-
-
-def geometry_numbers(spec: SensorSpec, keys: tuple[str, ...]) -> list[float]:
-    """
-    Return the spec's geometry under these keys.
-
-    Raises
-    ------
-    ValueError
-        If a key is missing or its value is no finite number.
-
-    """
-    numbers = []
-    for key in keys:
-        if key not in spec.geometry:
-            raise ValueError(f'sensor {spec.name}: geometry lacks {key}; a {spec.kind} needs it')
-        value = spec.geometry[key]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) \
-                or not np.isfinite(value):
-            raise ValueError(
-                f'sensor {spec.name}: geometry {key} is {value!r}, must be a finite number'
-            )
-        numbers.append(float(value))
-    return numbers
-
-
-def check_keys(spec: SensorSpec, keys: tuple[str, ...]) -> None:
-    """
-    Check that the spec's geometry has no other keys than these.
-
-    Raises
-    ------
-    ValueError
-        If it has; names them and the known ones.
-
-    """
-    unknown = sorted(set(spec.geometry) - set(keys))
-    if unknown:
-        raise ValueError(
-            f'sensor {spec.name}: unknown geometry {", ".join(unknown)}; '
-            f'a {spec.kind} has {", ".join(keys) or "none"}'
-        )
-
-
-def check_dimensions(spec: SensorSpec, axes: tuple[str, ...]) -> None:
-    """
-    Check that the spec's shape has these axes.
-
-    Raises
-    ------
-    ValueError
-        If their number differs.
-
-    """
-    if len(spec.shape) != len(axes):
-        raise ValueError(
-            f'sensor {spec.name}: shape {spec.shape} must be ({", ".join(axes)}) '
-            f'for a {spec.kind}'
-        )
-
-
-def check_ranges(spec: SensorSpec, range_min: float, range_max: float) -> None:
-    """
-    Check the limits between which the model knows distances.
-
-    Raises
-    ------
-    ValueError
-        Unless 0 <= range_min < range_max.
-
-    """
-    if range_min < 0:
-        raise ValueError(f'sensor {spec.name}: range_min is {range_min} m, must not be negative')
-    if range_max <= range_min:
-        raise ValueError(
-            f'sensor {spec.name}: range_max is {range_max} m, must be above range_min, '
-            f'which is {range_min} m'
-        )
-
-
-def check_turn(spec: SensorSpec, key: str, minimum: float, maximum: float) -> None:
-    """
-    Check the horizontal limits of a field of view.
-
-    Raises
-    ------
-    ValueError
-        Unless minimum < maximum, both within one turn of 0 and at most one turn apart.
-
-    """
-    turn = 2 * np.pi + 1e-6
-    if maximum <= minimum:
-        raise ValueError(
-            f'sensor {spec.name}: {key}_max is {maximum} rad, must be above {key}_min, '
-            f'which is {minimum} rad'
-        )
-    if maximum - minimum > turn:
-        raise ValueError(
-            f'sensor {spec.name}: {key}_min {minimum} to {key}_max {maximum} rad is more than a '
-            f'full turn; are these degrees?'
-        )
-    for side, value in (('min', minimum), ('max', maximum)):
-        if abs(value) > turn:
-            raise ValueError(
-                f'sensor {spec.name}: {key}_{side} is {value} rad, must lie within -2 pi .. 2 pi'
-            )
