@@ -1,0 +1,115 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+How the robot gets about: from waypoint to waypoint, along arcs that hit nothing.
+
+A dynamic window: of a fan of arcs the one that leads best towards the waypoint is driven, among
+those that stay clear of everything for longer than the robot needs to stop. Where no arc does,
+the robot, which is round, turns on the spot.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from m2vae_ros.simulation.world import Pose, World
+
+RADIUS = 0.24  # m, of the robot
+SPEED = 0.6  # m/s
+_TURN_RATES = np.linspace(-1.2, 1.2, 13)  # rad/s
+_HORIZON = np.arange(0.1, 1.45, 0.15)  # s
+_PERIOD = 0.1  # s, between two decisions
+_PATIENCE = 15.0  # s, for one waypoint
+_ARRIVED = 0.5  # m
+
+
+def _follow(pose: Pose, speed: float, turn_rate: float, seconds: float) -> Pose:
+    """Return where an arc leads."""
+    half = turn_rate * seconds / 2
+    chord = speed * seconds * (math.sin(half) / half if abs(half) > 1e-9 else 1.0)
+    heading = pose.heading + 2 * half
+    return Pose(
+        pose.x + chord * math.cos(pose.heading + half),
+        pose.y + chord * math.sin(pose.heading + half),
+        math.atan2(math.sin(heading), math.cos(heading)),
+    )
+
+
+class Driver:
+    """
+    Drive through a world without end, determined by the generator of random numbers.
+
+    Parameters
+    ----------
+    world
+        Where to drive.
+    rng
+        Start and waypoints come from it.
+
+    """
+
+    def __init__(self, world: World, rng: np.random.Generator) -> None:
+        self._world = world
+        self._rng = rng
+        start = self._free_point(RADIUS + 0.1)
+        self.pose = Pose(start[0], start[1], float(rng.uniform(-math.pi, math.pi)))
+        self._waypoint = self._free_point(_ARRIVED)
+        self._waypoint_age = 0.0
+        self._twist = (0.0, 0.0)  # m/s, rad/s
+        self._until_decision = 0.0
+
+    def step(self, seconds: float) -> None:
+        """
+        Drive on for some time.
+
+        Raises
+        ------
+        ValueError
+            If the time is negative or not finite.
+
+        """
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f'step of {seconds!r} s: must be a finite time from 0 up')
+        while seconds > 0:
+            if self._until_decision <= 1e-9:
+                self._decide()
+                self._until_decision = _PERIOD
+            part = min(seconds, self._until_decision)
+            self.pose = _follow(self.pose, *self._twist, part)
+            self._until_decision -= part
+            seconds -= part
+
+    def _free_point(self, clearance: float) -> tuple[float, float]:
+        width, depth = self._world.size
+        for margin in (clearance, RADIUS + 0.1):
+            points = self._rng.uniform((0, 0), (width, depth), (200, 2))
+            free = points[self._world.clearance(points) > margin]
+            if len(free):
+                return float(free[0, 0]), float(free[0, 1])
+        raise RuntimeError(f'world {self._world.seed}: no place for a robot of {RADIUS} m radius')
+
+    def _decide(self) -> None:
+        """Choose the waypoint and the arc for the next period."""
+        pose = self.pose
+        gap = math.hypot(self._waypoint[0] - pose.x, self._waypoint[1] - pose.y)
+        self._waypoint_age += _PERIOD
+        if gap < _ARRIVED or self._waypoint_age > _PATIENCE:
+            self._waypoint = self._free_point(_ARRIVED)
+            self._waypoint_age = 0.0
+        half = _TURN_RATES[:, None] * _HORIZON / 2  # (arcs, times)
+        chord = SPEED * _HORIZON * np.sinc(half / math.pi)
+        x = pose.x + chord * np.cos(pose.heading + half)
+        y = pose.y + chord * np.sin(pose.heading + half)
+        clear = self._world.clearance_near(x, y).min(axis=1) - RADIUS
+        wanted = np.arctan2(self._waypoint[1] - y[:, -1], self._waypoint[0] - x[:, -1])
+        error = wanted - (pose.heading + 2 * half[:, -1])
+        score = np.cos(error) + 0.8 * np.minimum(clear, 0.5) - 0.05 * np.abs(_TURN_RATES)
+        score[clear < 0.02] = -np.inf
+        best = int(score.argmax())
+        if score[best] > -0.5:
+            self._twist = (SPEED, float(_TURN_RATES[best]))
+        elif self._twist[0] > 0:  # keeps its sense of rotation until an arc is free
+            bearing = math.atan2(self._waypoint[1] - pose.y, self._waypoint[0] - pose.x)
+            self._twist = (0.0, math.copysign(1.2, math.sin(bearing - pose.heading)))

@@ -1,0 +1,239 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+A small indoor world: one seeded room with walls and objects of a few classes.
+
+Metres and radians, z up, the floor at z = 0. An object's class determines its shape, its size
+and its colour up to small jitter, and a room's size its walls' height and colour, so that what
+one sensor sees tells about what another one would.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Colour = tuple[float, float, float]
+
+LIDAR_HEIGHT = 0.25  # the plane in which `World.around` and the robot's lidar look
+PASSAGE = 0.75  # narrowest gap between two things that the robot shall be able to pass
+
+
+class Pose(NamedTuple):
+    """Where the robot stands in the map: metres, and radians counter-clockwise from x."""
+
+    x: float
+    y: float
+    heading: float
+
+
+@dataclass(frozen=True)
+class ObjectClass:
+    """A class of objects: its shape, the range of its sizes and its colour."""
+
+    name: str
+    shape: str  # 'cylinder', 'box', 'cone' or 'ball'
+    radius: tuple[float, float]  # of a box: half of its longer side
+    height: tuple[float, float]
+    colour: Colour  # RGB in 0..1
+
+
+OBJECT_CLASSES = (
+    ObjectClass('pole', 'cylinder', (0.05, 0.07), (1.35, 1.65), (0.95, 0.82, 0.10)),
+    ObjectClass('barrel', 'cylinder', (0.29, 0.36), (0.80, 0.95), (0.78, 0.10, 0.10)),
+    ObjectClass('crate', 'box', (0.32, 0.42), (0.33, 0.40), (0.12, 0.25, 0.80)),
+    ObjectClass('cabinet', 'box', (0.24, 0.30), (1.15, 1.35), (0.08, 0.48, 0.20)),
+    ObjectClass('cone', 'cone', (0.30, 0.36), (0.70, 0.82), (1.00, 0.48, 0.05)),
+    ObjectClass('ball', 'ball', (0.29, 0.36), (0.0, 0.0), (0.62, 0.15, 0.65)),
+)
+
+
+@dataclass(frozen=True)
+class Body:
+    """One solid thing that stands on the floor: an object, or a block of the walls."""
+
+    class_name: str
+    shape: str
+    x: float
+    y: float
+    yaw: float  # of a box: direction of its first side
+    half_sides: tuple[float, float]  # of what is round: its radius, twice
+    height: float
+    colour: Colour
+
+    @property
+    def radius(self) -> float:
+        """Radius of the circle around the footprint."""
+        return math.hypot(*self.half_sides) if self.shape == 'box' else self.half_sides[0]
+
+    def half_sides_at(self, z: float) -> tuple[float, float]:
+        """Half sides, or twice the radius, of the horizontal cut at height z; 0 above it."""
+        if not 0 <= z <= self.height:
+            return 0.0, 0.0
+        scale = 1.0
+        if self.shape == 'cone':
+            scale = 1.0 - z / self.height
+        elif self.shape == 'ball':
+            scale = math.sqrt(max(0.0, 1.0 - (z / self.half_sides[0] - 1.0) ** 2))
+        return self.half_sides[0] * scale, self.half_sides[1] * scale
+
+    def distance(self, points: Floats) -> Floats:
+        """Horizontal distance of points (..., 2) to the footprint; negative inside."""
+        offset = points - (self.x, self.y)
+        if self.shape != 'box':
+            return np.hypot(offset[..., 0], offset[..., 1]) - self.half_sides[0]
+        cosine, sine = math.cos(self.yaw), math.sin(self.yaw)
+        along = np.abs(cosine * offset[..., 0] + sine * offset[..., 1]) - self.half_sides[0]
+        across = np.abs(cosine * offset[..., 1] - sine * offset[..., 0]) - self.half_sides[1]
+        outside = np.hypot(np.maximum(along, 0), np.maximum(across, 0))
+        return outside + np.minimum(np.maximum(along, across), 0)
+
+
+_CELL = 0.04  # m, of the grids that `clearance_near` and `floor_shade` look things up in
+
+# Wall and floor colours from the smallest room to the largest.
+_WALLS = np.array([[0.80, 0.42, 0.32], [0.88, 0.76, 0.50], [0.52, 0.70, 0.62], [0.28, 0.36, 0.56]])
+_FLOORS = np.array([[0.62, 0.56, 0.50], [0.36, 0.34, 0.34]])
+_AREA = (25.0, 77.0)  # m^2
+
+
+def _blend(palette: Floats, position: float) -> Floats:
+    steps = np.linspace(0.0, 1.0, len(palette))
+    return np.array([np.interp(position, steps, palette[:, c]) for c in range(3)])
+
+
+def _jitter(rng: np.random.Generator, colour: Floats | Colour, amount: float) -> Colour:
+    red, green, blue = np.clip(np.asarray(colour) + rng.uniform(-amount, amount, 3), 0, 1)
+    return float(red), float(green), float(blue)
+
+
+class World:
+    """
+    A room, 5 to 9 m a side, with 5 to 10 objects, determined by its seed.
+
+    The room is the rectangle from (0, 0) to `size`. A block as high as the walls may take a
+    corner from it (an L shape), reach into it as an interior wall, or stand in it as a pillar.
+
+    Parameters
+    ----------
+    seed
+        Non-negative; the same seed is the same world everywhere.
+
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        rng = np.random.default_rng([seed, 1])
+        width, depth = rng.uniform(5.0, 8.8, 2)
+        self.size = (float(width), float(depth))
+        position = float(np.clip((width * depth - _AREA[0]) / (_AREA[1] - _AREA[0]), 0, 1))
+        self.wall_height = float(1.15 + 0.65 * position + rng.uniform(-0.05, 0.05))
+        self.floor_colour = _jitter(rng, _blend(_FLOORS, position), 0.03)
+        walls = _blend(_WALLS, position)
+        along_x, along_y = (1.0, 0.72) if width >= depth else (0.72, 1.0)
+        # Walls at x = 0, x = width, y = 0, y = depth: the shorter ones are darker.
+        self.wall_colours = tuple(
+            _jitter(rng, walls * shade, 0.03) for shade in (along_y, along_y, along_x, along_x)
+        )
+        self.light = float(rng.uniform(-math.pi, math.pi))  # direction that it comes from
+        self.blocks = self._place_block(rng, _jitter(rng, walls * 0.86, 0.03))
+        self.objects = self._place_objects(rng)
+        self.bodies = self.blocks + self.objects
+        columns, rows = (np.arange(-0.5, side + 0.5, _CELL) for side in self.size)
+        grid = np.stack(np.meshgrid(columns, rows), axis=-1)
+        self._clearance = self.clearance(grid)
+        self._shade = (0.55 + 0.45 * np.clip(self._clearance / 0.35, 0, 1)).astype(np.float32)
+
+    def _place_block(self, rng: np.random.Generator, colour: Colour) -> tuple[Body, ...]:
+        kind = rng.choice(['none', 'corner', 'wall', 'pillar'], p=[0.25, 0.3, 0.3, 0.15])
+        (width, depth), out = self.size, 0.5  # blocks at a wall reach out of the room by this
+        if kind == 'none':
+            return ()
+        if kind == 'pillar':
+            x, y = rng.uniform(0.35, 0.65, 2) * self.size
+            half_x = half_y = float(rng.uniform(0.2, 0.3))
+        else:
+            share = rng.uniform(0.25, 0.45, 2)
+            if kind == 'wall':  # a thin one, from a wall or a wall's middle into the room
+                length, half = float(rng.uniform(0.3, 0.5)), 0.1
+                if rng.random() < 0.5:
+                    half_x, half_y = half, (length * depth + out) / 2
+                    x, y = float(rng.uniform(0.35, 0.65)) * width, length * depth - half_y
+                else:
+                    half_x, half_y = (length * width + out) / 2, half
+                    x, y = length * width - half_x, float(rng.uniform(0.35, 0.65)) * depth
+            else:
+                half_x, half_y = (share * self.size + out) / 2
+                x, y = share * self.size - (half_x, half_y)
+            if rng.random() < 0.5:
+                x = width - x
+            if rng.random() < 0.5:
+                y = depth - y
+        sides = (float(half_x), float(half_y))
+        return (Body('wall', 'box', float(x), float(y), 0.0, sides, self.wall_height, colour),)
+
+    def _place_objects(self, rng: np.random.Generator) -> tuple[Body, ...]:
+        wanted = int(rng.integers(6, 11))
+        placed: list[Body] = []
+        for _ in range(60 * wanted):
+            body = self._propose(rng)
+            centre = np.array([body.x, body.y])
+            to_walls = float(self._distance_to_walls(centre)) - body.radius
+            if not (-0.02 <= to_walls <= 0.15 or to_walls >= PASSAGE):
+                continue
+            gaps = [float(other.distance(centre)) - body.radius for other in placed]
+            if min(gaps, default=PASSAGE) >= PASSAGE:
+                placed.append(body)
+            if len(placed) == wanted:
+                break
+        return tuple(placed)
+
+    def _propose(self, rng: np.random.Generator) -> Body:
+        kind = OBJECT_CLASSES[rng.integers(len(OBJECT_CLASSES))]
+        half = float(rng.uniform(*kind.radius))
+        sides = (half, half * float(rng.uniform(0.7, 0.95))) if kind.shape == 'box' else (half,) * 2
+        height = 2 * half if kind.shape == 'ball' else float(rng.uniform(*kind.height))
+        yaw = float(rng.uniform(-math.pi, math.pi))
+        x, y = (float(value) for value in rng.uniform(0, self.size))
+        if rng.random() < 0.3:  # against a wall
+            reach = (math.hypot(*sides) if kind.shape == 'box' else half) + 0.05
+            if rng.random() < 0.5:
+                x = reach if x < self.size[0] / 2 else self.size[0] - reach
+            else:
+                y = reach if y < self.size[1] / 2 else self.size[1] - reach
+        colour = _jitter(rng, kind.colour, 0.05)
+        return Body(kind.name, kind.shape, x, y, yaw, sides, height, colour)
+
+    def _distance_to_walls(self, points: Floats) -> Floats:
+        width, depth = self.size
+        x, y = points[..., 0], points[..., 1]
+        nearest = np.minimum(np.minimum(x, width - x), np.minimum(y, depth - y))
+        for block in self.blocks:
+            nearest = np.minimum(nearest, block.distance(points))
+        return nearest
+
+    def clearance(self, points: Floats) -> Floats:
+        """Distance of points (..., 2) to the nearest wall or object; negative inside of one."""
+        nearest = self._distance_to_walls(points)
+        for body in self.objects:
+            nearest = np.minimum(nearest, body.distance(points))
+        return nearest
+
+    def _cells(self, x: NDArray, y: NDArray) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        rows, columns = self._clearance.shape
+        column = ((x + (0.5 + _CELL / 2)) * (1 / _CELL)).astype(np.int32)
+        row = ((y + (0.5 + _CELL / 2)) * (1 / _CELL)).astype(np.int32)
+        return np.clip(row, 0, rows - 1), np.clip(column, 0, columns - 1)
+
+    def clearance_near(self, x: NDArray, y: NDArray) -> Floats:
+        """Return `clearance`, looked up in a grid: 3 cm less than the truth at worst."""
+        return self._clearance[self._cells(x, y)] - 0.03
+
+    def floor_shade(self, x: NDArray, y: NDArray) -> NDArray[np.float32]:
+        """Return how light the floor is, 0..1: it is darker beside what stands on it."""
+        return self._shade[self._cells(x, y)]
