@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.simulation.world import Body, Pose, World
+from m2vae_ros.simulation.world import Body, LIDAR_HEIGHT, Pose, World
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]  # (rows, columns) or (rows, columns, 3)
@@ -117,6 +117,19 @@ def scan(
         hit[nearer] = index
         normal = np.where(nearer, incidence, normal)
     return ranges, hit, normal
+
+
+def objects_around(world: World, pose: Pose, radius: float = 3.5) -> tuple[Body, ...]:
+    """
+    Return the objects in the robot's surroundings, in the world's order.
+
+    These are the objects that one of 360 beams around the robot, in the lidar's plane, meets
+    first and within the radius (metres).
+    """
+    bearings = np.linspace(-math.pi, math.pi, 360, endpoint=False)
+    ranges, hit, _ = scan(world, pose.x, pose.y, LIDAR_HEIGHT, bearings)
+    seen = np.unique(hit[(ranges <= radius) & (hit >= len(world.blocks))])
+    return tuple(world.bodies[index] for index in seen)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Colour = tuple[float, float, float]
 
-LIDAR_HEIGHT = 0.25  # the plane in which `World.around` and the robot's lidar look
+LIDAR_HEIGHT = 0.25  # m, of the plane in which the robot's lidar looks
 PASSAGE = 0.75  # narrowest gap between two things that the robot shall be able to pass
 
 
@@ -114,7 +114,7 @@ def _jitter(rng: np.random.Generator, colour: Floats | Colour, amount: float) ->
 
 class World:
     """
-    A room, 5 to 9 m a side, with 5 to 10 objects, determined by its seed.
+    A room, 5 to 9 m a side, with 5 to 8 objects, determined by its seed.
 
     The room is the rectangle from (0, 0) to `size`. A block as high as the walls may take a
     corner from it (an L shape), reach into it as an interior wall, or stand in it as a pillar.
@@ -178,7 +178,7 @@ class World:
         return (Body('wall', 'box', float(x), float(y), 0.0, sides, self.wall_height, colour),)
 
     def _place_objects(self, rng: np.random.Generator) -> tuple[Body, ...]:
-        wanted = int(rng.integers(6, 11))
+        wanted = int(rng.integers(5, 9))
         placed: list[Body] = []
         for _ in range(60 * wanted):
             body = self._propose(rng)
