@@ -16,18 +16,20 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.simulation.world import Body, LIDAR_HEIGHT, Pose, World
+from m2vae_ros.simulation.world import Body, LIDAR_HEIGHT, Pose, Reals, World
 
-Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.int64]
 Image = NDArray[np.float32]  # (rows, columns) or (rows, columns, 3)
 
 _SKY = np.array([0.80, 0.86, 0.92], np.float32)
 _SKIRTING_HEIGHT = 0.10
+_SKIRTING = np.float32(0.35)  # of the wall's brightness
 _HAZE = np.array([0.62, 0.64, 0.66], np.float32)
 _HAZE_DISTANCE = 14.0  # m
 
 
-def _room_exit(world: World, x: float, y: float, directions: Floats) -> tuple[Floats, NDArray]:
+def _room_exit(world: World, x: float, y: float, directions: Reals) -> tuple[Reals, Indices]:
     """Return for rays (n, 2) from inside of the room where they meet which of its four walls."""
     width, depth = world.size
     towards = np.where(np.abs(directions) < 1e-9, 1e-9, directions)
@@ -39,8 +41,8 @@ def _room_exit(world: World, x: float, y: float, directions: Floats) -> tuple[Fl
 
 
 def _box_crossing(
-    body: Body, half_sides: tuple[float, float], x: float, y: float, directions: Floats
-) -> tuple[Floats, Floats, Floats]:
+    body: Body, half_sides: tuple[float, float], x: float, y: float, directions: Reals
+) -> tuple[Reals, Reals, Reals]:
     """Return entry, exit (inf, -inf on a miss) and cosine of incidence, for rays (n, 2)."""
     cosine, sine = math.cos(body.yaw), math.sin(body.yaw)
     to_box = np.array([[cosine, sine], [-sine, cosine]])
@@ -58,8 +60,8 @@ def _box_crossing(
 
 
 def _circle_crossing(
-    body: Body, radius: float, x: float, y: float, directions: Floats
-) -> tuple[Floats, Floats, Floats]:
+    body: Body, radius: float, x: float, y: float, directions: Reals
+) -> tuple[Reals, Reals, Reals]:
     """Return entry, exit (inf, -inf on a miss) and cosine of incidence, for rays (n, 2)."""
     to_centre = (body.x - x, body.y - y)
     squared = np.einsum('nc,nc->n', directions, directions)
@@ -74,16 +76,16 @@ def _circle_crossing(
 
 
 def _crossing(
-    body: Body, half_sides: tuple[float, float], x: float, y: float, directions: Floats
-) -> tuple[Floats, Floats, Floats]:
+    body: Body, half_sides: tuple[float, float], x: float, y: float, directions: Reals
+) -> tuple[Reals, Reals, Reals]:
     if body.shape == 'box':
         return _box_crossing(body, half_sides, x, y, directions)
     return _circle_crossing(body, half_sides[0], x, y, directions)
 
 
 def scan(
-    world: World, x: float, y: float, z: float, bearings: Floats
-) -> tuple[Floats, NDArray[np.int64], Floats]:
+    world: World, x: float, y: float, z: float, bearings: Reals
+) -> tuple[Reals, Indices]:
     """
     Measure from a point in the free space of a world along level rays.
 
@@ -99,24 +101,22 @@ def scan(
     Returns
     -------
     tuple
-        Ranges in metres, the indices of the bodies that were hit (-1: a wall of the room), and
-        the cosines of incidence, each of shape (n,).
+        Ranges in metres and the indices of the bodies that were hit (-1: a wall of the room),
+        each of shape (n,).
 
     """
     directions = np.stack([np.cos(bearings), np.sin(bearings)], axis=1)
-    ranges, wall = _room_exit(world, x, y, directions)
+    ranges, _ = _room_exit(world, x, y, directions)
     hit = np.full(len(bearings), -1)
-    normal = np.abs(np.where(wall < 2, directions[:, 0], directions[:, 1]))
     for index, body in enumerate(world.bodies):
         half_sides = body.half_sides_at(z)
         if half_sides[0] <= 0:
             continue
-        enter, _, incidence = _crossing(body, half_sides, x, y, directions)
+        enter, _, _ = _crossing(body, half_sides, x, y, directions)
         nearer = enter < ranges
         ranges = np.where(nearer, enter, ranges)
         hit[nearer] = index
-        normal = np.where(nearer, incidence, normal)
-    return ranges, hit, normal
+    return ranges, hit
 
 
 def objects_around(world: World, pose: Pose, radius: float = 3.5) -> tuple[Body, ...]:
@@ -127,7 +127,7 @@ def objects_around(world: World, pose: Pose, radius: float = 3.5) -> tuple[Body,
     first and within the radius (metres).
     """
     bearings = np.linspace(-math.pi, math.pi, 360, endpoint=False)
-    ranges, hit, _ = scan(world, pose.x, pose.y, LIDAR_HEIGHT, bearings)
+    ranges, hit = scan(world, pose.x, pose.y, LIDAR_HEIGHT, bearings)
     seen = np.unique(hit[(ranges <= radius) & (hit >= len(world.blocks))])
     return tuple(world.bodies[index] for index in seen)
 
@@ -145,7 +145,7 @@ class Pinhole:
     columns: int
     focal_length: float  # pixels
 
-    def slopes(self) -> tuple[Floats, Floats]:
+    def slopes(self) -> tuple[Reals, Reals]:
         """Return what a row climbs and a column goes to the left for each metre ahead."""
         up = ((self.rows - 1) / 2 - np.arange(self.rows)) / self.focal_length
         left = ((self.columns - 1) / 2 - np.arange(self.columns)) / self.focal_length
@@ -157,12 +157,15 @@ class _Canvas:
     """What has been seen so far by each pixel; colour None where only depth is wanted."""
 
     up: Image  # (rows, 1)
-    directions: Floats  # (columns, 2), in the map
+    left: Reals  # (columns,)
+    directions: Reals  # (columns, 2), in the map
+    reach: Image  # (1, columns), optical depth of the room's walls
+    wall: Indices  # (columns,), which of the room's walls
     depth: Image
     incidence: Image
-    colour: Image | None
+    colour: Image | None = None
 
-    def paint(self, window: slice, t: Image, incidence: Image, seen: Image, colour: Image) -> None:
+    def paint(self, window: slice, t: Image, incidence: Image, seen: Mask, colour: Image) -> None:
         """Paint a surface over the columns of a window where it is seen and the nearest."""
         front = seen & (t < self.depth[:, window])
         np.copyto(self.depth[:, window], t, where=front)
@@ -171,11 +174,9 @@ class _Canvas:
             np.copyto(self.colour[:, window], colour, where=front[..., None])
 
 
-def look(
-    world: World, pose: Pose, z: float, camera: Pinhole, *, colour: bool
-) -> tuple[Image, Image, Image | None]:
+def photograph(world: World, pose: Pose, z: float, camera: Pinhole) -> Image:
     """
-    See a world through a level pinhole camera.
+    Return RGB in 0..1, shape (rows, columns, 3), of a world seen by a level camera.
 
     Parameters
     ----------
@@ -185,70 +186,77 @@ def look(
         The camera's place in the map and its height; it looks along the heading.
     camera
         Its size and focal length.
-    colour
-        Whether to shade, or only to measure.
-
-    Returns
-    -------
-    tuple
-        Optical depth in metres (inf where nothing is met), cosine of incidence, and RGB in 0..1
-        of shape (rows, columns, 3) or None.
 
     """
+    canvas = _look_at_room(world, pose, z, camera)
+    colour = canvas.colour = _room_colours(world, pose, z, canvas)
+    _look_at_bodies(world, pose, z, canvas)
+    colour *= (0.45 + 0.55 * canvas.incidence)[..., None]
+    colour += (_HAZE - colour) * (1 - np.exp(canvas.depth / -_HAZE_DISTANCE))[..., None]
+    colour[np.isinf(canvas.depth)] = _SKY
+    return colour
+
+
+def measure(world: World, pose: Pose, z: float, camera: Pinhole) -> tuple[Image, Image]:
+    """
+    Return optical depth (metres, inf where nothing is met) and cosine of incidence by pixel.
+
+    The parameters are those of `photograph`.
+    """
+    canvas = _look_at_room(world, pose, z, camera)
+    _look_at_bodies(world, pose, z, canvas)
+    return canvas.depth, canvas.incidence
+
+
+def _look_at_room(world: World, pose: Pose, z: float, camera: Pinhole) -> _Canvas:
+    """Begin a canvas with floor, walls and what is above them."""
     up_slopes, left = camera.slopes()
     up = up_slopes.astype(np.float32)[:, None]
     cosine, sine = math.cos(pose.heading), math.sin(pose.heading)
     directions = np.stack([cosine - sine * left, sine + cosine * left], axis=1)
-    canvas = _look_at_room(world, pose, z, up, directions, colour)
+    exits, wall = _room_exit(world, pose.x, pose.y, directions)
+    reach = exits.astype(np.float32)[None, :]
+    floor = _floor_depth(z, up)
+    over = np.where(z + reach * up > world.wall_height, np.float32(np.inf), reach)
+    facing = np.abs(np.where(wall < 2, directions[:, 0], directions[:, 1]))
+    facing /= np.hypot(directions[:, 0], directions[:, 1])
+    down = np.broadcast_to(-up / np.hypot(1, up), over.shape)
+    incidence = np.where(floor < reach, down, facing.astype(np.float32))
+    return _Canvas(up, left, directions, reach, wall, np.minimum(floor, over), incidence)
+
+
+def _floor_depth(z: float, up: Image) -> Image:
+    """Return the floor's optical depth by row, inf from the horizon upwards."""
+    return np.where(up < 0, np.float32(-z) / np.minimum(up, np.float32(-1e-9)), np.float32(np.inf))
+
+
+def _room_colours(world: World, pose: Pose, z: float, canvas: _Canvas) -> Image:
+    """Return the unlit colours of walls and floor, (rows, columns, 3)."""
+    inwards = np.array([0, math.pi, math.pi / 2, -math.pi / 2])
+    light = 1 + 0.08 * np.cos(world.light - inwards)
+    walls = (np.array(world.wall_colours) * light[:, None])[canvas.wall].astype(np.float32)
+    skirting = z + canvas.reach * canvas.up < _SKIRTING_HEIGHT
+    colour = np.where(skirting[..., None], _SKIRTING * walls, walls)
+    below = canvas.up[:, 0] < 0
+    t = np.minimum(_floor_depth(z, canvas.up[below]), canvas.reach)
+    x, y = canvas.directions.astype(np.float32).T
+    shade = world.floor_shade(pose.x + t * x, pose.y + t * y)
+    floor = np.array(world.floor_colour, np.float32) * shade[..., None]
+    colour[below] = np.where((t < canvas.reach)[..., None], floor, colour[below])
+    return colour
+
+
+def _look_at_bodies(world: World, pose: Pose, z: float, canvas: _Canvas) -> None:
     for body in world.bodies:
-        window = _columns_of(body, pose, left)
+        window = _columns_of(body, pose, canvas.left)
         if window.start < window.stop:
             if body.shape in ('box', 'cylinder'):
-                _look_at_prism(world, body, pose, z, canvas, window)
+                _look_at_prism(body, pose, z, canvas, window)
             else:
                 _look_at_curved(body, pose, z, canvas, window)
-    if canvas.colour is not None:
-        haze = np.exp(canvas.depth * (-1 / _HAZE_DISTANCE))[..., None]
-        lit = canvas.colour * (0.45 + 0.55 * canvas.incidence)[..., None]
-        sky = np.isinf(canvas.depth)[..., None]
-        canvas.colour = np.where(sky, _SKY, _HAZE + (lit - _HAZE) * haze)
-    return canvas.depth, canvas.incidence, canvas.colour
 
 
-def _look_at_room(
-    world: World, pose: Pose, z: float, up: Image, directions: Floats, colour: bool
-) -> _Canvas:
-    """Begin a canvas with floor, walls and what is above them."""
-    reach, wall = _room_exit(world, pose.x, pose.y, directions)
-    wall_t = reach.astype(np.float32)[None, :]
-    with np.errstate(divide='ignore'):
-        floor_t = np.where(up < 0, -z / np.minimum(up, -1e-9), np.inf).astype(np.float32)
-    height = z + wall_t * up
-    is_floor, is_sky = floor_t < wall_t, height > world.wall_height
-    depth = np.where(is_floor, floor_t, np.where(is_sky, np.float32(np.inf), wall_t))
-    facing = np.abs(np.where(wall < 2, directions[:, 0], directions[:, 1]))
-    length = np.hypot(directions[:, 0], directions[:, 1])
-    wall_incidence = (facing / length).astype(np.float32)
-    incidence = np.where(is_floor, np.float32(0.6), wall_incidence[None, :])
-    canvas = _Canvas(up, directions, depth, incidence, None)
-    if colour:
-        light = np.array([1 + 0.08 * math.cos(world.light - side)
-                          for side in (0, math.pi, math.pi / 2, -math.pi / 2)])
-        paint = (np.array(world.wall_colours) * light[:, None])[wall].astype(np.float32)
-        skirting = (height < _SKIRTING_HEIGHT)[..., None]
-        painted = np.where(skirting, np.float32(0.35) * paint, paint)
-        canvas.colour = painted
-        rows = np.flatnonzero(up[:, 0] < 0)
-        if len(rows):
-            part = slice(int(rows[0]), None)
-            t = np.minimum(floor_t[part], wall_t)
-            shade = world.floor_shade(pose.x + t * directions[:, 0], pose.y + t * directions[:, 1])
-            floor = np.float32(world.floor_colour) * shade[..., None]
-            np.copyto(painted[part], floor, where=is_floor[part, :, None])
-    return canvas
-
-
-def _columns_of(body: Body, pose: Pose, left: Floats) -> slice:
+def _columns_of(body: Body, pose: Pose, left: Reals) -> slice:
     """Return the columns in which a body may be seen."""
     x, y = body.x - pose.x, body.y - pose.y
     cosine, sine = math.cos(pose.heading), math.sin(pose.heading)
@@ -267,9 +275,7 @@ def _columns_of(body: Body, pose: Pose, left: Floats) -> slice:
     return slice(int(first), int(np.searchsorted(-left, -rightmost, side='right')))
 
 
-def _look_at_prism(
-    world: World, body: Body, pose: Pose, z: float, canvas: _Canvas, window: slice
-) -> None:
+def _look_at_prism(body: Body, pose: Pose, z: float, canvas: _Canvas, window: slice) -> None:
     """Paint the side and the top of a box or a cylinder."""
     crossing = _crossing(body, body.half_sides, pose.x, pose.y, canvas.directions[window])
     enter, leave, normal = (part.astype(np.float32)[None, :] for part in crossing)
@@ -278,14 +284,13 @@ def _look_at_prism(
     seen = (height >= 0) & (height <= body.height)
     paint: Image = colour
     if body.class_name == 'wall':
-        paint = np.where((height < _SKIRTING_HEIGHT)[..., None], 0.35 * colour, colour)
+        paint = np.where((height < _SKIRTING_HEIGHT)[..., None], _SKIRTING * colour, colour)
     t = np.broadcast_to(enter, height.shape)
     canvas.paint(window, t, np.broadcast_to(normal, height.shape), seen, paint)
     if body.height < z:
-        down = np.minimum(canvas.up, -1e-6)
-        top = np.broadcast_to((body.height - z) / down, height.shape)
-        seen = (canvas.up < 0) & (top > enter) & (top < leave)
-        canvas.paint(window, top, np.broadcast_to(np.float32(1.0), height.shape), seen, colour)
+        top = np.broadcast_to(_floor_depth(z - body.height, canvas.up), height.shape)
+        steep = np.broadcast_to(-canvas.up / np.hypot(1, canvas.up), height.shape)
+        canvas.paint(window, top, steep, (top > enter) & (top < leave), colour)
 
 
 def _look_at_curved(body: Body, pose: Pose, z: float, canvas: _Canvas, window: slice) -> None:

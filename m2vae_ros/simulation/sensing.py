@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.simulation.raycasting import look, Pinhole, scan
+from m2vae_ros.simulation.raycasting import measure, photograph, Pinhole, scan
 from m2vae_ros.simulation.world import LIDAR_HEIGHT, Pose, World
 
 HALF_VIEW = 0.6  # rad, to either side, of camera and depth camera
@@ -91,12 +91,11 @@ class Sensing:
 
     def image(self, pose: Pose) -> NDArray[np.uint8]:
         """Return an image, RGB of shape (480, 640, 3)."""
-        _, _, colour = look(
-            self._world, _camera(pose), CAMERA_HEIGHT, _RENDERED, colour=True
-        )
+        colour = photograph(self._world, _camera(pose), CAMERA_HEIGHT, _RENDERED)
         gain = 255 * (1 + self._noise.exposure * self._rng.standard_normal())
         small = np.clip(colour * np.float32(gain) + 0.5, 0, 255).astype(np.uint8)
-        image = cv2.resize(small, (IMAGE_COLUMNS, IMAGE_ROWS), interpolation=cv2.INTER_LINEAR)
+        image = np.empty((IMAGE_ROWS, IMAGE_COLUMNS, 3), np.uint8)
+        cv2.resize(small, (IMAGE_COLUMNS, IMAGE_ROWS), image, interpolation=cv2.INTER_LINEAR)
         row, column = self._rng.integers(0, _BANK, 2)
         part = (slice(row, row + IMAGE_ROWS), slice(column, column + IMAGE_COLUMNS))
         cv2.add(image, self._brighter[part], dst=image)
@@ -109,9 +108,7 @@ class Sensing:
 
         By REP-117 a beam without a return is +inf, a measurement that failed is NaN.
         """
-        ranges, _, _ = scan(
-            self._world, pose.x, pose.y, LIDAR_HEIGHT, _BEARINGS + pose.heading
-        )
+        ranges, _ = scan(self._world, pose.x, pose.y, LIDAR_HEIGHT, _BEARINGS + pose.heading)
         ranges += self._noise.scan * self._rng.standard_normal(BEAMS)
         ranges[ranges > SCAN_RANGES[1]] = np.inf
         ranges[ranges < SCAN_RANGES[0]] = -np.inf
@@ -126,9 +123,7 @@ class Sensing:
 
         Where nothing came back (too far, too flat, lost) all three are NaN.
         """
-        depth, incidence, _ = look(
-            self._world, _camera(pose), CAMERA_HEIGHT, _DEPTH, colour=False
-        )
+        depth, incidence = measure(self._world, _camera(pose), CAMERA_HEIGHT, _DEPTH)
         up, left = _DEPTH.slopes()
         stretch = np.sqrt(1 + np.square(up)[:, None] + np.square(left)[None, :])
         ranges = depth * stretch

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
 Colour = tuple[float, float, float]
 
 LIDAR_HEIGHT = 0.25  # m, of the plane in which the robot's lidar looks
@@ -82,32 +82,34 @@ class Body:
             scale = math.sqrt(max(0.0, 1.0 - (z / self.half_sides[0] - 1.0) ** 2))
         return self.half_sides[0] * scale, self.half_sides[1] * scale
 
-    def distance(self, points: Floats) -> Floats:
+    def distance(self, points: Reals) -> Reals:
         """Horizontal distance of points (..., 2) to the footprint; negative inside."""
         offset = points - (self.x, self.y)
+        distance: Reals = np.hypot(offset[..., 0], offset[..., 1])
         if self.shape != 'box':
-            return np.hypot(offset[..., 0], offset[..., 1]) - self.half_sides[0]
+            return distance - self.half_sides[0]
         cosine, sine = math.cos(self.yaw), math.sin(self.yaw)
         along = np.abs(cosine * offset[..., 0] + sine * offset[..., 1]) - self.half_sides[0]
         across = np.abs(cosine * offset[..., 1] - sine * offset[..., 0]) - self.half_sides[1]
-        outside = np.hypot(np.maximum(along, 0), np.maximum(across, 0))
-        return outside + np.minimum(np.maximum(along, across), 0)
+        distance = np.hypot(np.maximum(along, 0), np.maximum(across, 0))
+        distance += np.minimum(np.maximum(along, across), 0)
+        return distance
 
 
 _CELL = 0.04  # m, of the grids that `clearance_near` and `floor_shade` look things up in
 
 # Wall and floor colours from the smallest room to the largest.
 _WALLS = np.array([[0.80, 0.42, 0.32], [0.88, 0.76, 0.50], [0.52, 0.70, 0.62], [0.28, 0.36, 0.56]])
-_FLOORS = np.array([[0.62, 0.56, 0.50], [0.36, 0.34, 0.34]])
+_FLOORS = np.array([[0.76, 0.68, 0.58], [0.46, 0.45, 0.47]])
 _AREA = (25.0, 77.0)  # m^2
 
 
-def _blend(palette: Floats, position: float) -> Floats:
+def _blend(palette: Reals, position: float) -> Reals:
     steps = np.linspace(0.0, 1.0, len(palette))
     return np.array([np.interp(position, steps, palette[:, c]) for c in range(3)])
 
 
-def _jitter(rng: np.random.Generator, colour: Floats | Colour, amount: float) -> Colour:
+def _jitter(rng: np.random.Generator, colour: Reals | Colour, amount: float) -> Colour:
     red, green, blue = np.clip(np.asarray(colour) + rng.uniform(-amount, amount, 3), 0, 1)
     return float(red), float(green), float(blue)
 
@@ -196,7 +198,8 @@ class World:
     def _propose(self, rng: np.random.Generator) -> Body:
         kind = OBJECT_CLASSES[rng.integers(len(OBJECT_CLASSES))]
         half = float(rng.uniform(*kind.radius))
-        sides = (half, half * float(rng.uniform(0.7, 0.95))) if kind.shape == 'box' else (half,) * 2
+        ratio = float(rng.uniform(0.7, 0.95)) if kind.shape == 'box' else 1.0
+        sides = (half, half * ratio)
         height = 2 * half if kind.shape == 'ball' else float(rng.uniform(*kind.height))
         yaw = float(rng.uniform(-math.pi, math.pi))
         x, y = (float(value) for value in rng.uniform(0, self.size))
@@ -209,31 +212,32 @@ class World:
         colour = _jitter(rng, kind.colour, 0.05)
         return Body(kind.name, kind.shape, x, y, yaw, sides, height, colour)
 
-    def _distance_to_walls(self, points: Floats) -> Floats:
+    def _distance_to_walls(self, points: Reals) -> Reals:
         width, depth = self.size
         x, y = points[..., 0], points[..., 1]
-        nearest = np.minimum(np.minimum(x, width - x), np.minimum(y, depth - y))
+        nearest: Reals = np.minimum(np.minimum(x, width - x), np.minimum(y, depth - y))
         for block in self.blocks:
             nearest = np.minimum(nearest, block.distance(points))
         return nearest
 
-    def clearance(self, points: Floats) -> Floats:
+    def clearance(self, points: Reals) -> Reals:
         """Distance of points (..., 2) to the nearest wall or object; negative inside of one."""
         nearest = self._distance_to_walls(points)
         for body in self.objects:
             nearest = np.minimum(nearest, body.distance(points))
         return nearest
 
-    def _cells(self, x: NDArray, y: NDArray) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def _cells(self, x: Reals, y: Reals) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         rows, columns = self._clearance.shape
         column = ((x + (0.5 + _CELL / 2)) * (1 / _CELL)).astype(np.int32)
         row = ((y + (0.5 + _CELL / 2)) * (1 / _CELL)).astype(np.int32)
         return np.clip(row, 0, rows - 1), np.clip(column, 0, columns - 1)
 
-    def clearance_near(self, x: NDArray, y: NDArray) -> Floats:
+    def clearance_near(self, x: Reals, y: Reals) -> Reals:
         """Return `clearance`, looked up in a grid: 3 cm less than the truth at worst."""
-        return self._clearance[self._cells(x, y)] - 0.03
+        looked_up: Reals = self._clearance[self._cells(x, y)]
+        return looked_up - 0.03
 
-    def floor_shade(self, x: NDArray, y: NDArray) -> NDArray[np.float32]:
+    def floor_shade(self, x: Reals, y: Reals) -> NDArray[np.float32]:
         """Return how light the floor is, 0..1: it is darker beside what stands on it."""
         return self._shade[self._cells(x, y)]
