@@ -22,7 +22,8 @@ _TURN_RATES = np.linspace(-1.2, 1.2, 13)  # rad/s
 _HORIZON = np.arange(0.1, 1.45, 0.15)  # s
 _PERIOD = 0.1  # s, between two decisions
 _PATIENCE = 15.0  # s, for one waypoint
-_ARRIVED = 0.5  # m
+_ARRIVED = 0.5  # m, from the waypoint
+_WAYPOINT_CLEARANCE = 0.7  # m
 
 
 def _follow(pose: Pose, speed: float, turn_rate: float, seconds: float) -> Pose:
@@ -55,7 +56,7 @@ class Driver:
         self._rng = rng
         start = self._free_point(RADIUS + 0.1)
         self.pose = Pose(start[0], start[1], float(rng.uniform(-math.pi, math.pi)))
-        self._waypoint = self._free_point(_ARRIVED)
+        self._waypoint = self._free_point(_WAYPOINT_CLEARANCE)
         self._waypoint_age = 0.0
         self._twist = (0.0, 0.0)  # m/s, rad/s
         self._until_decision = 0.0
@@ -96,7 +97,7 @@ class Driver:
         gap = math.hypot(self._waypoint[0] - pose.x, self._waypoint[1] - pose.y)
         self._waypoint_age += _PERIOD
         if gap < _ARRIVED or self._waypoint_age > _PATIENCE:
-            self._waypoint = self._free_point(_ARRIVED)
+            self._waypoint = self._free_point(_WAYPOINT_CLEARANCE)
             self._waypoint_age = 0.0
         half = _TURN_RATES[:, None] * _HORIZON / 2  # (arcs, times)
         chord = SPEED * _HORIZON * np.sinc(half / math.pi)
@@ -105,8 +106,8 @@ class Driver:
         clear = self._world.clearance_near(x, y).min(axis=1) - RADIUS
         wanted = np.arctan2(self._waypoint[1] - y[:, -1], self._waypoint[0] - x[:, -1])
         error = wanted - (pose.heading + 2 * half[:, -1])
-        score = np.cos(error) + 0.8 * np.minimum(clear, 0.5) - 0.05 * np.abs(_TURN_RATES)
-        score[clear < 0.02] = -np.inf
+        score = np.cos(error) + 1.0 * np.minimum(clear, 0.6) - 0.05 * np.abs(_TURN_RATES)
+        score[clear < 0.05] = -np.inf
         best = int(score.argmax())
         if score[best] > -0.5:
             self._twist = (SPEED, float(_TURN_RATES[best]))

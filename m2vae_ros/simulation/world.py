@@ -4,8 +4,8 @@
 A small indoor world: one seeded room with walls and objects of a few classes.
 
 Metres and radians, z up, the floor at z = 0. An object's class determines its shape, its size
-and its colour up to small jitter, and a room's size its walls' height and colour, so that what
-one sensor sees tells about what another one would.
+and its colour up to small jitter, and a room's type its size, its walls' height and its colours,
+so that what one sensor sees tells about what another one would.
 """
 
 from __future__ import annotations
@@ -98,15 +98,23 @@ class Body:
 
 _CELL = 0.04  # m, of the grids that `clearance_near` and `floor_shade` look things up in
 
-# Wall and floor colours from the smallest room to the largest.
-_WALLS = np.array([[0.80, 0.42, 0.32], [0.88, 0.76, 0.50], [0.52, 0.70, 0.62], [0.28, 0.36, 0.56]])
-_FLOORS = np.array([[0.76, 0.68, 0.58], [0.46, 0.45, 0.47]])
-_AREA = (25.0, 77.0)  # m^2
+@dataclass(frozen=True)
+class RoomType:
+    """A type of room: the ranges of its shorter and longer side, its walls and its floor."""
+
+    name: str
+    shorter: tuple[float, float]
+    longer: tuple[float, float]
+    wall_height: float
+    wall_colour: Colour
+    floor_colour: Colour
 
 
-def _blend(palette: Reals, position: float) -> Reals:
-    steps = np.linspace(0.0, 1.0, len(palette))
-    return np.array([np.interp(position, steps, palette[:, c]) for c in range(3)])
+ROOM_TYPES = (
+    RoomType('store', (5.0, 6.0), (5.0, 6.0), 1.05, (0.84, 0.44, 0.33), (0.78, 0.68, 0.56)),
+    RoomType('gallery', (5.0, 6.0), (7.6, 9.0), 1.40, (0.92, 0.82, 0.52), (0.58, 0.47, 0.40)),
+    RoomType('hall', (7.4, 8.6), (7.4, 8.6), 1.80, (0.30, 0.44, 0.62), (0.46, 0.47, 0.50)),
+)
 
 
 def _jitter(rng: np.random.Generator, colour: Reals | Colour, amount: float) -> Colour:
@@ -131,19 +139,22 @@ class World:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         rng = np.random.default_rng([seed, 1])
-        width, depth = rng.uniform(5.0, 8.8, 2)
-        self.size = (float(width), float(depth))
-        position = float(np.clip((width * depth - _AREA[0]) / (_AREA[1] - _AREA[0]), 0, 1))
-        self.wall_height = float(1.15 + 0.65 * position + rng.uniform(-0.05, 0.05))
-        self.floor_colour = _jitter(rng, _blend(_FLOORS, position), 0.03)
-        walls = _blend(_WALLS, position)
-        along_x, along_y = (1.0, 0.72) if width >= depth else (0.72, 1.0)
-        # Walls at x = 0, x = width, y = 0, y = depth: the shorter ones are darker.
+        self.room_type = ROOM_TYPES[rng.integers(len(ROOM_TYPES))]
+        sides = [rng.uniform(*self.room_type.shorter), rng.uniform(*self.room_type.longer)]
+        width, depth = (float(side) for side in rng.permutation(sides))
+        self.size = (width, depth)
+        self.wall_height = self.room_type.wall_height + float(rng.uniform(-0.04, 0.04))
+        self.floor_colour = _jitter(rng, self.room_type.floor_colour, 0.03)
+        # Walls at x = 0, x = width, y = 0, y = depth: a gallery's shorter ones are darker.
+        along_x = along_y = 1.0
+        if self.room_type.name == 'gallery':
+            along_x, along_y = (1.0, 0.75) if width > depth else (0.75, 1.0)
+        walls = np.array(self.room_type.wall_colour)
         self.wall_colours = tuple(
             _jitter(rng, walls * shade, 0.03) for shade in (along_y, along_y, along_x, along_x)
         )
         self.light = float(rng.uniform(-math.pi, math.pi))  # direction that it comes from
-        self.blocks = self._place_block(rng, _jitter(rng, walls * 0.86, 0.03))
+        self.blocks = self._place_block(rng, _jitter(rng, walls * 0.85, 0.03))
         self.objects = self._place_objects(rng)
         self.bodies = self.blocks + self.objects
         columns, rows = (np.arange(-0.5, side + 0.5, _CELL) for side in self.size)
