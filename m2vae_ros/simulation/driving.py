@@ -54,7 +54,7 @@ class Driver:
     def __init__(self, world: World, rng: np.random.Generator) -> None:
         self._world = world
         self._rng = rng
-        start = self._free_point(RADIUS + 0.1)
+        start = self._free_point(_WAYPOINT_CLEARANCE)
         self.pose = Pose(start[0], start[1], float(rng.uniform(-math.pi, math.pi)))
         self._waypoint = self._free_point(_WAYPOINT_CLEARANCE)
         self._waypoint_age = 0.0
@@ -106,11 +106,11 @@ class Driver:
         clear = self._world.clearance_near(x, y).min(axis=1) - RADIUS
         wanted = np.arctan2(self._waypoint[1] - y[:, -1], self._waypoint[0] - x[:, -1])
         error = wanted - (pose.heading + 2 * half[:, -1])
-        score = np.cos(error) + 1.0 * np.minimum(clear, 0.6) - 0.05 * np.abs(_TURN_RATES)
+        score = np.cos(error) + np.minimum(clear, 0.6) - 0.05 * np.abs(_TURN_RATES)
         score[clear < 0.05] = -np.inf
         best = int(score.argmax())
-        if score[best] > -0.5:
+        if score[best] > -math.inf:
             self._twist = (SPEED, float(_TURN_RATES[best]))
-        elif self._twist[0] > 0:  # keeps its sense of rotation until an arc is free
+        elif self._twist[1] == 0 or self._twist[0] > 0:  # keeps turning until an arc is free
             bearing = math.atan2(self._waypoint[1] - pose.y, self._waypoint[0] - pose.x)
             self._twist = (0.0, math.copysign(1.2, math.sin(bearing - pose.heading)))
