@@ -279,7 +279,8 @@ def _look_at_prism(body: Body, pose: Pose, z: float, canvas: _Canvas, window: sl
     """Paint the side and the top of a box or a cylinder."""
     crossing = _crossing(body, body.half_sides, pose.x, pose.y, canvas.directions[window])
     enter, leave, normal = (part.astype(np.float32)[None, :] for part in crossing)
-    height = z + enter * canvas.up
+    with np.errstate(invalid='ignore'):  # a level ray that misses: inf * 0
+        height = z + enter * canvas.up
     colour = np.array(body.colour, np.float32)
     seen = (height >= 0) & (height <= body.height)
     paint: Image = colour

@@ -1,0 +1,88 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Samples for training are what a node would hear, and the world is not made easy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import sys
+
+import numpy as np
+import pytest
+
+from m2vae_ros.sensors import decode
+from m2vae_ros.simulation.generator import generate, world_seeds
+from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
+from m2vae_ros.simulation.robot import Robot, SENSORS
+from m2vae_ros.simulation.world import World
+
+sys.path.insert(0, str(Path(__file__).parents[1] / 'benchmarks'))
+
+import simulation
+
+
+def test_samples_are_what_a_listener_to_the_drivers_would_decode():
+    samples = generate([7], 5, interval=0.5)
+    robot = Robot(World(7))
+    robot.ranges()  # from here on its noise is another one
+    for i, pose in enumerate(samples.poses):
+        robot.step(0.5)
+        assert robot.pose == pytest.approx(pose)
+        for spec in SENSORS:
+            heard = decode(spec, observe(robot, spec.name, 1, PLAIN_CLASSES))
+            values, valid, returned = (part[i] for part in samples.sensors[spec.name])
+            both = heard.returned & returned
+            assert (heard.valid == valid).mean() > 0.97
+            assert (heard.returned == returned).mean() > 0.93
+            scale = 255 if spec.kind == 'image' else 1
+            difference = np.abs(heard.values - values / scale)[..., both]
+            assert difference.mean() < (0.04 if spec.kind == 'image' else 0.06)
+
+
+def test_samples_have_the_shapes_and_types_that_training_reads():
+    samples = generate(world_seeds('validation', 2), 3)
+    assert len(samples) == 6
+    assert samples.poses.shape == (6, 3)
+    assert samples.seeds.tolist() == [1_000_000] * 3 + [1_000_001] * 3
+    for spec in SENSORS:
+        values, valid, returned = samples.sensors[spec.name]
+        assert values.shape == (6, *spec.shape)
+        assert values.dtype == (np.uint8 if spec.kind == 'image' else np.float32)
+        assert valid.shape == returned.shape == (6, *spec.spatial_shape)
+        assert valid.dtype == returned.dtype == np.bool_
+        assert not (returned & ~valid).any()
+
+
+def test_samples_do_not_depend_on_how_many_processes_make_them():
+    calls = []
+    alone = generate([1, 2], 2, progress=lambda done, of: calls.append((done, of)))
+    shared = generate([1, 2], 2, processes=2)
+    assert calls == [(1, 2), (2, 2)]
+    np.testing.assert_array_equal(alone.poses, shared.poses)
+    for name, parts in alone.sensors.items():
+        for one, other in zip(parts, shared.sensors[name], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_splits_share_no_world():
+    splits = [set(world_seeds(split, 1_000_000)) for split in ('train', 'validation', 'test')]
+    assert sum(map(len, splits)) == len(set.union(*splits))
+    with pytest.raises(ValueError, match='1000001 worlds'):
+        world_seeds('train', 1_000_001)
+    with pytest.raises(ValueError, match="split 'held-out'"):
+        world_seeds('held-out', 1)
+
+
+@pytest.mark.parametrize(('seeds', 'count', 'processes'), [([], 1, 1), ([1], 0, 1), ([1], 1, 0)])
+def test_nothing_to_generate_is_an_error(seeds, count, processes):
+    with pytest.raises(ValueError, match='at least 1'):
+        generate(seeds, count, processes=processes)
+
+
+def test_the_world_is_not_easy():
+    known = generate(world_seeds('train', 30), 8, interval=2.0)
+    asked = generate(world_seeds('test', 30), 8, interval=2.0)
+    errors = simulation.mean_predictor_errors(known, asked)
+    assert errors['camera'] >= 0.02
+    assert errors['lidar'] >= 0.8
+    assert simulation.median_objects(asked) >= 3
