@@ -98,6 +98,7 @@ class Body:
 
 _CELL = 0.04  # m, of the grids that `clearance_near` and `floor_shade` look things up in
 
+
 @dataclass(frozen=True)
 class RoomType:
     """A type of room: the ranges of its shorter and longer side, its walls and its floor."""
