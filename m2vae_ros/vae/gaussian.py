@@ -1,0 +1,81 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Diagonal Gaussians over the latent space, in closed form and in nats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log, pi
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalGaussian:
+    r"""
+    A Gaussian with independent dimensions, one per sample.
+
+    Parameters
+    ----------
+    mean
+        Shape ``(..., latent)``.
+    log_variance
+        Natural logarithm of the variance, of the same shape.
+
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+
+    @classmethod
+    def standard_like(cls, other: DiagonalGaussian) -> DiagonalGaussian:
+        """Return the prior p(z) = N(0, I) in the shape and on the device of another Gaussian."""
+        return cls(torch.zeros_like(other.mean), torch.zeros_like(other.log_variance))
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        """Draw one reparametrised sample, shape ``(..., latent)``, differentiable in both."""
+        noise = torch.randn(
+            self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device
+        )
+        return self.mean + noise * (0.5 * self.log_variance).exp()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log density of values ``(..., latent)``, shape ``(...)``, in nats."""
+        squared = (value - self.mean).square() * (-self.log_variance).exp()
+        return -0.5 * (squared + self.log_variance + log(2 * pi)).sum(-1)
+
+    def kl(self, other: DiagonalGaussian) -> Tensor:
+        r"""
+        Return KL(self || other), shape ``(...)``, in nats (Eq. 92).
+
+        .. math:: \log\frac{s_2}{s_1} + \frac{s_1^2 + (m_1 - m_2)^2}{2 s_2^2} - \frac{1}{2}
+
+        summed over the dimensions; the s are standard deviations.
+        """
+        precision = (-other.log_variance).exp()
+        spread = (self.log_variance - other.log_variance).exp()
+        distance = (self.mean - other.mean).square() * precision
+        per_dimension = other.log_variance - self.log_variance + spread + distance - 1
+        return 0.5 * per_dimension.sum(-1)
+
+    def kl_from_standard(self) -> Tensor:
+        """Return KL(self || N(0, I)), shape ``(...)``, in nats."""
+        moment = self.log_variance.exp() + self.mean.square()
+        return 0.5 * (moment - self.log_variance - 1).sum(-1)
+
+    def where(self, present: Tensor) -> DiagonalGaussian:
+        """
+        Replace the samples that are not present by the prior, in value and in gradient.
+
+        Parameters
+        ----------
+        present
+            bool, the shape of the Gaussian without its last dimension.
+
+        """
+        mask = present.unsqueeze(-1)
+        zero = self.mean.new_zeros(())
+        return DiagonalGaussian(
+            torch.where(mask, self.mean, zero), torch.where(mask, self.log_variance, zero)
+        )
