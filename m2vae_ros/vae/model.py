@@ -81,20 +81,19 @@ class M2VAE(nn.Module):
         self.trained_subsets = tuple(subset for subset in every if subset in chosen)
         size = self.architecture
         normalisations = {spec.name: Normalisation(spec) for spec in self.sensors}
-        self.trunks = nn.ModuleDict(
-            (spec.name, Trunk(spec, size.feature_size, normalisations[spec.name]))
+        self.trunks = nn.ModuleDict({
+            spec.name: Trunk(spec, size.feature_size, normalisations[spec.name])
             for spec in self.sensors
-        )
-        self.heads = nn.ModuleDict(
-            ('+'.join(subset), _head(len(subset), size)) for subset in self.trained_subsets
-        )
-        self.decoders = nn.ModuleDict(
-            (
-                spec.name,
-                Decoder(spec, size.latent_size, size.feature_size, normalisations[spec.name]),
+        })
+        self.heads = nn.ModuleDict({
+            '+'.join(subset): _head(len(subset), size) for subset in self.trained_subsets
+        })
+        self.decoders = nn.ModuleDict({
+            spec.name: Decoder(
+                spec, size.latent_size, size.feature_size, normalisations[spec.name]
             )
             for spec in self.sensors
-        )
+        })
 
     @property
     def latent_size(self) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import log, prod, tau
+from typing import Literal
 
 import torch
 from torch import nn, Tensor
@@ -82,7 +83,9 @@ class Trunk(nn.Module):
         self.colours = len(spec.shape) - len(spec.spatial_shape)
         widths = (spec.shape[0] + 1 if self.colours else 3, *_WIDTHS[spec.kind])
         convolution = nn.Conv1d if len(spec.spatial_shape) == 1 else nn.Conv2d
-        padding_mode = 'circular' if _is_full_circle(spec) else 'zeros'
+        padding_mode: Literal['circular', 'zeros'] = (
+            'circular' if _is_full_circle(spec) else 'zeros'
+        )
         self.layers = nn.Sequential()
         for narrow, wide in pairwise(widths):
             self.layers.append(
@@ -153,11 +156,11 @@ class Decoder(nn.Module):
     def forward(self, latents: Tensor) -> Likelihood:
         """Return the likelihood with the leading shape of the latents ``(..., latent)``."""
         leading = latents.shape[:-1]
-        hidden = self.project(latents.flatten(0, -2)).unflatten(1, self.smallest)
+        hidden = self.project(latents.flatten(0, -2)).view(-1, *self.smallest)
         for layer, size in zip(self.layers[:-1], self.sizes[1:-1], strict=True):
             hidden = nn.functional.silu(self._upsample(layer, hidden, size))
         output = self._upsample(self.layers[-1], hidden, self.sizes[-1]).float()
-        output = output.unflatten(0, leading)
+        output = output.reshape(*leading, *output.shape[1:])
         scale = self.normalisation.scale
         noise = _LEAST_NOISE[self.spec.kind] + scale * self.log_noise.exp()
         if self.spec.kind == 'image':
