@@ -1,0 +1,64 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+Start the simulated robot and the fusion node that listens to it.
+
+All arguments are those of ``fusion.launch.py``; namespace and ``<name>_topic`` move the robot's
+topics as well. The robot's process is given the Fast DDS profile that lets images out, as
+a camera driver has to be (a publisher on defaults loses them).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import Node
+
+SHARE = Path(get_package_share_directory('m2vae_ros'))
+TOPICS = {'camera': 'camera/image_raw', 'lidar': 'scan', 'depth': 'depth/points'}
+# A sensor's place on the robot, metres from its centre on the floor, and its axes (REP-103).
+OPTICAL = ['--roll', '-1.5707963', '--yaw', '-1.5707963']
+FRAMES = {
+    'laser': ['--z', '0.25'],
+    'camera_optical_frame': ['--x', '0.1', '--z', '0.45', *OPTICAL],
+    'depth_optical_frame': ['--x', '0.1', '--z', '0.45', *OPTICAL],
+}
+
+
+def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the robot, with its topics where the fusion node expects them."""
+    values = context.launch_configurations
+    profile = str(SHARE / 'config' / 'fastdds_large_messages.xml')
+    moved = {topic: values.get(f'{sensor}_topic', '') for sensor, topic in TOPICS.items()}
+    nodes = [Node(
+        package='m2vae_ros', executable='robot_node', name='robot', output='screen',
+        namespace=values['namespace'],
+        parameters=[{'use_sim_time': values['use_sim_time'] == 'true'}],
+        remappings=[(topic, target) for topic, target in moved.items() if target],
+        ros_arguments=['--log-level', values['log_level']] if values['log_level'] else [],
+        additional_env={
+            'FASTDDS_DEFAULT_PROFILES_FILE': profile,  # from Kilted on
+            'FASTRTPS_DEFAULT_PROFILES_FILE': profile,  # Humble and Jazzy
+        },
+    )]
+    if values['rviz'] == 'true':
+        nodes += [Node(
+            package='tf2_ros', executable='static_transform_publisher', name=f'{frame}_mount',
+            output='log', namespace=values['namespace'],
+            arguments=['--frame-id', 'base_link', '--child-frame-id', frame, *place],
+        ) for frame, place in FRAMES.items()]
+    return nodes
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the fusion node's launch and the robot."""
+    return LaunchDescription([
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(str(SHARE / 'launch' / 'fusion.launch.py'))
+        ),
+        OpaqueFunction(function=robot),
+    ])

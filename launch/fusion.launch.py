@@ -1,0 +1,192 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+Start the fusion node, and RViz where asked for.
+
+An argument that is not set leaves to ``params_file`` what it stands for. Every sensor of the model
+has an argument ``<name>_topic``; they are read from the model's file, so
+``ros2 launch m2vae_ros fusion.launch.py --show-args model:=FILE`` lists those of FILE.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import sys
+
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
+from ament_index_python.packages import PackageNotFoundError
+from launch import Action, LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.logging import get_logger
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+import yaml
+
+UNSET = ''
+SHARE = Path(get_package_share_directory('m2vae_ros'))
+DEFAULT_MODEL = SHARE / 'config' / 'models' / 'default.safetensors'
+LARGEST_HEADER = 100_000_000  # bytes, by the definition of safetensors
+
+
+def sensor_topics(model: Path) -> dict[str, str]:
+    """Return sensor -> default topic from a checkpoint's header; no torch, which takes seconds."""
+    try:
+        with model.open('rb') as file:
+            size = int.from_bytes(file.read(8), 'little')
+            if size > LARGEST_HEADER:
+                raise ValueError(f'its header claims {size} bytes')
+            metadata = json.loads(file.read(size))['__metadata__']
+        header = json.loads(metadata['m2vae_ros'])
+        return {sensor['name']: sensor['topic'] for sensor in header['sensors']}
+    except OSError as error:
+        raise RuntimeError(f'model {model}: {error.strerror}') from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RuntimeError(f'model {model} is not a checkpoint of m2vae_ros: {error}') from None
+
+
+def model_in(params_file: Path) -> str:
+    """Return the parameter ``model`` of a parameter file, unset where it has none."""
+    if not params_file.is_file():
+        raise RuntimeError(f'params_file {params_file}: no such file')
+    model = UNSET
+    for node, section in (yaml.safe_load(params_file.read_text()) or {}).items():
+        if node.rsplit('/', 1)[-1] in ('fusion', '*', '**'):
+            model = section.get('ros__parameters', {}).get('model', model)
+    return model
+
+
+def chosen_topics(arguments: dict[str, str]) -> dict[str, str]:
+    """Return sensor -> default topic of the model that the launch arguments choose."""
+    model = arguments.get('model', UNSET)
+    if model == UNSET and 'params_file' in arguments:
+        model = model_in(Path(arguments['params_file']))
+    return sensor_topics(DEFAULT_MODEL if model == UNSET else Path(model).expanduser())
+
+
+class DeclareSensorTopics(Action):
+    """
+    Declare ``<name>_topic`` for each sensor of the chosen model.
+
+    ``--show-args`` only asks actions to describe themselves and hands no arguments on, so there
+    they come from the command line. In a launch, also one included by another, this action is
+    executed, and the model is the one that the launch arguments name.
+    """
+
+    def get_sub_entities(self) -> list[LaunchDescriptionEntity]:
+        """Describe the arguments for the model on the command line, else the default model."""
+        return self._declare(dict(word.split(':=', 1) for word in sys.argv if ':=' in word))
+
+    def execute(self, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        """Declare the arguments for the model of this launch."""
+        return self._declare(context.launch_configurations)
+
+    def _declare(self, arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
+        return [
+            DeclareLaunchArgument(
+                f'{sensor}_topic', default_value=UNSET,
+                description=f'Topic of {sensor}, relative to the namespace. Unset: {sensor}.topic '
+                f"of params_file, else {topic}, the model's own",
+            ) for sensor, topic in chosen_topics(arguments).items()
+        ]
+
+
+def set_parameters(context: LaunchContext, sensors: list[str]) -> dict[str, ParameterValue]:
+    """Return the parameters of those launch arguments that are set."""
+    kinds = {'model': str, 'device': str, 'use_sim_time': bool, 'autostart': bool}
+    arguments = {name: (name, kind) for name, kind in kinds.items()}
+    arguments |= {f'{sensor}_topic': (f'{sensor}.topic', str) for sensor in sensors}
+    values = context.launch_configurations
+    return {
+        parameter: ParameterValue(
+            str(Path(values[name]).expanduser()) if name == 'model' else values[name],
+            value_type=kind,
+        ) for name, (parameter, kind) in arguments.items() if values[name] != UNSET
+    }
+
+
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the nodes, for the arguments as they are."""
+    values = context.launch_configurations
+    topics = chosen_topics(values)
+    for name in values:
+        if name.endswith('_topic') and name.removesuffix('_topic') not in topics:
+            get_logger('fusion.launch').warning(
+                f'{name} is ignored: the model has the sensors {", ".join(topics)}'
+            )
+    parameters = set_parameters(context, list(topics))
+    log_level = [] if values['log_level'] == UNSET else ['--log-level', values['log_level']]
+    nodes = [Node(
+        package='m2vae_ros', executable='fusion_node', name='fusion', output='screen',
+        namespace=values['namespace'], parameters=[values['params_file'], parameters],
+        ros_arguments=log_level,
+    )]
+    if values['rviz'] == 'true':
+        nodes.append(rviz(values, topics))
+    return nodes
+
+
+def rviz(values: dict[str, str], topics: dict[str, str]) -> Node:
+    """Return RViz, whose displays follow the namespace and the topics of the launch."""
+    try:
+        get_package_prefix('rviz2')
+    except PackageNotFoundError:
+        raise RuntimeError(
+            'rviz:=true needs RViz: sudo apt install ros-$ROS_DISTRO-rviz2'
+        ) from None
+    moved = {f'/{topic}': values[f'{sensor}_topic'] or topic for sensor, topic in topics.items()}
+    moved |= {
+        f'/{output}': output
+        for output in (f'fusion/{sensor}/reconstruction' for sensor in topics)
+    }
+    return Node(
+        package='rviz2', executable='rviz2', name='rviz', output='log',
+        namespace=values['namespace'], arguments=['-d', str(SHARE / 'config' / 'fusion.rviz')],
+        remappings=list(moved.items()),
+        parameters=[{'use_sim_time': values['use_sim_time'] == 'true'}],
+    )
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and what is started with them."""
+    switch = ['true', 'false']
+    return LaunchDescription([
+        DeclareLaunchArgument(
+            'params_file', default_value=str(SHARE / 'config' / 'fusion.yaml'),
+            description='Parameter file of the node; the arguments below override it when set',
+        ),
+        DeclareLaunchArgument(
+            'model', default_value=UNSET,
+            description='Checkpoint (.safetensors). Unset: that of params_file, else the '
+            'installed default model, which knows only the simulated robot',
+        ),
+        DeclareLaunchArgument(
+            'device', default_value=UNSET,
+            description='Where to infer: auto, cpu, cuda or cuda:N. Unset: that of params_file, '
+            'else auto',
+        ),
+        DeclareLaunchArgument(
+            'namespace', default_value=UNSET,
+            description='Namespace of the node and of all relative topics',
+        ),
+        DeclareLaunchArgument(
+            'use_sim_time', default_value=UNSET, choices=[UNSET, *switch],
+            description='Take the time from /clock, as a played bag needs (ros2 bag play '
+            '--clock). Unset: that of params_file, else false',
+        ),
+        DeclareLaunchArgument(
+            'autostart', default_value=UNSET, choices=[UNSET, *switch],
+            description='Configure and activate by itself. Unset: that of params_file, else true',
+        ),
+        DeclareLaunchArgument(
+            'log_level', default_value=UNSET,
+            choices=[UNSET, 'debug', 'info', 'warn', 'error', 'fatal'],
+            description="Least severe log lines shown. Unset: ROS's own, info",
+        ),
+        DeclareLaunchArgument(
+            'rviz', default_value='false', choices=switch,
+            description='Show sensors and reconstructions in RViz',
+        ),
+        DeclareSensorTopics(),
+        OpaqueFunction(function=start),
+    ])
