@@ -14,16 +14,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-import json
 import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Float32MultiArray, MultiArrayDimension, String
-
-from m2vae_ros.specs import SensorSpec
+from std_msgs.msg import Float32MultiArray, MultiArrayDimension
 
 _COLUMNS = (
     ('mean', PointField.FLOAT32, 'f4'),
@@ -136,18 +133,3 @@ def mean_to_message(mean: NDArray[np.float32]) -> Any:
     ]
     message.data = array('f', np.ascontiguousarray(mean, np.float32).tobytes())
     return message
-
-
-def model_to_message(
-    sensors: Sequence[SensorSpec],
-    trained_subsets: Sequence[Sequence[str]],
-    latent_size: int,
-    device: str,
-) -> Any:
-    """Return what ``~/model`` says: the sensors in the order of the mask's bits, and more."""
-    return String(data=json.dumps({
-        'sensors': [spec.to_dict() for spec in sensors],
-        'trained_subsets': [list(subset) for subset in trained_subsets],
-        'latent_size': latent_size,
-        'device': device,
-    }))

@@ -177,7 +177,7 @@ class ParameterDeclarations:
         try:
             self._node.declare_parameter(name, default, _descriptor(rule))
         except ParameterException as error:
-            raise ParameterError(f'{error}; {name} must be {_in_words(rule)}') from None
+            raise ParameterError(f'parameter {name} must be {_in_words(rule)}: {error}') from None
 
     def _check(self, parameters: Sequence[Any]) -> SetParametersResult:
         """Refuse what breaks a rule, and what comes too late to have an effect."""

@@ -1,0 +1,274 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+From what the node knows about itself to diagnostics that name cause and cure (REP-107).
+
+No subscription and no clock here: the reports hold all that is said, so every sentence can be
+tested alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from m2vae_ros.node.subscriptions import Offer
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+LONGEST_SILENCE = 2.0  # s, of a topic that has a publisher
+_MARGIN = 1.2  # of a limit that is proposed, over the period that was measured
+_PROFILE = 'config/fastdds_large_messages.xml'
+
+Problems = list[tuple[bytes, str]]
+
+
+@dataclass(frozen=True)
+class SensorReport:
+    """
+    What is known about one sensor.
+
+    Parameters
+    ----------
+    name, topic, message_type
+        Which one, and what is listened to.
+    reliable
+        Reliability of the subscription.
+    heard, unheard
+        Publishers that the subscription hears, and that it cannot hear.
+    live
+        Whether the synchroniser waits for it.
+    received
+        Messages, valid or not.
+    rejected
+        Rule -> messages that broke it.
+    newly_rejected
+        How many since the last report.
+    period
+        Seconds between messages, None = unknown.
+    silence
+        Seconds since the last message, None = there was none.
+    unanswered
+        Seconds that a publisher has been heard of and nothing has arrived.
+    clock_difference
+        Seconds that its stamps lie behind the node's clock, where all of them are rejected
+        for it.
+
+    """
+
+    name: str
+    topic: str
+    message_type: str
+    reliable: bool
+    heard: Sequence[Offer] = ()
+    unheard: Sequence[Offer] = ()
+    live: bool = False
+    received: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    newly_rejected: int = 0
+    period: float | None = None
+    silence: float | None = None
+    unanswered: float = 0.0
+    clock_difference: float | None = None
+
+    @property
+    def state(self) -> str:
+        """``live``, ``silent`` or ``never heard``."""
+        if self.received == 0:
+            return 'never heard'
+        return 'live' if self.live else 'silent'
+
+
+@dataclass(frozen=True)
+class FusionReport:
+    """
+    What is known about the fusion as a whole.
+
+    Parameters
+    ----------
+    state
+        Lifecycle state.
+    model, device
+        What runs, and where and why there.
+    rate
+        Published sets a second.
+    latency_ms
+        p50 and p99 from entry of the callback that completed a set to return of publish.
+    subsets
+        Subset -> published sets.
+    dropped, newly_dropped
+        Sets that a newer one replaced before the worker took them; since the last report.
+    unmatched
+        Reason -> measurements that the synchroniser dropped.
+    failures, last_failure
+        Sets that raised, and what the last one raised.
+    untrained
+        Sets that no trained encoder covers.
+    newly_untrained
+        How many since the last report.
+    missing
+        Sensors that are silent.
+    problems
+        What else is wrong: the node's clock, a failed transition.
+
+    """
+
+    state: str
+    model: str = ''
+    device: str = ''
+    rate: float = 0.0
+    latency_ms: tuple[float, float] | None = None
+    subsets: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    dropped: int = 0
+    newly_dropped: int = 0
+    unmatched: Mapping[str, int] = field(default_factory=dict)
+    failures: int = 0
+    newly_failed: int = 0
+    last_failure: str = ''
+    untrained: int = 0
+    newly_untrained: int = 0
+    missing: tuple[str, ...] = ()
+    problems: Sequence[tuple[bytes, str]] = ()
+
+
+def sensor_status(
+    node: str, report: SensorReport, *, max_wait: float, timeout: float
+) -> DiagnosticStatus:
+    """Return the diagnostics of one sensor, given the synchroniser's limits in seconds."""
+    problems = (
+        _connection_problems(report)
+        + _clock_problems(report)
+        + _message_problems(report)
+        + _period_problems(report, max_wait=max_wait, timeout=timeout)
+    )
+    rate = 1 / report.period if report.period and report.live else 0.0
+    values = {
+        'state': report.state,
+        'topic': report.topic,
+        'type': report.message_type,
+        'subscription': _reliability(report.reliable),
+        'publishers': ', '.join(map(_in_words, [*report.heard, *report.unheard])) or 'none',
+        'received': str(report.received),
+        'rate (Hz)': f'{rate:.2f}',
+        'age (s)': 'never heard' if report.silence is None else f'{report.silence:.2f}',
+        'rejected': str(sum(report.rejected.values())),
+        **{f'rejected: {rule}': str(count) for rule, count in sorted(report.rejected.items())},
+    }
+    return _status(f'{node}: {report.name}', problems, f'{report.state}, {rate:.1f} Hz', values)
+
+
+def fusion_status(node: str, report: FusionReport) -> DiagnosticStatus:
+    """Return the diagnostics of the fusion as a whole."""
+    problems: Problems = list(report.problems)
+    if report.state != 'active':
+        problems.append((WARN, f'the node is {report.state}'))
+    if report.newly_untrained:
+        problems.append((ERROR, (
+            f'untrained subset: the model has no encoder for what is live, missing are '
+            f'{", ".join(report.missing) or "none"}'
+        )))
+    if report.newly_failed:
+        problems.append((ERROR, (
+            f'{report.newly_failed} sets failed, the last with {report.last_failure}'
+        )))
+    if report.newly_dropped:
+        problems.append((WARN, (
+            f'{report.newly_dropped} sets dropped: inference is slower than the sensors'
+        )))
+    if report.state == 'active' and report.rate == 0 and not problems:
+        problems.append((WARN, 'nothing to fuse'))
+    p50, p99 = report.latency_ms or (float('nan'), float('nan'))
+    values = {
+        'lifecycle state': report.state,
+        'model': report.model,
+        'device': report.device,
+        'rate (Hz)': f'{report.rate:.2f}',
+        'latency p50 (ms)': f'{p50:.2f}',
+        'latency p99 (ms)': f'{p99:.2f}',
+        'sets dropped': str(report.dropped),
+        'sets failed': str(report.failures),
+        'sets of an untrained subset': str(report.untrained),
+        **{f'measurements dropped: {k}': str(n) for k, n in sorted(report.unmatched.items())},
+        **{f'sets: {"+".join(subset)}': str(n) for subset, n in report.subsets.items()},
+    }
+    return _status(f'{node}: fusion', problems, f'fusing at {report.rate:.1f} Hz', values)
+
+
+def _connection_problems(report: SensorReport) -> Problems:
+    problems: Problems = []
+    for offer in report.unheard:
+        if offer.message_type != report.message_type:
+            why = f'publishes {offer.message_type}, expected is {report.message_type}'
+        else:
+            why = (f'offers best effort and the subscription is reliable: set '
+                   f'{report.name}.reliability to auto')
+        problems.append((ERROR, f'{offer.node} on {report.topic} is not heard: it {why}'))
+    if report.unanswered >= LONGEST_SILENCE:
+        problems.append((ERROR, (
+            f'nothing arrives on {report.topic} for {report.unanswered:.1f} s although '
+            f'{", ".join(map(_in_words, report.heard))} publishes there (the subscription is '
+            f'{_reliability(report.reliable)}): the driver is silent, or its messages are too '
+            f'large to leave it best effort; for these start the driver with '
+            f'FASTDDS_DEFAULT_PROFILES_FILE (Humble and Jazzy: FASTRTPS_DEFAULT_PROFILES_FILE) '
+            f'set to the {_PROFILE} of m2vae_ros'
+        )))
+    elif not report.heard and not report.unheard:
+        problems.append((WARN, (
+            f'no publisher on {report.topic}: start the driver, remap the topic or set '
+            f'{report.name}.topic'
+        )))
+    return problems
+
+
+def _clock_problems(report: SensorReport) -> Problems:
+    if report.clock_difference is None:
+        return []
+    behind = report.clock_difference > 0
+    return [(ERROR, (
+        f'all messages are rejected: their stamps lie {abs(report.clock_difference):.1f} s '
+        f'{"behind" if behind else "ahead of"} the clock of this node; for a recording play it '
+        f'with --clock (ros2 bag play --clock) and set use_sim_time:=true, for two hosts '
+        f'synchronise their clocks (or set {report.name}.offset)'
+    ))]
+
+
+def _message_problems(report: SensorReport) -> Problems:
+    if not report.newly_rejected or report.clock_difference is not None:
+        return []
+    rules = ', '.join(f'{rule} {count}' for rule, count in sorted(report.rejected.items()))
+    return [(WARN, f'{report.newly_rejected} messages rejected just now (in all: {rules})')]
+
+
+def _period_problems(report: SensorReport, *, max_wait: float, timeout: float) -> Problems:
+    if report.period is None:
+        return []
+    limits = {'max_wait': max_wait, 'timeout': timeout}
+    return [
+        (WARN, (
+            f'its period of {report.period:.3f} s exceeds {name} ({limit:g} s): set {name} to '
+            f'{report.period * _MARGIN:.2f} or more'
+        ))
+        for name, limit in limits.items() if report.period > limit
+    ]
+
+
+def _reliability(reliable: bool) -> str:
+    return 'reliable' if reliable else 'best effort'
+
+
+def _in_words(offer: Offer) -> str:
+    return f'{offer.node} ({_reliability(offer.reliable)})'
+
+
+def _status(
+    name: str, problems: Problems, well: str, values: Mapping[str, str]
+) -> DiagnosticStatus:
+    worst_first = sorted(problems, key=lambda problem: problem[0], reverse=True)
+    return DiagnosticStatus(
+        level=max((level for level, _ in problems), default=OK),
+        name=name,
+        message='; '.join(text for _, text in worst_first) or well,
+        hardware_id='m2vae_ros',
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )

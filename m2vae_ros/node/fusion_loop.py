@@ -1,0 +1,188 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+The active node: subscriptions feed the pipeline, one worker fuses and publishes.
+
+The callbacks' thread decodes, validates and hands over; the worker's thread infers and publishes.
+Between them stands the mailbox, and no lock is held while inferring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+import time
+from typing import Any
+
+from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.duration import Duration
+from rclpy.node import Node
+
+from m2vae_ros.fusion.pipeline import Pipeline
+from m2vae_ros.fusion.synchronizer import FusedSet
+from m2vae_ros.node.arrivals import Arrivals, Results
+from m2vae_ros.node.mailbox import Delivery
+from m2vae_ros.node.outputs import Outputs
+from m2vae_ros.node.parameters import SensorParameters
+from m2vae_ros.node.subscriptions import SensorSubscription
+from m2vae_ros.node.worker import Worker
+from m2vae_ros.specs import SensorSpec
+
+_ADAPT_PERIOD = 0.5  # s, between looks at the publishers
+
+
+@dataclass(frozen=True)
+class Trace:
+    """
+    One published set, for who measures.
+
+    Parameters
+    ----------
+    stamp_ns, sensors
+        The set's stamp and what it was fused of.
+    entered_ns, published_ns
+        ``time.perf_counter_ns()`` at entry of the callback that completed the set, and at return
+        of publish.
+
+    """
+
+    stamp_ns: int
+    sensors: tuple[str, ...]
+    entered_ns: int
+    published_ns: int
+
+
+class FusionLoop:
+    """
+    Fuse what the sensors say, from construction to `stop`.
+
+    Parameters
+    ----------
+    node
+        Whose subscriptions and clock.
+    pipeline
+        From messages to results.
+    outputs
+        Publishes the results.
+    sensors, sensor_parameters
+        The model's sensors and their parameters.
+    reconstruct
+        Says at any time whether ``missing`` or ``all`` sensors are to be reconstructed.
+    trace
+        Called in the worker's thread after each result is published.
+
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        pipeline: Pipeline,
+        outputs: Outputs,
+        sensors: Sequence[SensorSpec],
+        sensor_parameters: Mapping[str, SensorParameters],
+        reconstruct: Callable[[], str],
+        trace: Callable[[Trace], None] | None = None,
+    ) -> None:
+        self._node = node
+        self._pipeline = pipeline
+        self._outputs = outputs
+        self._reconstruct = reconstruct
+        self._trace = trace
+        self._clock = node.get_clock()
+        self._armed_ns: int | None = None
+        self.results = Results()
+        self.arrivals = {spec.name: Arrivals() for spec in sensors}
+        self._worker = Worker(self._fuse, self._failed)
+        self._worker.start()
+        self._deadline_timer = node.create_timer(1.0, self._poll)
+        self._deadline_timer.cancel()
+        self._adapt_timer = node.create_timer(
+            _ADAPT_PERIOD, self._adapt, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._jumps = self._clock.create_jump_callback(
+            JumpThreshold(
+                min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=True
+            ),
+            post_callback=self._clock_jumped,
+        )
+        self.subscriptions = {
+            spec.name: SensorSubscription(
+                node, spec, sensor_parameters[spec.name], partial(self._receive, spec.name)
+            )
+            for spec in sensors
+        }
+
+    @property
+    def dropped(self) -> int:
+        """Sets that a newer one replaced before the worker took them."""
+        return self._worker.mailbox.dropped
+
+    def stop(self) -> None:
+        """End the subscriptions, the timers and, after the set in hand, the worker."""
+        for subscription in self.subscriptions.values():
+            subscription.destroy()
+        for timer in (self._deadline_timer, self._adapt_timer):
+            self._node.destroy_timer(timer)
+        self._jumps.unregister()
+        self._worker.stop()
+
+    def _receive(self, sensor: str, message: Any) -> None:
+        entered_ns = time.perf_counter_ns()
+        now_ns = self._clock.now().nanoseconds
+        self.arrivals[sensor].note(now_ns, time.monotonic_ns())
+        self._hand_over(self._pipeline.receive(sensor, message, now_ns), entered_ns)
+        self._arm(now_ns)
+
+    def _poll(self) -> None:
+        entered_ns = time.perf_counter_ns()
+        now_ns = self._clock.now().nanoseconds
+        self._deadline_timer.cancel()
+        self._armed_ns = None
+        self._hand_over(self._pipeline.poll(now_ns), entered_ns)
+        self._arm(now_ns)
+
+    def _hand_over(self, fused_sets: Sequence[FusedSet], entered_ns: int) -> None:
+        if fused_sets:
+            self._worker.mailbox.put(Delivery(fused, entered_ns) for fused in fused_sets)
+
+    def _arm(self, now_ns: int) -> None:
+        """See to it that `_poll` is called no later than the pipeline wants."""
+        deadline_ns = self._pipeline.next_deadline_ns
+        if deadline_ns is None or (self._armed_ns is not None and self._armed_ns <= deadline_ns):
+            return
+        self._armed_ns = deadline_ns
+        self._deadline_timer.timer_period_ns = max(deadline_ns - now_ns, 1)
+        self._deadline_timer.reset()
+
+    def _clock_jumped(self, jump: Any) -> None:
+        self._node.get_logger().warning(
+            f'the clock jumped by {jump.delta.nanoseconds * 1e-9:.3f} s'
+        )
+        self._poll()
+
+    def _adapt(self) -> None:
+        steady_ns = time.monotonic_ns()
+        for sensor, subscription in self.subscriptions.items():
+            subscription.adapt()
+            heard = any(map(subscription.matches, subscription.offers()))
+            self.arrivals[sensor].note_publishers(heard, steady_ns)
+
+    def _fuse(self, delivery: Delivery) -> None:
+        """Fuse one set and publish it; runs in the worker's thread."""
+        items = delivery.fused_set.items
+        wanted = self._outputs.wanted(items, self._reconstruct())
+        result = self._pipeline.fuse(delivery.fused_set, reconstruct=wanted)
+        if result is None:
+            return
+        self._outputs.publish(result, {name: item.frame_id for name, item in items.items()})
+        published_ns = time.perf_counter_ns()
+        self.results.note(result.sensors, published_ns - delivery.entered_ns)
+        if self._trace is not None:
+            self._trace(Trace(result.stamp_ns, result.sensors, delivery.entered_ns, published_ns))
+
+    def _failed(self, error: Exception) -> None:
+        self.results.note_failure(error)
+        self._node.get_logger().error(
+            f'a set could not be fused: {self.results.last_failure}', throttle_duration_sec=5.0
+        )

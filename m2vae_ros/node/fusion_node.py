@@ -1,0 +1,261 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The lifecycle node ``fusion``: camera and LiDAR topics in, fused latents out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+import sys
+import time
+import traceback
+from typing import Any
+
+from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
+import cv2
+from diagnostic_msgs.msg import DiagnosticArray
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import String
+import torch
+
+from m2vae_ros.fusion.pipeline import Pipeline
+from m2vae_ros.node.fusion_loop import FusionLoop, Trace
+from m2vae_ros.node.messages import MOST_SENSORS
+from m2vae_ros.node.monitor import Monitor
+from m2vae_ros.node.outputs import Outputs
+from m2vae_ros.node.parameters import ParameterDeclarations, ParameterError
+from m2vae_ros.vae import checkpoint
+
+_SYNCHRONIZER = ('slop', 'max_wait', 'timeout', 'queue_size', 'max_age', 'max_future')
+_DIAGNOSTICS_PERIOD = 1.0  # s
+_SWITCH_INTERVAL = 0.0005  # s, so that neither thread waits long for the interpreter
+
+
+class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
+    """
+    Fuse the sensors of a model, whichever are live.
+
+    *configure* loads the model and warms every trained subset, *activate* subscribes and begins
+    to publish, *deactivate* stops that, *cleanup* frees the device.
+
+    Parameters
+    ----------
+    trace
+        Called after each set is published, for who measures.
+
+    Raises
+    ------
+    ParameterError
+        If a given parameter breaks its rule.
+
+    """
+
+    def __init__(self, *, trace: Callable[[Trace], None] | None = None) -> None:
+        super().__init__('fusion')
+        self._trace = trace
+        self._state = 'unconfigured'
+        self._problem = ''
+        self._model = ''
+        self._pipeline: Pipeline | None = None
+        self._outputs: Outputs | None = None
+        self._loop: FusionLoop | None = None
+        self._declarations = ParameterDeclarations(self, lambda: self._state)
+        self._settings = self._declarations.read()
+        self._monitor = Monitor(self.get_fully_qualified_name().lstrip('/'), self.get_clock())
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._diagnostics_timer = self.create_timer(
+            _DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=steady
+        )
+        self._model_publisher = self.create_publisher(
+            String, '~/model', QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        )
+        self._starts_itself = self._settings.autostart
+        if self._starts_itself:
+            self._autostart_timer = self.create_timer(0.001, self._autostart, clock=steady)
+
+    def on_configure(self, state: Any) -> TransitionCallbackReturn:
+        """Load the model, warm it up and declare the parameters of its sensors."""
+        return self._attempt('configure', self._configure, 'inactive')
+
+    def on_activate(self, state: Any) -> TransitionCallbackReturn:
+        """Subscribe and begin to publish."""
+        super().on_activate(state)
+        return self._attempt('activate', self._start, 'active')
+
+    def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
+        """Stop to listen and to publish."""
+        self._stop()
+        self._state = 'inactive'
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
+        """Free the device."""
+        self._release()
+        self._state = 'unconfigured'
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: Any) -> TransitionCallbackReturn:
+        """Free everything, whatever the state."""
+        self._release()
+        self._state = 'finalized'
+        return super().on_shutdown(state)
+
+    def on_error(self, state: Any) -> TransitionCallbackReturn:
+        """Go back to unconfigured."""
+        self._release()
+        self._state = 'unconfigured'
+        return TransitionCallbackReturn.SUCCESS
+
+    def destroy_node(self) -> None:
+        """Free everything and leave the graph."""
+        self._release()
+        super().destroy_node()
+
+    def _attempt(
+        self, transition: str, action: Callable[[], None], reached: str
+    ) -> TransitionCallbackReturn:
+        """Make a transition; when it fails, undo it and say why."""
+        try:
+            action()
+        except Exception as error:  # rclpy would swallow it without a word
+            self._problem = f'{transition} failed: {error}'
+            self.get_logger().error(self._problem)
+            if not isinstance(error, (ValueError, OSError)):
+                self.get_logger().error(traceback.format_exc())
+            if transition == 'activate':
+                self._stop()
+            else:
+                self._release()
+            return TransitionCallbackReturn.FAILURE
+        self._problem = ''
+        self._state = reached
+        return TransitionCallbackReturn.SUCCESS
+
+    def _autostart(self) -> None:
+        if not self._starts_itself:  # an executor may have queued the timer twice
+            return
+        self._starts_itself = False
+        self.destroy_timer(self._autostart_timer)
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def _configure(self) -> None:
+        started = time.monotonic()
+        self._settings = self._declarations.read()
+        torch.set_num_threads(self._settings.threads)
+        cv2.setNumThreads(self._settings.threads)
+        path = Path(self._settings.model or default_model())
+        loaded = checkpoint.load(path)
+        model = loaded.model
+        if len(model.sensors) > MOST_SENSORS:
+            raise ValueError(f'{path}: {len(model.sensors)} sensors, a latent message has room '
+                             f'for {MOST_SENSORS}')
+        self._sensor_parameters = self._declarations.read_sensors(model.sensors)
+        self._pipeline = Pipeline(
+            model,
+            device=self._settings.device,
+            offsets={name: own.offset for name, own in self._sensor_parameters.items()},
+            **{name: getattr(self._settings, name) for name in _SYNCHRONIZER},
+        )
+        self._sensors = model.sensors
+        self._outputs = Outputs(
+            self, model.sensors,
+            {name: own.frame_id for name, own in self._sensor_parameters.items()},
+        )
+        self._model = str(path)
+        self._model_publisher.publish(String(data=loaded.header.to_json()))
+        self.get_logger().info(
+            f'{path}: sensors {", ".join(model.names)}; {len(model.trained_subsets)} subsets '
+            f'warm after {time.monotonic() - started:.1f} s; {self._pipeline.device_report}'
+        )
+
+    def _start(self) -> None:
+        assert self._pipeline is not None
+        assert self._outputs is not None
+        self._loop = FusionLoop(
+            self, self._pipeline, self._outputs, self._sensors, self._sensor_parameters,
+            lambda: self.get_parameter('reconstruct').value, self._trace,
+        )
+
+    def _stop(self) -> None:
+        if self._loop is not None:
+            self._loop.stop()
+            self._loop = None
+
+    def _release(self) -> None:
+        self._stop()
+        if self._outputs is not None:
+            self._outputs.destroy()
+            self._outputs = None
+        if self._pipeline is not None:
+            self._pipeline.close()
+            self._pipeline = None
+
+    def _publish_diagnostics(self) -> None:
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = self._monitor.statuses(
+            self._state, self._problem, self._model, self._settings, self._pipeline, self._loop
+        )
+        self._diagnostics.publish(message)
+
+
+def default_model() -> Path:
+    """
+    Return the model that the package installs, or that of the source checkout it runs from.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none in either place; says where it was looked for.
+
+    """
+    relative = Path('config', 'models', 'default.safetensors')
+    places = [Path(__file__).resolve().parents[2]]
+    with suppress(PackageNotFoundError):
+        places.insert(0, Path(get_package_share_directory('m2vae_ros')))
+    for place in places:
+        if (place / relative).is_file():
+            return place / relative
+    raise FileNotFoundError(
+        f'no {relative} in {" or ".join(map(str, places))}: set the parameter model to a '
+        f'.safetensors file, or build the package anew'
+    )
+
+
+def make_executor() -> Executor:
+    """Return the executor that costs least where it exists (from Kilted on)."""
+    try:
+        from rclpy.experimental.events_executor import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor()
+    return EventsExecutor()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until it is told to end; return the process's exit code."""
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    rclpy.init(args=arguments)
+    node = None
+    try:
+        node = FusionNode()
+        executor = make_executor()
+        executor.add_node(node)
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=1.0)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except ParameterError as error:
+        rclpy.logging.get_logger('fusion').fatal(str(error))
+        return 2
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

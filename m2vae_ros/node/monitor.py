@@ -1,0 +1,140 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Gathers, once a second, what the diagnostics report."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rclpy.clock import ROSClock
+
+from m2vae_ros.fusion.pipeline import Pipeline
+from m2vae_ros.node.diagnostics import (
+    ERROR,
+    fusion_status,
+    FusionReport,
+    Problems,
+    sensor_status,
+    SensorReport,
+    WARN,
+)
+from m2vae_ros.node.fusion_loop import FusionLoop
+from m2vae_ros.node.parameters import FusionParameters
+
+
+class Monitor:
+    """
+    Compare what is with what was a second ago.
+
+    Parameters
+    ----------
+    node
+        Name that the statuses begin with.
+    clock
+        The node's clock.
+
+    """
+
+    def __init__(self, node: str, clock: ROSClock) -> None:
+        self._node = node
+        self._clock = clock
+        self._now_ns: int | None = None
+        self._counts: dict[str, int] = {}
+
+    def statuses(
+        self,
+        state: str,
+        problem: str,
+        model: str,
+        parameters: FusionParameters,
+        pipeline: Pipeline | None,
+        loop: FusionLoop | None,
+    ) -> list[Any]:
+        """
+        Return the diagnostics of the fusion and, while active, of each sensor.
+
+        Parameters
+        ----------
+        state
+            Lifecycle state.
+        problem
+            Why the last transition failed, or empty.
+        model
+            What is loaded.
+        parameters
+            The node's parameters.
+        pipeline, loop
+            None while the node is not configured, or not active.
+
+        """
+        now_ns = self._clock.now().nanoseconds
+        problems = self._clock_problems(now_ns)
+        if problem:
+            problems.append((ERROR, problem))
+        device = '' if pipeline is None else pipeline.device_report
+        if pipeline is None or loop is None:
+            report = FusionReport(state=state, model=model, device=device, problems=problems)
+            return [fusion_status(self._node, report)]
+        steady_ns = time.monotonic_ns()
+        live = pipeline.live(now_ns)
+        results = loop.results
+        fusion = FusionReport(
+            state=state, model=model, device=device, problems=problems,
+            rate=results.rate(steady_ns), latency_ms=results.latency(),
+            subsets=dict(results.subsets),
+            dropped=loop.dropped, newly_dropped=self._new('dropped', loop.dropped),
+            unmatched={},
+            failures=results.failures, newly_failed=self._new('failures', results.failures),
+            last_failure=results.last_failure,
+            untrained=pipeline.untrained_subset,
+            newly_untrained=self._new('untrained', pipeline.untrained_subset),
+            missing=tuple(name for name in loop.subscriptions if name not in live),
+        )
+        return [fusion_status(self._node, fusion)] + [
+            sensor_status(
+                self._node, self._sensor(name, loop, pipeline, name in live, steady_ns),
+                max_wait=parameters.max_wait, timeout=parameters.timeout,
+            )
+            for name in loop.subscriptions
+        ]
+
+    def _sensor(
+        self, name: str, loop: FusionLoop, pipeline: Pipeline, live: bool, steady_ns: int
+    ) -> SensorReport:
+        subscription, arrivals = loop.subscriptions[name], loop.arrivals[name]
+        offers = subscription.offers()
+        rejected = dict(pipeline.rejected.get(name, {}))
+        return SensorReport(
+            name=name, topic=subscription.topic, message_type=subscription.message_type,
+            reliable=subscription.reliable,
+            heard=[offer for offer in offers if subscription.matches(offer)],
+            unheard=[offer for offer in offers if not subscription.matches(offer)],
+            live=live,
+            received=arrivals.count,
+            rejected=rejected,
+            newly_rejected=self._new(f'rejected {name}', sum(rejected.values())),
+            period=arrivals.period(),
+            silence=arrivals.silence(steady_ns),
+            unanswered=arrivals.unheard(steady_ns),
+            clock_difference=None,
+        )
+
+    def _clock_problems(self, now_ns: int) -> Problems:
+        before_ns, self._now_ns = self._now_ns, now_ns
+        if not self._clock.ros_time_is_active:
+            return []
+        if now_ns == 0:
+            return [(ERROR, (
+                'use_sim_time is true and no /clock arrives: play the recording with --clock '
+                '(ros2 bag play --clock), or set use_sim_time:=false'
+            ))]
+        if now_ns == before_ns:
+            return [(WARN, f'simulation time stands still at {now_ns * 1e-9:.3f} s: paused?')]
+        return []
+
+    def _new(self, what: str, count: int) -> int:
+        """Return by how much a count has grown since the last report."""
+        before = self._counts.get(what, 0)
+        self._counts[what] = count
+        return count - before if count >= before else count
