@@ -5,17 +5,19 @@ Start the fusion node, and RViz where asked for.
 
 An argument that is not set leaves to ``params_file`` what it stands for. Every sensor of the model
 has an argument ``<name>_topic``; they are read from the model's file, so
-``ros2 launch m2vae_ros fusion.launch.py --show-args model:=FILE`` lists those of FILE.
+``ros2 launch m2vae_ros fusion.launch.py model:=FILE --show-args`` lists those of FILE.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 import sys
 
-from ament_index_python.packages import get_package_prefix, get_package_share_directory
-from ament_index_python.packages import PackageNotFoundError
+from ament_index_python.packages import (
+    get_package_prefix,
+    get_package_share_directory,
+    PackageNotFoundError,
+)
 from launch import Action, LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.logging import get_logger
@@ -23,26 +25,19 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 import yaml
 
+from m2vae_ros.vae.header import CheckpointError, read_header
+
 UNSET = ''
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 DEFAULT_MODEL = SHARE / 'config' / 'models' / 'default.safetensors'
-LARGEST_HEADER = 100_000_000  # bytes, by the definition of safetensors
 
 
 def sensor_topics(model: Path) -> dict[str, str]:
-    """Return sensor -> default topic from a checkpoint's header; no torch, which takes seconds."""
+    """Return sensor -> default topic, of a model's header."""
     try:
-        with model.open('rb') as file:
-            size = int.from_bytes(file.read(8), 'little')
-            if size > LARGEST_HEADER:
-                raise ValueError(f'its header claims {size} bytes')
-            metadata = json.loads(file.read(size))['__metadata__']
-        header = json.loads(metadata['m2vae_ros'])
-        return {sensor['name']: sensor['topic'] for sensor in header['sensors']}
-    except OSError as error:
-        raise RuntimeError(f'model {model}: {error.strerror}') from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise RuntimeError(f'model {model} is not a checkpoint of m2vae_ros: {error}') from None
+        return {spec.name: spec.topic for spec in read_header(model).sensors}
+    except CheckpointError as error:
+        raise RuntimeError(f'model {error}') from None
 
 
 def model_in(params_file: Path) -> str:
@@ -91,18 +86,21 @@ class DeclareSensorTopics(Action):
         ]
 
 
-def set_parameters(context: LaunchContext, sensors: list[str]) -> dict[str, ParameterValue]:
+def set_parameters(values: dict[str, str], sensors: list[str]) -> dict[str, ParameterValue]:
     """Return the parameters of those launch arguments that are set."""
-    kinds = {'model': str, 'device': str, 'use_sim_time': bool, 'autostart': bool}
-    arguments = {name: (name, kind) for name, kind in kinds.items()}
-    arguments |= {f'{sensor}_topic': (f'{sensor}.topic', str) for sensor in sensors}
-    values = context.launch_configurations
-    return {
-        parameter: ParameterValue(
-            str(Path(values[name]).expanduser()) if name == 'model' else values[name],
-            value_type=kind,
-        ) for name, (parameter, kind) in arguments.items() if values[name] != UNSET
+    texts = {'model': 'model', 'device': 'device'}
+    texts |= {f'{sensor}_topic': f'{sensor}.topic' for sensor in sensors}
+    parameters = {
+        parameter: ParameterValue(values[argument], value_type=str)
+        for argument, parameter in texts.items() if values[argument] != UNSET
     }
+    if 'model' in parameters:
+        path = str(Path(values['model']).expanduser())
+        parameters['model'] = ParameterValue(path, value_type=str)
+    for switch in ('use_sim_time', 'autostart'):
+        if values[switch] != UNSET:
+            parameters[switch] = ParameterValue(values[switch] == 'true', value_type=bool)
+    return parameters
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -114,7 +112,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             get_logger('fusion.launch').warning(
                 f'{name} is ignored: the model has the sensors {", ".join(topics)}'
             )
-    parameters = set_parameters(context, list(topics))
+    parameters = set_parameters(values, list(topics))
     log_level = [] if values['log_level'] == UNSET else ['--log-level', values['log_level']]
     nodes = [Node(
         package='m2vae_ros', executable='fusion_node', name='fusion', output='screen',

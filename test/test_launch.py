@@ -1,0 +1,360 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files, run for real where launch is importable, and the views they open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from importlib.util import find_spec
+import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from m2vae_ros.simulation.robot import SENSORS
+from m2vae_ros.specs import SensorSpec
+from m2vae_ros.vae.header import METADATA_KEY, ModelHeader
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / 'config'
+PATIENCE = 90.0  # s, until the first latent; loading torch takes most of it on a busy machine
+ARGUMENTS = {
+    'params_file', 'model', 'device', 'namespace', 'use_sim_time', 'autostart', 'log_level',
+    'rviz',
+}
+SENSOR_TOPICS = {f'{spec.name}_topic' for spec in SENSORS}
+RUN = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import AnyLaunchDescriptionSource
+file, *arguments = sys.argv[1:]
+service = LaunchService(argv=arguments, noninteractive=True)
+service.include_launch_description(LaunchDescription([IncludeLaunchDescription(
+    AnyLaunchDescriptionSource(file), launch_arguments=[a.split(':=', 1) for a in arguments],
+)]))
+sys.exit(service.run())
+"""
+
+needs_launch = pytest.mark.skipif(
+    find_spec('launch_ros') is None,
+    reason='launch and launch_ros are not importable (they are not on PyPI): source a ROS 2 '
+    'installation, or sudo apt install ros-$ROS_DISTRO-launch-ros',
+)
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model of the simulated robot's sensors; that it is untrained matters to none."""
+    from m2vae_ros.vae import checkpoint
+    from m2vae_ros.vae.model import M2VAE
+
+    path: Path = tmp_path_factory.mktemp('model') / 'default.safetensors'
+    untrained = M2VAE(SENSORS)
+    checkpoint.save(path, untrained, checkpoint.describe(untrained))
+    return path
+
+
+@pytest.fixture
+def package(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Lay this tree out as an installed package and return its share directory."""
+    prefix = tmp_path / 'prefix'
+    index = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    executables = prefix / 'lib' / 'm2vae_ros'
+    share = prefix / 'share' / 'm2vae_ros'
+    models = share / 'config' / 'models'
+    for folder in (index, executables, models):
+        folder.mkdir(parents=True)
+    (index / 'm2vae_ros').touch()
+    (share / 'launch').symlink_to(ROOT / 'launch')
+    for file in CONFIG.glob('*.*'):
+        (share / 'config' / file.name).symlink_to(file)
+    (models / 'default.safetensors').symlink_to(model)
+    for name in ('fusion_node', 'robot_node'):
+        script = executables / name
+        script.write_text(
+            f'#!{sys.executable}\nimport sys\nfrom m2vae_ros.node.{name} import main\n'
+            'sys.exit(main())\n'
+        )
+        script.chmod(0o755)
+    for variable, path in (('AMENT_PREFIX_PATH', prefix), ('PYTHONPATH', ROOT)):
+        known = os.environ.get(variable)
+        monkeypatch.setenv(variable, f'{path}{os.pathsep}{known}' if known else str(path))
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    monkeypatch.setattr(sys, 'argv', ['ros2'])
+    return share
+
+
+def write_model(path: Path, *sensors: tuple[str, str]) -> str:
+    """Write a file with the header of a model, which is all that a launch file reads of it."""
+    header = ModelHeader(
+        tuple(SensorSpec(name, 'laser_scan', topic, name, (8,)) for name, topic in sensors), (), {}
+    )
+    text = json.dumps({'__metadata__': {METADATA_KEY: header.to_json()}}).encode()
+    path.write_bytes(len(text).to_bytes(8, 'little') + text)
+    return str(path)
+
+
+def module_of(package: Path, name: str) -> ModuleType:
+    from launch.launch_description_sources.python_launch_file_utilities import (
+        load_python_launch_file_as_module,
+    )
+    return load_python_launch_file_as_module(str(package / 'launch' / name))
+
+
+def described(package: Path, name: str) -> dict[str, Any]:
+    """Return what --show-args lists, by name of the argument."""
+    description = module_of(package, name).generate_launch_description()
+    return {argument.name: argument for argument in description.get_launch_arguments()}
+
+
+@needs_launch
+@pytest.mark.parametrize('name', ['fusion.launch.py', 'demo.launch.py'])
+def test_show_args_lists_every_argument_with_a_description(package: Path, name: str) -> None:
+    arguments = described(package, name)
+    assert set(arguments) == ARGUMENTS | SENSOR_TOPICS
+    for argument in arguments.values():
+        assert argument.description not in ('', 'no description given')
+
+
+@needs_launch
+def test_show_args_lists_the_sensors_of_the_model_on_the_command_line(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = write_model(tmp_path / 'other.safetensors', ('velodyne', 'points'))
+    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', f'model:={other}', '--show-args'])
+    arguments = described(package, 'demo.launch.py')
+    assert set(arguments) == ARGUMENTS | {'velodyne_topic'}
+    assert 'points' in arguments['velodyne_topic'].description
+
+
+@needs_launch
+def test_the_parameter_file_may_choose_the_model_and_the_argument_overrides_it(
+    package: Path, tmp_path: Path,
+) -> None:
+    launch_file = module_of(package, 'fusion.launch.py')
+    one = write_model(tmp_path / 'one.safetensors', ('left', 'left/scan'))
+    two = write_model(tmp_path / 'two.safetensors', ('right', 'right/scan'))
+    file = tmp_path / 'params.yaml'
+    file.write_text(yaml.dump({'/**/fusion': {'ros__parameters': {'model': one}}}))
+    chosen = launch_file.chosen_topics
+    assert chosen({'params_file': str(file)}) == {'left': 'left/scan'}
+    assert chosen({'params_file': str(file), 'model': two}) == {'right': 'right/scan'}
+
+
+@needs_launch
+@pytest.mark.parametrize('content', [
+    b'', b'\xff' * 8, (2).to_bytes(8, 'little') + b'{}', (9).to_bytes(8, 'little') + b'{"a"',
+], ids=['empty', 'hostile length', 'foreign', 'truncated'])
+def test_a_file_that_is_no_model_ends_in_an_error_that_names_it(
+    package: Path, tmp_path: Path, content: bytes,
+) -> None:
+    file = tmp_path / 'broken.safetensors'
+    file.write_bytes(content)
+    with pytest.raises(RuntimeError, match=r'^model .*broken\.safetensors: .*\bno'):
+        module_of(package, 'fusion.launch.py').sensor_topics(file)
+
+
+@needs_launch
+def test_only_arguments_that_are_set_override_parameters(package: Path) -> None:
+    from launch import LaunchContext
+
+    from m2vae_ros.node.parameters import FusionParameters, SensorParameters
+
+    launch_file = module_of(package, 'fusion.launch.py')
+    arguments = described(package, 'fusion.launch.py')
+    context = LaunchContext()
+    for argument in arguments.values():
+        argument.execute(context)
+    assert launch_file.set_parameters(context.launch_configurations, ['lidar']) == {}
+    given = {'device': 'cpu', 'autostart': 'false', 'use_sim_time': 'true', 'lidar_topic': 'a/b',
+             'model': 'x.safetensors'}
+    context.launch_configurations.update(given)
+    values = {
+        name: value.evaluate(context)
+        for name, value in launch_file.set_parameters(context.launch_configurations, ['lidar']).items()
+    }
+    assert values == {'device': 'cpu', 'autostart': False, 'use_sim_time': True,
+                      'lidar.topic': 'a/b', 'model': 'x.safetensors'}
+    own = {rule.name for rule in fields(FusionParameters)} | {'use_sim_time'}
+    of_sensors = {f'lidar.{rule.name}' for rule in fields(SensorParameters)}
+    assert set(values) <= own | of_sensors
+
+
+@needs_launch
+def test_descriptions_name_the_defaults_that_hold_where_nothing_is_set(package: Path) -> None:
+    from m2vae_ros.node.parameters import FusionParameters
+
+    arguments = described(package, 'fusion.launch.py')
+    shipped = yaml.safe_load((CONFIG / 'fusion.yaml').read_text())
+    (section,) = (node['ros__parameters'] for node in shipped.values())
+    for name in ('device', 'autostart'):
+        default = yaml.safe_dump(getattr(FusionParameters(), name)).split('\n')[0]
+        assert f'else {default}' in arguments[name].description
+        assert section.get(name, getattr(FusionParameters(), name)) == getattr(
+            FusionParameters(), name
+        )
+    assert section.get('model', '') == FusionParameters().model == ''
+
+
+@needs_launch
+def test_the_demos_robot_is_the_simulated_one(package: Path) -> None:
+    from m2vae_ros.simulation.sensing import CAMERA_FORWARD, CAMERA_HEIGHT
+    from m2vae_ros.simulation.world import LIDAR_HEIGHT
+
+    demo = module_of(package, 'demo.launch.py')
+    assert {spec.name: spec.topic for spec in SENSORS} == demo.TOPICS
+    assert {spec.frame_id for spec in SENSORS} == set(demo.FRAMES)
+    place = ['--x', str(CAMERA_FORWARD), '--z', str(CAMERA_HEIGHT)]
+    assert demo.FRAMES['laser'] == ['--z', str(LIDAR_HEIGHT)]
+    assert demo.FRAMES['camera_optical_frame'][:4] == place
+    assert demo.FRAMES['depth_optical_frame'][:4] == place
+
+
+@contextmanager
+def launched(file: Path, *arguments: str, domain: int) -> Iterator[subprocess.Popen[str]]:
+    """Launch a file in a process group of its own; end it as Ctrl-C does and want exit code 0."""
+    environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain), 'OMP_NUM_THREADS': '1'}
+    process = subprocess.Popen(
+        [sys.executable, '-c', RUN, str(file), *arguments], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )
+    try:
+        yield process
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode == 0, output
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            print(process.communicate()[0])
+
+
+@pytest.fixture
+def fused_on() -> Iterator[Callable[..., Any]]:
+    """Return a function that waits for a latent of given sensors, publishing as it waits."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from sensor_msgs.msg import LaserScan, PointCloud2
+
+    from m2vae_ros.node.messages import latent_from_message
+
+    contexts = []
+
+    def wait(topic: str, sensors: set[str], domain: int, scan_topic: str | None = None) -> Any:
+        context = rclpy.Context()
+        contexts.append(context)
+        rclpy.init(context=context, domain_id=domain)
+        node = rclpy.create_node('listener', context=context)
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(node)
+        heard: list[Any] = []
+        node.create_subscription(PointCloud2, topic, heard.append, 10)
+        if scan_topic is not None:
+            publisher = node.create_publisher(LaserScan, scan_topic, 10)
+
+            def publish() -> None:
+                scan = LaserScan(
+                    angle_min=-3.0, angle_max=3.0, angle_increment=0.1, range_min=0.1,
+                    range_max=10.0, ranges=[2.0] * 61,
+                )
+                scan.header.frame_id = 'laser'
+                scan.header.stamp = node.get_clock().now().to_msg()
+                publisher.publish(scan)
+
+            node.create_timer(0.1, publish)
+        names = [spec.name for spec in SENSORS]
+        mask = sum(1 << names.index(sensor) for sensor in sensors)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.5)
+            for message in heard:
+                if latent_from_message(message).sensors == mask:
+                    return node, message
+            heard.clear()
+        raise AssertionError(f'no latent of {sorted(sensors)} on {topic} within {PATIENCE} s')
+
+    yield wait
+    for context in contexts:
+        context.try_shutdown()
+
+
+@needs_launch
+def test_the_fusion_launch_fuses_a_remapped_scan_in_a_namespace(
+    package: Path, fused_on: Callable[..., Any],
+) -> None:
+    file = package / 'launch' / 'fusion.launch.py'
+    with launched(file, 'namespace:=robot1', 'lidar_topic:=front/scan', 'device:=cpu', domain=91):
+        _, message = fused_on('/robot1/fusion/latent', {'lidar'}, 91, '/robot1/front/scan')
+        assert [field.name for field in message.fields] == ['mean', 'log_variance', 'sensors']
+
+
+@needs_launch
+def test_the_demo_launch_fuses_all_sensors_of_a_remapped_robot_in_a_namespace(
+    package: Path, fused_on: Callable[..., Any],
+) -> None:
+    file = package / 'launch' / 'demo.launch.py'
+    with launched(file, 'namespace:=robot2', 'camera_topic:=front/image', domain=92):
+        every = {spec.name for spec in SENSORS}
+        node, _ = fused_on('/robot2/fusion/latent', every, 92)
+        assert node.count_publishers('/robot2/front/image') == 1
+        assert node.count_publishers('/robot2/camera/image_raw') == 0
+
+
+def views() -> dict[str, set[str]]:
+    """Return the topics that the RViz and Foxglove views show."""
+    rviz = yaml.safe_load((CONFIG / 'fusion.rviz').read_text())['Visualization Manager']
+    layout = json.loads((CONFIG / 'foxglove_layout.json').read_text())['configById']
+    foxglove = {
+        config['imageMode']['imageTopic']
+        for panel, config in layout.items() if panel.startswith('Image!')
+    }
+    return {
+        'rviz': {shown['Topic']['Value'] for shown in rviz['Displays'] if 'Topic' in shown},
+        'foxglove': foxglove | set(layout['3D!ranges']['topics']),
+    }
+
+
+@pytest.mark.parametrize('view', ['rviz', 'foxglove'])
+def test_the_views_show_every_sensor_beside_its_reconstruction(view: str) -> None:
+    measured = {f'/{spec.topic}' for spec in SENSORS}
+    made = {f'/fusion/{spec.name}/reconstruction' for spec in SENSORS}
+    assert views()[view] == measured | made
+
+
+def test_rviz_listens_to_sensors_best_effort_and_to_reconstructions_reliably() -> None:
+    rviz = yaml.safe_load((CONFIG / 'fusion.rviz').read_text())['Visualization Manager']
+    kinds = {'image': 'Image', 'laser_scan': 'LaserScan', 'point_cloud': 'PointCloud2'}
+    displays = {shown['Topic']['Value']: shown for shown in rviz['Displays'] if 'Topic' in shown}
+    for spec in SENSORS:
+        for topic, reliability in (
+            (f'/{spec.topic}', 'Best Effort'),
+            (f'/fusion/{spec.name}/reconstruction', 'Reliable'),
+        ):
+            assert displays[topic]['Class'] == f'rviz_default_plugins/{kinds[spec.kind]}'
+            assert displays[topic]['Topic']['Reliability Policy'] == reliability
+
+
+def test_the_foxglove_layout_places_each_panel_once_and_shows_latent_and_diagnostics() -> None:
+    layout = json.loads((CONFIG / 'foxglove_layout.json').read_text())
+
+    def panels(place: Any) -> list[str]:
+        if isinstance(place, str):
+            return [place]
+        return panels(place['first']) + panels(place['second'])
+
+    placed = panels(layout['layout'])
+    assert sorted(placed) == sorted(layout['configById'])
+    kinds = {panel.split('!')[0]: config for panel, config in layout['configById'].items()}
+    assert kinds['Plot']['paths'][0]['value'] == '/fusion/latent_mean.data[:]'
+    assert kinds['DiagnosticSummary']['topicToRender'] == '/diagnostics'
