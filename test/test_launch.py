@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The launch files, run for real where launch is importable, and the views they open."""
+"""The launch files, run for real where launch is importable."""
 
 from __future__ import annotations
 
@@ -180,10 +180,8 @@ def test_only_arguments_that_are_set_override_parameters(package: Path) -> None:
     given = {'device': 'cpu', 'autostart': 'false', 'use_sim_time': 'true', 'lidar_topic': 'a/b',
              'model': 'x.safetensors'}
     context.launch_configurations.update(given)
-    values = {
-        name: value.evaluate(context)
-        for name, value in launch_file.set_parameters(context.launch_configurations, ['lidar']).items()
-    }
+    parameters = launch_file.set_parameters(context.launch_configurations, ['lidar'])
+    values = {name: value.evaluate(context) for name, value in parameters.items()}
     assert values == {'device': 'cpu', 'autostart': False, 'use_sim_time': True,
                       'lidar.topic': 'a/b', 'model': 'x.safetensors'}
     own = {rule.name for rule in fields(FusionParameters)} | {'use_sim_time'}
@@ -309,52 +307,3 @@ def test_the_demo_launch_fuses_all_sensors_of_a_remapped_robot_in_a_namespace(
         node, _ = fused_on('/robot2/fusion/latent', every, 92)
         assert node.count_publishers('/robot2/front/image') == 1
         assert node.count_publishers('/robot2/camera/image_raw') == 0
-
-
-def views() -> dict[str, set[str]]:
-    """Return the topics that the RViz and Foxglove views show."""
-    rviz = yaml.safe_load((CONFIG / 'fusion.rviz').read_text())['Visualization Manager']
-    layout = json.loads((CONFIG / 'foxglove_layout.json').read_text())['configById']
-    foxglove = {
-        config['imageMode']['imageTopic']
-        for panel, config in layout.items() if panel.startswith('Image!')
-    }
-    return {
-        'rviz': {shown['Topic']['Value'] for shown in rviz['Displays'] if 'Topic' in shown},
-        'foxglove': foxglove | set(layout['3D!ranges']['topics']),
-    }
-
-
-@pytest.mark.parametrize('view', ['rviz', 'foxglove'])
-def test_the_views_show_every_sensor_beside_its_reconstruction(view: str) -> None:
-    measured = {f'/{spec.topic}' for spec in SENSORS}
-    made = {f'/fusion/{spec.name}/reconstruction' for spec in SENSORS}
-    assert views()[view] == measured | made
-
-
-def test_rviz_listens_to_sensors_best_effort_and_to_reconstructions_reliably() -> None:
-    rviz = yaml.safe_load((CONFIG / 'fusion.rviz').read_text())['Visualization Manager']
-    kinds = {'image': 'Image', 'laser_scan': 'LaserScan', 'point_cloud': 'PointCloud2'}
-    displays = {shown['Topic']['Value']: shown for shown in rviz['Displays'] if 'Topic' in shown}
-    for spec in SENSORS:
-        for topic, reliability in (
-            (f'/{spec.topic}', 'Best Effort'),
-            (f'/fusion/{spec.name}/reconstruction', 'Reliable'),
-        ):
-            assert displays[topic]['Class'] == f'rviz_default_plugins/{kinds[spec.kind]}'
-            assert displays[topic]['Topic']['Reliability Policy'] == reliability
-
-
-def test_the_foxglove_layout_places_each_panel_once_and_shows_latent_and_diagnostics() -> None:
-    layout = json.loads((CONFIG / 'foxglove_layout.json').read_text())
-
-    def panels(place: Any) -> list[str]:
-        if isinstance(place, str):
-            return [place]
-        return panels(place['first']) + panels(place['second'])
-
-    placed = panels(layout['layout'])
-    assert sorted(placed) == sorted(layout['configById'])
-    kinds = {panel.split('!')[0]: config for panel, config in layout['configById'].items()}
-    assert kinds['Plot']['paths'][0]['value'] == '/fusion/latent_mean.data[:]'
-    assert kinds['DiagnosticSummary']['topicToRender'] == '/diagnostics'
