@@ -1,0 +1,97 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Samples as batches of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+
+from m2vae_ros.specs import SensorSpec
+from m2vae_ros.vae.likelihoods import SensorBatch
+from m2vae_ros.vae.model import M2VAE
+
+Batch = dict[str, SensorBatch]
+Arrays = Mapping[str, Sequence[NDArray[np.generic]]]  # sensor -> values, valid, returned
+
+
+class SampleDataset(Dataset[Batch]):
+    """
+    Samples of several sensors in memory, read a batch at a time.
+
+    Parameters
+    ----------
+    sensors
+        The model's sensors.
+    arrays
+        Sensor -> (values, valid, returned), each with a leading axis of samples. Images may be
+        kept as grey levels, uint8 0..255; a batch has them in 0..1.
+
+    """
+
+    def __init__(self, sensors: Sequence[SensorSpec], arrays: Arrays) -> None:
+        self.sensors = tuple(sensors)
+        self._tensors = {
+            spec.name: SensorBatch(*(torch.from_numpy(part) for part in arrays[spec.name]))
+            for spec in self.sensors
+        }
+
+    def __len__(self) -> int:
+        return len(self._tensors[self.sensors[0].name].values)
+
+    def __getitem__(self, indices: Sequence[int]) -> Batch:
+        """Return the samples of some indices."""
+        rows = torch.as_tensor(indices)
+        return {
+            name: SensorBatch(in_unit(part.values[rows]), part.valid[rows], part.returned[rows])
+            for name, part in self._tensors.items()
+        }
+
+    def loader(self, batch_size: int, *, shuffle_seed: int | None = None) -> DataLoader[Batch]:
+        """Return batches: in order, or shuffled by a seed without the last, smaller one."""
+        generator = torch.Generator()
+        if shuffle_seed is not None:
+            generator.manual_seed(shuffle_seed)
+        sampler: RandomSampler | SequentialSampler = (
+            SequentialSampler(self)
+            if shuffle_seed is None
+            else RandomSampler(self, generator=generator)
+        )
+        batches = BatchSampler(sampler, batch_size, drop_last=shuffle_seed is not None)
+        return DataLoader(self, sampler=batches, batch_size=None, collate_fn=None)
+
+    def fit_normalisation(self, model: M2VAE, *, block: int = 1024) -> None:
+        """Give a model's sensors the mean array and the scale of these samples."""
+        for name, part in self._tensors.items():
+            seen = part.returned
+            count = torch.zeros(seen.shape[1:], dtype=torch.float64)
+            total = torch.zeros(part.values.shape[1:], dtype=torch.float64)
+            squares = torch.zeros_like(total)
+            for start in range(0, len(self), block):
+                values = in_unit(part.values[start:start + block]).double()
+                mask = _like(seen[start:start + block], values)
+                values = torch.where(mask, values, 0)
+                total += values.sum(0)
+                squares += values.square().sum(0)
+                count += seen[start:start + block].sum(0)
+            cells = _like(count.unsqueeze(0), total.unsqueeze(0))[0].expand_as(total)
+            overall = total.sum() / cells.sum().clamp(min=1)
+            mean = torch.where(cells > 0, total / cells.clamp(min=1), overall)
+            variance = (squares - cells * mean.square()).sum() / cells.sum().clamp(min=1)
+            scale = variance.clamp(min=1e-6).sqrt()
+            model.normalisation(name).fit(mean.float(), scale.float())
+
+
+def in_unit(values: Tensor) -> Tensor:
+    """Return grey levels as 0..1; metres stay as they are."""
+    return values.float() / 255 if values.dtype == torch.uint8 else values
+
+
+def _like(mask: Tensor, values: Tensor) -> Tensor:
+    """Return a mask of cells with a colour axis where the values have one."""
+    return mask if mask.dim() == values.dim() else mask.unsqueeze(1)

@@ -1,0 +1,114 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""`m2vae train`: a model from the simulated robot."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, fields
+from math import pi
+from pathlib import Path
+import sys
+from time import monotonic
+
+import numpy as np
+from tqdm import tqdm
+
+from m2vae_ros import __version__
+from m2vae_ros.learning.dataset import SampleDataset
+from m2vae_ros.learning.evaluation import reconstruction_errors, table, View
+from m2vae_ros.learning.training import train, TrainingOptions
+from m2vae_ros.simulation.generator import generate, world_seeds
+from m2vae_ros.simulation.robot import SENSORS
+from m2vae_ros.simulation.sensing import HALF_VIEW
+from m2vae_ros.vae import checkpoint
+from m2vae_ros.vae.model import Architecture
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; the defaults are those of the dataclasses."""
+    parser.add_argument(
+        '--simulated', action='store_true', required=True,
+        help='learn from the simulated robot (the source of samples)',
+    )
+    parser.add_argument('--out', type=Path, required=True, help='the model file to write')
+    parser.add_argument('--worlds', type=int, default=3000, help='simulated worlds to drive in')
+    parser.add_argument(
+        '--samples-per-world', type=int, default=16, help='samples taken in each world'
+    )
+    parser.add_argument(
+        '--test-worlds', type=int, default=100, help='held-out worlds to report the errors on'
+    )
+    parser.add_argument(
+        '--processes', type=int, default=2, help='processes that generate samples'
+    )
+    for group in (TrainingOptions, Architecture):
+        for option in fields(group):
+            parser.add_argument(
+                f'--{option.name.replace("_", "-")}',
+                type=type(option.default),
+                default=option.default,
+                help=f'{group.__name__}: default %(default)s',
+            )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Generate, train, report on held-out worlds, write the model; return the exit code."""
+    options = TrainingOptions(
+        **{option.name: getattr(arguments, option.name) for option in fields(TrainingOptions)}
+    )
+    architecture = Architecture(
+        **{option.name: getattr(arguments, option.name) for option in fields(Architecture)}
+    )
+    if arguments.out.suffix != '.safetensors':
+        raise ValueError(f'--out {arguments.out}: must end in .safetensors')
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    started = monotonic()
+    training_data = _samples('train', arguments.worlds, arguments)
+    model = train(training_data, options, architecture)
+    seconds = monotonic() - started
+    errors = reconstruction_errors(
+        model, _samples('test', arguments.test_worlds, arguments), views={'lidar': _front()}
+    )
+    header = checkpoint.describe(
+        model,
+        objective={'name': options.objective, **options.knobs()},
+        provenance={
+            'data': f'simulated: {arguments.worlds} training worlds, '
+                    f'{arguments.samples_per_world} samples in each',
+            'package_version': __version__,
+            'options': asdict(options),
+            'seconds': round(seconds),
+        },
+        evaluation={
+            'data': f'simulated: {arguments.test_worlds} held-out worlds, '
+                    f'{arguments.samples_per_world} samples in each',
+            'reconstruction': [error.to_dict() for error in errors],
+        },
+    )
+    checkpoint.save(arguments.out, model, header)
+    size = arguments.out.stat().st_size / 1e6
+    print(
+        f'Error over the mean predictor\'s, held-out worlds '
+        f'(columns: reconstructed, rows: from):\n{table(errors)}\n'
+        f'{arguments.out}: {size:.1f} MB, {seconds / 60:.0f} min'
+    )
+    return 0
+
+
+def _samples(split: str, worlds: int, arguments: argparse.Namespace) -> SampleDataset:
+    with tqdm(total=worlds, desc=f'{split} worlds', file=sys.stderr) as bar:
+        samples = generate(
+            world_seeds(split, worlds),
+            arguments.samples_per_world,
+            processes=arguments.processes,
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
+    return SampleDataset(SENSORS, samples.sensors)
+
+
+def _front() -> View:
+    """Return the bearings of the lidar that lie in the camera's view."""
+    (bearings,) = next(spec.shape for spec in SENSORS if spec.name == 'lidar')
+    angles = -pi + (np.arange(bearings) + 0.5) * 2 * pi / bearings
+    return View('front', np.abs(angles) <= HALF_VIEW)

@@ -1,0 +1,222 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: Lightning drives, the bound of `vae.objectives` is what it maximises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypedDict
+import warnings
+
+import lightning
+from lightning.pytorch.callbacks import TQDMProgressBar
+import torch
+from torch import Tensor
+
+from m2vae_ros.learning.dataset import Batch, SampleDataset
+from m2vae_ros.vae.model import Architecture, M2VAE
+from m2vae_ros.vae.objectives import bound, required_subsets
+
+
+class Knobs(TypedDict):
+    """Knobs of an objective, see `vae.objectives.bound`."""
+
+    alpha: float
+    beta: float
+    gamma: float
+    joint_prior_weight: float
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """
+    How a model is trained.
+
+    Parameters
+    ----------
+    objective
+        ``vae``, ``jvae``, ``jmvae`` or ``m2vae``.
+    alpha, beta, gamma, joint_prior_weight
+        Knobs of the objective, see `vae.objectives.bound`.
+    steps
+        Optimiser steps.
+    batch_size
+        Samples a step.
+    learning_rate
+        Highest learning rate of AdamW; it rises over the first 5 % and falls to 0 by a cosine.
+    warm_up
+        Share of the steps over which alpha and beta rise from 0, so that decoders learn before
+        the divergences close the latent space.
+    seed
+        Of weights, order and samples.
+    precision
+        Lightning's name: ``32-true``, ``bf16-mixed``, ``16-mixed``.
+    accelerator
+        Lightning's name: ``auto``, ``cpu``, ``gpu``.
+
+    """
+
+    objective: str = 'm2vae'
+    alpha: float = 1.0
+    beta: float = 1.0
+    gamma: float = 1.0
+    joint_prior_weight: float = 1.0
+    steps: int = 6000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warm_up: float = 0.4
+    seed: int = 0
+    precision: str = '32-true'
+    accelerator: str = 'auto'
+
+    def __post_init__(self) -> None:
+        rules = {
+            'steps': self.steps >= 1,
+            'batch_size': self.batch_size >= 1,
+            'learning_rate': self.learning_rate > 0,
+            'warm_up': 0 <= self.warm_up <= 1,
+            'alpha': self.alpha >= 0,
+            'beta': self.beta >= 0,
+            'gamma': self.gamma >= 0,
+            'joint_prior_weight': self.joint_prior_weight >= 0,
+        }
+        for name, holds in rules.items():
+            if not holds:
+                raise ValueError(f'training option {name}: {getattr(self, name)!r} out of range')
+        required_subsets(self.objective, ('any',))
+
+    def knobs(self, warmed_up: float = 1.0) -> Knobs:
+        """Return the objective's knobs, those that the warm-up raises scaled by its share."""
+        return Knobs(
+            alpha=warmed_up * self.alpha,
+            beta=warmed_up * self.beta,
+            gamma=self.gamma,
+            joint_prior_weight=self.joint_prior_weight,
+        )
+
+
+class BoundMaximisation(lightning.LightningModule):  # type: ignore[misc]
+    """
+    One step of training: the bound of a batch, per measured number, made as large as can be.
+
+    Parameters
+    ----------
+    model
+        What is trained.
+    options
+        How.
+
+    """
+
+    def __init__(self, model: M2VAE, options: TrainingOptions) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+        self._size = sum(prod(spec.shape) for spec in model.sensors)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Return the loss: minus the bound per sample and number."""
+        posteriors, log_likelihoods = self.model(batch)
+        knobs = self.options.knobs(self._warmed_up())
+        value = bound(self.options.objective, posteriors, log_likelihoods, **knobs).mean()
+        self.log('bound', value, prog_bar=True)
+        largest = self.model.trained_subsets[-1]
+        self.log('kl', posteriors[largest].kl_from_standard().mean(), prog_bar=True)
+        return -value / self._size
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Skip nothing silently: a bound that is not finite ends the training."""
+        value = self.trainer.callback_metrics.get('bound')
+        if value is not None and not bool(value.isfinite()):
+            raise ValueError(
+                f'the bound became {value.item()} at step {self.global_step}: lower '
+                f'learning_rate ({self.options.learning_rate})'
+            )
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW with one rise and one fall of its learning rate."""
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), self.options.learning_rate, weight_decay=1e-4
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.options.learning_rate,
+            total_steps=self.options.steps + 1,
+            pct_start=0.05,
+            div_factor=10,
+            final_div_factor=100,
+        )
+        return {
+            'optimizer': optimizer,
+            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
+        }
+
+    def _warmed_up(self) -> float:
+        """Return how far the warm-up has come, 0..1."""
+        rise = self.options.warm_up * self.options.steps
+        return min(1.0, self.global_step / rise) if rise else 1.0
+
+
+def train(
+    dataset: SampleDataset,
+    options: TrainingOptions,
+    architecture: Architecture | None = None,
+    *,
+    progress: bool = True,
+) -> M2VAE:
+    """
+    Train a model for the sensors of a dataset.
+
+    Parameters
+    ----------
+    dataset
+        Training samples; they also give the normalisation.
+    options
+        How to train.
+    architecture
+        Sizes of the networks.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    M2VAE
+        On the CPU, in evaluation mode, with the encoders that the objective trains.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer samples than one batch, or the training diverges.
+
+    """
+    if len(dataset) < options.batch_size:
+        raise ValueError(
+            f'{len(dataset)} samples: fewer than one batch of {options.batch_size}; record more '
+            f'or choose a smaller batch_size'
+        )
+    lightning.seed_everything(options.seed, verbose=False)
+    names = tuple(spec.name for spec in dataset.sensors)
+    model = M2VAE(dataset.sensors, architecture, required_subsets(options.objective, names))
+    dataset.fit_normalisation(model)
+    trainer = lightning.Trainer(
+        max_steps=options.steps,
+        accelerator=options.accelerator,
+        devices=1,
+        precision=options.precision,
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+        callbacks=[TQDMProgressBar(refresh_rate=20)] if progress else [],
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='.*does not have many workers.*')
+        trainer.fit(
+            BoundMaximisation(model, options),
+            dataset.loader(options.batch_size, shuffle_seed=options.seed),
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return model.cpu().eval()
