@@ -1,0 +1,158 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+The whole road from messages to results, the same live and offline.
+
+`receive` and `poll` belong to the thread of the callbacks, `fuse` to the worker's; they share
+nothing that both write.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from m2vae_ros.fusion.engine import Engine
+from m2vae_ros.fusion.synchronizer import FusedSet, Synchronizer
+from m2vae_ros.sensors import decode, InvalidMessage, validate
+from m2vae_ros.specs import Measurement
+from m2vae_ros.vae.gaussian import DiagonalGaussian
+from m2vae_ros.vae.model import M2VAE
+from m2vae_ros.vae.subsets import Subset
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """
+    What a fused set told.
+
+    Parameters
+    ----------
+    stamp_ns
+        Of the set: the newest corrected stamp in it, nanoseconds.
+    sensors
+        The sensors that were fused, in the model's order.
+    posterior
+        q(z|x_S) on the CPU, tensors ``(1, latent)``.
+    reconstructions
+        Sensor -> what it should see: the decoder's mean at the posterior's mean.
+
+    """
+
+    stamp_ns: int
+    sensors: Subset
+    posterior: DiagonalGaussian
+    reconstructions: Mapping[str, Measurement]
+
+
+class Pipeline:
+    """
+    Sensors, synchronizer and engine of one model.
+
+    Parameters
+    ----------
+    model
+        The trained model.
+    device
+        See `Engine`.
+    synchronizer
+        Options of `Synchronizer`.
+
+    Raises
+    ------
+    ValueError
+        If a sensor of the model, the device or an option is wrong.
+
+    """
+
+    def __init__(self, model: M2VAE, *, device: str = 'auto', **synchronizer: Any) -> None:
+        for spec in model.sensors:
+            validate(spec)
+        self.engine = Engine(model, device=device)
+        self.synchronizer = Synchronizer(model.names, **synchronizer)
+        self.engine.warm()
+        self._specs = {spec.name: spec for spec in model.sensors}
+        self._invalid: dict[str, Counter[str]] = {name: Counter() for name in model.names}
+        self._untrained: Counter[Subset] = Counter()
+
+    @property
+    def device_report(self) -> str:
+        """Which device runs, and why not the GPU."""
+        return self.engine.device_report
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        """When `poll` is next due, on the clock of `now_ns`; None if nothing waits."""
+        return self.synchronizer.next_deadline_ns
+
+    @property
+    def invalid(self) -> dict[str, dict[str, int]]:
+        """Sensor -> rule -> how many messages broke it."""
+        return {name: dict(counts) for name, counts in self._invalid.items()}
+
+    @property
+    def untrained(self) -> dict[Subset, int]:
+        """Sensors of a set that no trained subset covers -> how many such sets."""
+        return dict(self._untrained)
+
+    def live(self, now_ns: int) -> Subset:
+        """Return the sensors that are waited for."""
+        return self.synchronizer.live(now_ns)
+
+    def receive(self, sensor: str, message: Any, now_ns: int) -> list[FusedSet]:
+        """
+        Take a message; return the sets that leave because of it.
+
+        An invalid message is counted by its rule and never raised.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such sensor.
+
+        """
+        if sensor not in self._specs:
+            raise ValueError(f'sensor {sensor!r}: the model has {", ".join(self._specs)}')
+        try:
+            measurement = decode(self._specs[sensor], message)
+        except InvalidMessage as error:
+            self._invalid[sensor][error.rule] += 1
+            return self.synchronizer.poll(now_ns)
+        return self.synchronizer.add(sensor, measurement.stamp_ns, measurement, now_ns)
+
+    def poll(self, now_ns: int) -> list[FusedSet]:
+        """Return the sets whose time is up."""
+        return self.synchronizer.poll(now_ns)
+
+    def fuse(self, fused_set: FusedSet, *, reconstruct: Sequence[str] = ()) -> Result | None:
+        """
+        Infer what a set tells.
+
+        Where no encoder was trained for exactly its sensors, the largest trained subset of them
+        is fused; where there is none, `untrained` counts it and None is returned.
+
+        Parameters
+        ----------
+        fused_set
+            Its items are Measurements.
+        reconstruct
+            Sensors to reconstruct.
+
+        """
+        heard = tuple(fused_set.items)
+        subset = self.engine.subset_for(heard)
+        if subset is None:
+            self._untrained[heard] += 1
+            return None
+        posterior, reconstructions = self.engine.fuse(
+            {name: fused_set.items[name] for name in subset},
+            reconstruct=reconstruct,
+            stamp_ns=fused_set.stamp_ns,
+        )
+        return Result(fused_set.stamp_ns, subset, posterior, reconstructions)
+
+    def close(self) -> None:
+        """Free the device."""
+        self.engine.close()
