@@ -19,6 +19,11 @@ from m2vae_ros.vae.model import Architecture, M2VAE
 from m2vae_ros.vae.objectives import bound, required_subsets
 
 
+# The logarithm of the noise has some units to go while weights move by hundredths: at their rate it
+# would lag behind the errors for thousands of steps, and hold back the sensors with few numbers.
+_NOISE_RATE = 20
+
+
 class Knobs(TypedDict):
     """Knobs of an objective, see `vae.objectives.bound`."""
 
@@ -136,12 +141,20 @@ class BoundMaximisation(lightning.LightningModule):  # type: ignore[misc]
 
     def configure_optimizers(self) -> Any:
         """Return AdamW with one rise and one fall of its learning rate."""
+        rate = self.options.learning_rate
+        noise = [weight for name, weight in self.model.named_parameters() if 'log_noise' in name]
+        others = [
+            weight for name, weight in self.model.named_parameters() if 'log_noise' not in name
+        ]
         optimizer = torch.optim.AdamW(
-            self.model.parameters(), self.options.learning_rate, weight_decay=1e-4
+            [
+                {'params': others, 'lr': rate, 'weight_decay': 1e-4},
+                {'params': noise, 'lr': _NOISE_RATE * rate, 'weight_decay': 0.0},
+            ]
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            self.options.learning_rate,
+            [rate, _NOISE_RATE * rate],
             total_steps=self.options.steps + 1,
             pct_start=0.05,
             div_factor=10,
