@@ -1,0 +1,96 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+#
+# For a machine without ROS 2: everything comes from PyPI into .venv. Where ROS 2 is installed,
+# use colcon itself (README.md).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+LOCK := .ci/requirements.lock
+STAMP := $(VENV)/.installed
+MODEL := config/models/default.safetensors
+TRAIN_OPTIONS ?=
+LINTED := m2vae_ros launch test $(wildcard benchmarks) setup.py
+PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.10
+SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+
+# colcon's own folders lie in build/colcon, so that the tree stays clean.
+COLCON := $(BIN)/colcon --log-base build/colcon/log
+PLACES := --base-paths . --build-base build/colcon/build --install-base build/colcon/install
+
+export AMENT_PREFIX_PATH := $(VENV)
+export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
+export ROS_LOG_DIR := $(CURDIR)/build/ros_log
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.PHONY: help setup demo test lint train clean without-ros
+
+help:
+	@echo 'make setup   install everything into .venv, pinned by $(LOCK)'
+	@echo 'make demo    robot and fusion node; sensors die and come back; build/demo/demo.png'
+	@echo 'make test    colcon build and colcon test'
+	@echo 'make lint    ruff, mypy, ament_flake8, ament_pep257'
+	@echo 'make train   train the default model anew: $(MODEL)'
+	@echo 'make clean   remove what the others have made; .venv stays'
+
+setup: without-ros $(STAMP)
+
+without-ros:
+	@if [ -n "$${ROS_DISTRO:-}" ]; then \
+	    echo "make: ROS 2 $$ROS_DISTRO is sourced, and this Makefile brings a ROS 2 of its own: use" \
+	        "colcon as README.md says, or a shell where it is not sourced" >&2; \
+	    exit 1; \
+	fi
+
+$(STAMP): $(LOCK) setup.py setup.cfg | without-ros
+	@if ! $(BIN)/python -c '$(SUITABLE)' 2> /dev/null; then \
+	    for candidate in $(PYTHONS); do \
+	        if $$candidate -c '$(SUITABLE)' 2> /dev/null; then python=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$${python:-}" ]; then \
+	        echo 'make: needs Python 3.10, 3.11, 3.12 or 3.13; none of these is one: $(PYTHONS).' \
+	            'Name one: make setup PYTHON=/path/to/python3' >&2; \
+	        exit 1; \
+	    fi; \
+	    if ! $$python -c 'import ensurepip, venv' 2> /dev/null; then \
+	        echo "make: $$python cannot make virtual environments:" \
+	            'sudo apt install python3-venv' >&2; \
+	        exit 1; \
+	    fi; \
+	    $$python -m venv --clear $(VENV); \
+	fi
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement $(LOCK)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps \
+	    --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/m2vae demo --out build/demo
+
+test: setup
+	$(COLCON) build $(PLACES)
+	@rm -f build/colcon/build/m2vae_ros/pytest.xml
+	@status=0; \
+	$(COLCON) test $(PLACES) --return-code-on-test-failure \
+	    --event-handlers console_direct+ || status=$$?; \
+	$(COLCON) test-result --test-result-base build/colcon/build --verbose || status=$$?; \
+	if [ ! -s build/colcon/build/m2vae_ros/pytest.xml ]; then \
+	    echo 'make: colcon test ran no test' >&2; status=1; \
+	fi; \
+	exit $$status
+
+lint: setup
+	$(BIN)/ruff check --config .ci/ruff.toml .
+	$(BIN)/mypy
+	$(BIN)/ament_flake8 $(LINTED)
+	$(BIN)/ament_pep257 $(LINTED)
+
+train: setup
+	$(BIN)/m2vae train --simulated --out $(MODEL) $(TRAIN_OPTIONS)
+
+clean:
+	rm -rf build m2vae_ros.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache
