@@ -98,11 +98,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _samples(split: str, worlds: int, arguments: argparse.Namespace) -> SampleDataset:
     with tqdm(total=worlds, desc=f'{split} worlds', file=sys.stderr) as bar:
+        def advance(done: int, _: int) -> None:
+            bar.update(done - bar.n)
+
         samples = generate(
             world_seeds(split, worlds),
             arguments.samples_per_world,
             processes=arguments.processes,
-            progress=lambda done, _: bar.update(done - bar.n),
+            progress=advance,
         )
     return SampleDataset(SENSORS, samples.sensors)
 

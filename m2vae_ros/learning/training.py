@@ -18,9 +18,8 @@ from m2vae_ros.learning.dataset import Batch, SampleDataset
 from m2vae_ros.vae.model import Architecture, M2VAE
 from m2vae_ros.vae.objectives import bound, required_subsets
 
-
-# The logarithm of the noise has some units to go while weights move by hundredths: at their rate it
-# would lag behind the errors for thousands of steps, and hold back the sensors with few numbers.
+# The logarithm of the noise has some units to go while weights move by hundredths: at their rate
+# it would lag behind the errors for thousands of steps, and hold back sensors with few numbers.
 _NOISE_RATE = 20
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m2vae_ros.sensors import MessageClasses
-from m2vae_ros.simulation.robot import Robot, SENSORS
+from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.simulation.sensing import SCAN_RANGES
 
 PERIODS = {'camera': 1 / 30, 'lidar': 1 / 10, 'depth': 1 / 12}  # s, of the drivers
@@ -31,7 +31,20 @@ PLAIN_CLASSES = MessageClasses(
 )
 
 
-def observe(robot: Robot, sensor: str, stamp_ns: int, classes: MessageClasses) -> Any:
+class Senses(Protocol):
+    """The three sensors, somewhere: those of `Robot`, or of whoever looks from its place."""
+
+    def image(self) -> NDArray[np.uint8]:
+        """See `Robot.image`."""
+
+    def ranges(self) -> NDArray[np.float32]:
+        """See `Robot.ranges`."""
+
+    def cloud(self) -> NDArray[np.float32]:
+        """See `Robot.cloud`."""
+
+
+def observe(robot: Senses, sensor: str, stamp_ns: int, classes: MessageClasses) -> Any:
     """
     Return the message that the driver of one of the robot's sensors publishes now.
 

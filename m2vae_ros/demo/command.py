@@ -1,0 +1,193 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""`m2vae demo`: robot and fusion node as separate processes, sensors that die, a picture of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+import json
+import os
+from pathlib import Path
+import signal
+import sys
+import tempfile
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.live import Live
+
+from m2vae_ros.demo.drive import drive, Passage, Phase
+from m2vae_ros.demo.picture import draw
+from m2vae_ros.demo.processes import Processes
+from m2vae_ros.demo.screen import screen
+from m2vae_ros.demo.truth import errors, Sight, sight, Truth
+from m2vae_ros.learning.evaluation import ReconstructionError
+from m2vae_ros.node.observer import Observer
+from m2vae_ros.node.share import shared_file
+from m2vae_ros.simulation.generator import world_seeds
+from m2vae_ros.simulation.robot import SENSORS
+from m2vae_ros.vae import checkpoint
+from m2vae_ros.vae.model import M2VAE
+from m2vae_ros.vae.subsets import Subset
+
+_SIGHTS = 40  # of each phase that are measured against the truth
+_PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument('--out', type=Path, required=True, help='folder for picture and summary')
+    parser.add_argument('--model', type=Path, help='model file; default: the package\'s own')
+    parser.add_argument(
+        '--seconds', type=float, default=8.0, help='length of a phase (default %(default)s)'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=world_seeds('test', 1)[0],
+        help='the robot\'s world; the default is one that no model was trained on',
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo; return the exit code."""
+    if arguments.seconds < 1:
+        raise ValueError(f'--seconds {arguments.seconds}: a phase needs 1 s or more')
+    path = arguments.model or shared_file('config', 'models', 'default.safetensors')
+    model = checkpoint.load(path).model
+    strange = [spec.name for spec in model.sensors if spec not in SENSORS]
+    if strange:
+        raise ValueError(f'{path}: sensors {strange} are none of the simulated robot\'s')
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console()
+    observer, passages = _live(arguments, path, model, console)
+    console.print('Measuring against the truth ...')
+    sights = _sights(observer, passages, model, arguments.seed)
+    measured = errors(model, [one for of_phase in sights.values() for one in of_phase])
+    summary = _summary(passages, model.names, measured)
+    _write(arguments.out / 'summary.json', (json.dumps(summary, indent=2) + '\n').encode())
+    rows = [(title, of_phase[-1]) for title, of_phase in sights.items() if of_phase]
+    if rows:
+        draw(arguments.out / 'demo.png', model.sensors, rows)
+    _report(console, summary)
+    console.print(f'{arguments.out / "demo.png"}  {arguments.out / "summary.json"}')
+    return 0
+
+
+def _live(
+    arguments: argparse.Namespace, path: Path, model: M2VAE, console: Console
+) -> tuple[Observer, list[Passage]]:
+    """Start the processes, drive through the phases, end the processes."""
+    environment = {
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'ROS_DOMAIN_ID': os.environ.get('ROS_DOMAIN_ID', str(101 + os.getpid() % 100)),
+        'AMENT_PREFIX_PATH': os.environ.get('AMENT_PREFIX_PATH', sys.prefix),
+    }
+    os.environ.update(environment)
+    profile = str(shared_file('config', 'fastdds_large_messages.xml'))
+    with Processes(arguments.out) as processes:
+        processes.start(
+            'robot', 'm2vae_ros.node.robot_node',
+            ['--ros-args', '-p', f'seed:={arguments.seed}'], dict.fromkeys(_PROFILES, profile),
+        )
+        processes.start(
+            'fusion', 'm2vae_ros.node.fusion_node',
+            ['--ros-args', '-p', f'model:={path}', '-p', 'reconstruct:=all'], {},
+        )
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            observer = Observer(model.sensors)
+            with Live(console=console, auto_refresh=False, transient=False) as live:
+                def show(phase: Phase, passages: Sequence[Passage]) -> None:
+                    live.update(screen(phase, passages, observer.arrivals, model.names))
+                    if console.is_terminal:
+                        live.refresh()
+
+                passages = drive(observer, processes, model.names, arguments.seconds, show)
+            observer.destroy_node()
+        finally:
+            rclpy.try_shutdown()
+    return observer, passages
+
+
+def _sights(
+    observer: Observer, passages: Sequence[Passage], model: M2VAE, seed: int
+) -> dict[str, list[Sight]]:
+    """Return, for each phase, moments of its settled part beside the truth."""
+    truth = Truth(seed, observer.poses, model.sensors)
+    sights: dict[str, list[Sight]] = {}
+    for passage in passages:
+        expected = tuple(name for name in model.names if name not in passage.phase.silent)
+        latents = [
+            arrival.latent for arrival in passage.arrivals
+            if arrival.latent.subset(model.names) == expected
+            and len(observer.reconstructions.get(arrival.latent.stamp_ns, {})) == len(model.names)
+            and truth.covers(arrival.latent.stamp_ns)
+        ]
+        chosen = np.unique(np.linspace(0, len(latents) - 1, _SIGHTS).astype(int))
+        sights[passage.phase.title] = [
+            sight(
+                truth, latents[i].stamp_ns, expected, latents[i],
+                observer.reconstructions[latents[i].stamp_ns], model.sensors,
+            )
+            for i in (chosen if latents else ())
+        ]
+    return sights
+
+
+def _summary(
+    passages: Sequence[Passage], names: Subset, measured: Sequence[ReconstructionError]
+) -> dict[str, Any]:
+    arrivals = [arrival for passage in passages for arrival in passage.arrivals]
+    latency = np.array([arrival.latency_ns for arrival in arrivals]) * 1e-6
+    gaps = [b.steady_ns - a.steady_ns for a, b in pairwise(arrivals)]
+    counts = Counter('+'.join(arrival.latent.subset(names)) for arrival in arrivals)
+    return {
+        'fused_sets': dict(counts),
+        'longest_gap_s': max(gaps, default=0) * 1e-9,
+        'latency_ms': {
+            'p50': float(np.percentile(latency, 50)), 'p99': float(np.percentile(latency, 99)),
+        },
+        'phases': [
+            {
+                'title': passage.phase.title,
+                'latents': len(passage.arrivals),
+                'longest_gap_s': passage.longest_gap(),
+                'recovery_s': passage.recovery(names) if passage.revived else None,
+            }
+            for passage in passages
+        ],
+        'reconstruction': [error.to_dict() for error in measured],
+    }
+
+
+def _report(console: Console, summary: dict[str, Any]) -> None:
+    for phase in summary['phases']:
+        back = phase['recovery_s']
+        recovery = '' if back is None else f', all that speak in one set again after {back:.2f} s'
+        console.print(
+            f'{phase["title"]:12} {phase["latents"]:4} latents, '
+            f'longest gap {phase["longest_gap_s"]:.2f} s{recovery}'
+        )
+    for row in summary['reconstruction']:
+        console.print(
+            f'{row["sensor"]:7} from {" + ".join(row["from"]):24} error {row["error"]:.4f}, '
+            f'{row["ratio"]:.2f} of the mean predictor\'s'
+        )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
