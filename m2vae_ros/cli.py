@@ -14,7 +14,7 @@ from m2vae_ros import __version__, installation
 # Command -> module with add_arguments(parser) and run(arguments) -> exit code, and its help.
 COMMANDS = {
     'demo': (
-        'm2vae_ros.node.demo',
+        'm2vae_ros.demo.command',
         'a simulated robot whose sensors die and come back, and the fusion node, over DDS',
     ),
     'train': (

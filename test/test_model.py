@@ -1,0 +1,224 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The model and its file."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+import torch
+
+from m2vae_ros.specs import SensorSpec
+from m2vae_ros.vae import checkpoint
+from m2vae_ros.vae.header import CheckpointError, read_header
+from m2vae_ros.vae.likelihoods import GaussianImage, MaskedRange, SensorBatch
+from m2vae_ros.vae.model import Architecture, M2VAE
+from m2vae_ros.vae.objectives import bound
+
+RANGES = {'range_min': 0.1, 'range_max': 10.0}
+CAMERA = SensorSpec('camera', 'image', 'camera/image_raw', 'camera', (3, 13, 21))
+LIDAR = SensorSpec('lidar', 'laser_scan', 'scan', 'laser', (45,),
+                   {'angle_min': -math.pi, 'angle_max': math.pi, **RANGES})
+FRONT = SensorSpec('front', 'laser_scan', 'front', 'laser', (7,),
+                   {'angle_min': -1.0, 'angle_max': 1.0, **RANGES})
+DEPTH = SensorSpec('depth', 'point_cloud', 'points', 'depth', (5, 9), {
+    'azimuth_min': -0.6, 'azimuth_max': 0.6, 'elevation_min': -0.3, 'elevation_max': 0.3,
+    **RANGES, 'axes': 'optical'})
+SENSORS = (CAMERA, LIDAR, FRONT, DEPTH)
+SMALL = Architecture(latent_size=4, feature_size=8, hidden_size=8)
+
+
+def random_batch(sensors, size=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    batch = {}
+    for spec in sensors:
+        values = torch.rand(size, *spec.shape, generator=generator)
+        valid = torch.rand(size, *spec.spatial_shape, generator=generator) < 0.8
+        returned = valid & (torch.rand(valid.shape, generator=generator) < 0.8)
+        if spec.kind == 'image':
+            returned = valid
+        batch[spec.name] = SensorBatch(values, valid, returned)
+    return batch
+
+
+def small_model(sensors=SENSORS, **options):
+    torch.manual_seed(0)
+    return M2VAE(sensors, SMALL, **options)
+
+
+def test_every_weight_gets_a_gradient_from_one_step():
+    model = small_model()
+    bound('m2vae', *model(random_batch(SENSORS))).sum().backward()
+    lame = [name for name, weight in model.named_parameters()
+            if weight.grad is None or not weight.grad.isfinite().all() or not weight.grad.any()]
+    assert lame == []
+
+
+def test_a_step_calls_each_trunk_and_each_decoder_once():
+    model = small_model()
+    calls = []
+    for kind, modules in (('trunk', model.trunks), ('decoder', model.decoders)):
+        for name, module in modules.items():
+            module.register_forward_hook(
+                lambda *_, what=(kind, name): calls.append(what))
+    model(random_batch(SENSORS))
+    assert sorted(calls) == sorted(
+        (kind, name) for kind in ('trunk', 'decoder') for name in model.names)
+
+
+def test_the_stacked_step_is_what_each_subset_gives_alone():
+    model = small_model()
+    batch = random_batch(SENSORS)
+    posteriors, scores = model(batch, torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    for subset in model.trained_subsets:
+        alone = model.encode(batch, subset)
+        torch.testing.assert_close(alone.mean, posteriors[subset].mean)
+        latents = alone.rsample(generator)
+        for name in subset:
+            torch.testing.assert_close(
+                model.decode(latents, name).log_prob(batch[name]), scores[subset][name],
+                rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize('spec', SENSORS, ids=lambda spec: spec.name)
+def test_what_is_not_valid_changes_nothing(spec):
+    model = small_model()
+    batch = random_batch([spec])
+    spoilt = batch[spec.name].values.clone()
+    seen = batch[spec.name].returned
+    spoilt[~(seen.unsqueeze(1).expand_as(spoilt) if spec.kind == 'image' else seen)] = torch.nan
+    other = {spec.name: batch[spec.name]._replace(values=spoilt)}
+    first, second = (model.encode(b, (spec.name,)).mean for b in (batch, other))
+    assert torch.equal(first, second)
+    likelihood = model.decode(first.detach().requires_grad_(), spec.name)
+    assert torch.equal(
+        likelihood.log_prob(batch[spec.name]), likelihood.log_prob(other[spec.name]))
+    likelihood.log_prob(other[spec.name]).sum().backward()
+    assert all(weight.grad.isfinite().all() for weight in model.decoders[spec.name].parameters()
+               if weight.grad is not None)
+
+
+def test_a_full_circle_has_no_seam():
+    spec = SensorSpec('lidar', 'laser_scan', 'scan', 'laser', (48,), LIDAR.geometry)
+    model = small_model([spec])
+    batch = random_batch([spec])['lidar']
+    eighth = 8  # bearings: a multiple of what three halvings join
+    convolutions = model.trunks['lidar'].layers[:6]
+
+    def features(part):
+        channels = torch.stack([part.values, part.valid.float(), part.returned.float()], 1)
+        return convolutions(channels)
+
+    turned = SensorBatch(*(part.roll(eighth, -1) for part in batch))
+    torch.testing.assert_close(features(turned), features(batch).roll(eighth // 8, -1))
+
+
+def test_likelihoods_agree_with_torchs_distributions():
+    batch = random_batch([CAMERA, LIDAR])
+    location = torch.rand(2, 3, *CAMERA.shape)
+    image = GaussianImage(location, torch.tensor(-2.0))
+    normal = torch.distributions.Normal(location, math.exp(-1.0))
+    expected = normal.log_prob(batch['camera'].values)
+    expected = (expected * batch['camera'].valid.unsqueeze(1)).sum((-3, -2, -1))
+    torch.testing.assert_close(image.log_prob(batch['camera']), expected)
+    location, logit = torch.rand(2, 3, 45), torch.randn(2, 3, 45)
+    ranges = MaskedRange(location, torch.tensor(-1.0), logit, 1)
+    scan = batch['lidar']
+    laplace = torch.distributions.Laplace(location, math.exp(-1.0)).log_prob(scan.values)
+    bernoulli = torch.distributions.Bernoulli(logits=logit).log_prob(scan.returned.float())
+    expected = (bernoulli * scan.valid + laplace * scan.returned).sum(-1)
+    torch.testing.assert_close(ranges.log_prob(scan), expected)
+
+
+def test_a_model_comes_back_from_its_file(tmp_path):
+    model = small_model(trained_subsets=[('camera',), ('camera', 'lidar')]).eval()
+    header = checkpoint.describe(model, provenance={'seed': 3})
+    checkpoint.save(tmp_path / 'a.safetensors', model, header)
+    loaded = checkpoint.load(tmp_path / 'a.safetensors')
+    assert loaded.header == header == read_header(tmp_path / 'a.safetensors')
+    assert loaded.model.sensors == SENSORS
+    assert loaded.model.trained_subsets == (('camera',), ('camera', 'lidar'))
+    batch = random_batch(SENSORS)
+    for subset in model.trained_subsets:
+        torch.testing.assert_close(
+            loaded.model.encode(batch, subset).mean, model.encode(batch, subset).mean,
+            rtol=1e-2, atol=1e-2)  # half precision
+    checkpoint.save(tmp_path / 'b.safetensors', loaded.model, loaded.header)
+    assert (tmp_path / 'b.safetensors').read_bytes() == (tmp_path / 'a.safetensors').read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.safetensors', 'b.safetensors']
+
+
+def changed_header(path, change):
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], 'little')
+    header = json.loads(content[8:8 + size])
+    ours = json.loads(header['__metadata__']['m2vae_ros'])
+    change(ours)
+    header['__metadata__']['m2vae_ros'] = json.dumps(ours)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, 'little') + text + content[8 + size:])
+
+
+@pytest.mark.parametrize(('spoil', 'reason'), [
+    (lambda path: path.unlink(), 'cannot be read'),
+    (lambda path: path.write_bytes(b''), 'not a whole'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-100]), 'damaged or cut off'),
+    (lambda path: path.write_bytes(b'\xff' * 100), 'not a whole'),
+    (lambda path: path.write_bytes((20).to_bytes(8, 'little') + b'?' * 20), 'not a .safetensors'),
+    (lambda path: save_file({'x': torch.zeros(1)}, path), 'no model of m2vae_ros'),
+    (lambda path: changed_header(path, lambda h: h.update(format_version=99)), 'version 99'),
+    (lambda path: changed_header(path, lambda h: h.pop('sensors')), 'sensors'),
+    (lambda path: changed_header(
+        path, lambda h: h['architecture'].update(latent_size=5)), 'should have shape'),
+    (lambda path: changed_header(
+        path, lambda h: h['architecture'].update(latent_size='big')), 'describes no model'),
+    (lambda path: changed_header(
+        path, lambda h: h.update(trained_subsets=[['sonar']])), 'describes no model'),
+])
+def test_a_wrong_file_says_what_is_wrong(tmp_path, spoil, reason):
+    path = tmp_path / 'model.safetensors'
+    model = small_model()
+    checkpoint.save(path, model, checkpoint.describe(model))
+    spoil(path)
+    with pytest.raises(CheckpointError, match=reason) as caught:
+        checkpoint.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_diverged_model_is_not_written(tmp_path):
+    model = small_model()
+    with torch.no_grad():
+        next(iter(model.heads.parameters()))[0, 0] = torch.nan
+    with pytest.raises(ValueError, match='not finite'):
+        checkpoint.save(tmp_path / 'model.safetensors', model, checkpoint.describe(model))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    model = small_model()
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'replace', refuse)
+    with pytest.raises(OSError, match='No space'):
+        checkpoint.save(tmp_path / 'model.safetensors', model, checkpoint.describe(model))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_models_are_refused_with_their_reason():
+    with pytest.raises(ValueError, match='each once'):
+        M2VAE([LIDAR, LIDAR])
+    with pytest.raises(ValueError, match='must be some of'):
+        M2VAE([LIDAR], trained_subsets=[('camera',)])
+    with pytest.raises(ValueError, match='positive integer'):
+        Architecture(latent_size=0)
+    model = small_model(trained_subsets=[('camera',)])
+    with pytest.raises(ValueError, match='no trained encoder'):
+        model.encode(random_batch(SENSORS), ('lidar',))
