@@ -104,7 +104,7 @@ class FusionReport:
     failures, last_failure
         Sets that raised, and what the last one raised.
     untrained
-        Sets that no trained encoder covers.
+        Subset that no trained encoder covers -> sets of it that were not fused.
     newly_untrained
         How many since the last report.
     missing
@@ -126,7 +126,7 @@ class FusionReport:
     failures: int = 0
     newly_failed: int = 0
     last_failure: str = ''
-    untrained: int = 0
+    untrained: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     newly_untrained: int = 0
     missing: tuple[str, ...] = ()
     problems: Sequence[tuple[bytes, str]] = ()
@@ -165,8 +165,8 @@ def fusion_status(node: str, report: FusionReport) -> DiagnosticStatus:
         problems.append((WARN, f'the node is {report.state}'))
     if report.newly_untrained:
         problems.append((ERROR, (
-            f'untrained subset: the model has no encoder for what is live, missing are '
-            f'{", ".join(report.missing) or "none"}'
+            f'untrained subset: the model has no encoder for what is live, nothing is published; '
+            f'missing are {", ".join(report.missing)}'
         )))
     if report.newly_failed:
         problems.append((ERROR, (
@@ -188,7 +188,8 @@ def fusion_status(node: str, report: FusionReport) -> DiagnosticStatus:
         'latency p99 (ms)': f'{p99:.2f}',
         'sets dropped': str(report.dropped),
         'sets failed': str(report.failures),
-        'sets of an untrained subset': str(report.untrained),
+        **{f'sets of an untrained subset: {"+".join(subset)}': str(n)
+           for subset, n in report.untrained.items()},
         **{f'measurements dropped: {k}': str(n) for k, n in sorted(report.unmatched.items())},
         **{f'sets: {"+".join(subset)}': str(n) for subset, n in report.subsets.items()},
     }

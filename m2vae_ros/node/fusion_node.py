@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-import sys
 import time
 import traceback
 from typing import Any
@@ -33,7 +32,6 @@ from m2vae_ros.vae import checkpoint
 
 _SYNCHRONIZER = ('slop', 'max_wait', 'timeout', 'queue_size', 'max_age', 'max_future')
 _DIAGNOSTICS_PERIOD = 1.0  # s
-_SWITCH_INTERVAL = 0.0005  # s, so that neither thread waits long for the interpreter
 
 
 class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
@@ -47,6 +45,8 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
     ----------
     trace
         Called after each set is published, for who measures.
+    node_options
+        For rclpy's ``LifecycleNode``.
 
     Raises
     ------
@@ -55,8 +55,10 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
 
     """
 
-    def __init__(self, *, trace: Callable[[Trace], None] | None = None) -> None:
-        super().__init__('fusion')
+    def __init__(
+        self, *, trace: Callable[[Trace], None] | None = None, **node_options: Any
+    ) -> None:
+        super().__init__('fusion', **node_options)
         self._trace = trace
         self._state = 'unconfigured'
         self._problem = ''
@@ -240,7 +242,6 @@ def make_executor() -> Executor:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until it is told to end; return the process's exit code."""
-    sys.setswitchinterval(_SWITCH_INTERVAL)
     rclpy.init(args=arguments)
     node = None
     try:

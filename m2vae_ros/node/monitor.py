@@ -87,8 +87,8 @@ class Monitor:
             unmatched={},
             failures=results.failures, newly_failed=self._new('failures', results.failures),
             last_failure=results.last_failure,
-            untrained=pipeline.untrained_subset,
-            newly_untrained=self._new('untrained', pipeline.untrained_subset),
+            untrained=pipeline.untrained,
+            newly_untrained=self._new('untrained', sum(pipeline.untrained.values())),
             missing=tuple(name for name in loop.subscriptions if name not in live),
         )
         return [fusion_status(self._node, fusion)] + [
@@ -104,7 +104,7 @@ class Monitor:
     ) -> SensorReport:
         subscription, arrivals = loop.subscriptions[name], loop.arrivals[name]
         offers = subscription.offers()
-        rejected = dict(pipeline.rejected.get(name, {}))
+        rejected = pipeline.invalid[name]
         return SensorReport(
             name=name, topic=subscription.topic, message_type=subscription.message_type,
             reliable=subscription.reliable,

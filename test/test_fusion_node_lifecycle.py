@@ -1,0 +1,183 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The fusion node's lifecycle: its transitions, its failures and its end."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from node_processes import (  # noqa: E402
+    NodeProcess, parameter, Peer, save_untrained_model, SimulatedSensors,
+)
+from rcl_interfaces.srv import DescribeParameters, SetParameters  # noqa: E402
+from sensor_msgs.msg import PointCloud2  # noqa: E402
+
+DOMAIN = 71
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    return save_untrained_model(tmp_path_factory.mktemp('model'))
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts a node and a peer; they end with the test."""
+    started = []
+
+    def start(*arguments, **parameters):
+        process = NodeProcess(DOMAIN, tmp_path, parameters, *arguments)
+        peer = Peer(DOMAIN, process)
+        started.append((process, peer))
+        return process, peer
+
+    yield start
+    for process, peer in started:
+        peer.close()
+        process.kill()
+
+
+def change(peer, transition):
+    request = Transition(id=transition)
+    return peer.call(ChangeState, 'fusion/change_state', transition=request).success
+
+
+def state(peer):
+    return peer.call(GetState, 'fusion/get_state').current_state.label
+
+
+def test_a_manager_leads_the_node_through_its_whole_life(start, model):
+    process, peer = start(model=model, autostart=False)
+    sensors = SimulatedSensors(peer)
+    latents = peer.hear(PointCloud2, 'fusion/latent')
+    assert state(peer) == 'unconfigured'
+    for _ in range(2):
+        assert change(peer, Transition.TRANSITION_CONFIGURE)
+        assert state(peer) == 'inactive'
+        peer.pass_time(0.5)
+        assert not latents
+        assert sensors.publishers['camera'].get_subscription_count() == 0
+        for _ in range(2):
+            assert change(peer, Transition.TRANSITION_ACTIVATE)
+            peer.wait_for(lambda: len(latents) > 3, 'latents')
+            assert change(peer, Transition.TRANSITION_DEACTIVATE)
+            peer.wait_for(lambda: sensors.publishers['camera'].get_subscription_count() == 0)
+            del latents[:]
+            peer.pass_time(0.5)
+            assert not latents
+        assert change(peer, Transition.TRANSITION_CLEANUP)
+        assert state(peer) == 'unconfigured'
+    assert change(peer, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert state(peer) == 'finalized'
+    assert process.stop() == 0
+    assert 'Traceback' not in process.log
+
+
+def test_a_model_that_is_not_there_fails_to_configure_in_one_line(start, model, tmp_path):
+    process, peer = start(model=tmp_path / 'absent.safetensors')
+    heard = peer.hear(DiagnosticArray, '/diagnostics')
+    peer.wait_for(lambda: 'configure failed' in process.log, 'configure failed')
+    peer.wait_for(lambda: any(
+        status.level == DiagnosticStatus.ERROR and 'absent.safetensors' in status.message
+        for array in heard for status in array.status
+    ), 'diagnostics')
+    assert state(peer) == 'unconfigured'
+    assert process.log.count('\n') == 1
+    answer = peer.call(
+        SetParameters, 'fusion/set_parameters', parameters=[parameter('model', str(model))]
+    )
+    assert answer.results[0].successful
+    assert change(peer, Transition.TRANSITION_CONFIGURE)
+    assert change(peer, Transition.TRANSITION_ACTIVATE)
+
+
+@pytest.mark.parametrize('file', [b'', b'no model', bytes(100)])
+def test_a_file_that_is_no_model_is_named(start, tmp_path, file):
+    path = tmp_path / 'broken.safetensors'
+    path.write_bytes(file)
+    process, peer = start(model=path)
+    peer.wait_for(lambda: f'configure failed: {path}' in process.log, 'configure failed')
+    assert 'Traceback' not in process.log
+
+
+def test_a_device_that_is_not_there_fails_to_configure(start, model):
+    process, peer = start(model=model, device='abacus')
+    peer.wait_for(lambda: "configure failed: device 'abacus'" in process.log, 'configure failed')
+    assert 'Traceback' not in process.log
+
+
+@pytest.mark.parametrize(('name', 'value', 'rule'), [
+    ('slop', 3, 'number with a point from 0.0 to 10.0'),
+    ('slop', -0.5, 'from 0.0 to 10.0'),
+    ('reconstruct', 'never', 'one of missing, all'),
+])
+def test_a_wrong_parameter_ends_the_start_with_its_name_rule_and_value(start, name, value, rule):
+    process, _ = start(**{name: value})
+    assert process.wait() == 2
+    for word in (name, rule, str(value)):
+        assert word in process.log
+    assert 'Traceback' not in process.log
+
+
+def test_a_wrong_parameter_of_a_sensor_fails_to_configure(start, model):
+    process, peer = start(model=model, **{'camera.transport': 'pigeon'})
+    peer.wait_for(lambda: 'configure failed' in process.log, 'configure failed')
+    assert 'camera.transport must be one of raw, compressed' in process.log
+    assert 'pigeon' in process.log
+    assert 'Traceback' not in process.log
+
+
+def test_parameters_describe_themselves(start, model):
+    process, peer = start(model=model)
+    peer.wait_for(lambda: 'warm' in process.log, 'model')
+    names = ['max_wait', 'queue_size', 'reconstruct', 'autostart', 'depth.offset']
+    answer = peer.call(DescribeParameters, 'fusion/describe_parameters', names=names)
+    wait, queue, reconstruct, autostart, offset = answer.descriptors
+    assert wait.description.endswith('slowest sensor')
+    assert ', s;' in wait.description
+    assert (wait.floating_point_range[0].from_value, wait.floating_point_range[0].to_value) == (
+        0.0, 60.0)
+    assert queue.integer_range[0].from_value == 1
+    assert reconstruct.additional_constraints == 'one of missing, all'
+    assert autostart.read_only
+    assert offset.description
+
+
+@pytest.mark.parametrize('by', [signal.SIGINT, signal.SIGTERM])
+def test_the_node_ends_at_once_and_well_when_it_is_told(start, model, by):
+    process, peer = start(model=model)
+    SimulatedSensors(peer)
+    latents = peer.hear(PointCloud2, 'fusion/latent')
+    peer.wait_for(lambda: latents, 'latent')
+    assert process.stop(by) == 0
+    assert 'Traceback' not in process.log
+    assert 'terminate called' not in process.log
+
+
+def test_namespace_and_remapping_move_the_topics(start, model):
+    process, peer = start(
+        '-r', '__ns:=/rover', '-r', 'scan:=front/scan', model=model,
+        **{'camera.topic': '/head/image', 'camera.transport': 'compressed'},
+    )
+    peer.wait_for(lambda: 'warm' in process.log, 'model')
+    expected = {
+        '/head/image/compressed': 'sensor_msgs/msg/CompressedImage',
+        '/rover/front/scan': 'sensor_msgs/msg/LaserScan',
+        '/rover/depth/points': 'sensor_msgs/msg/PointCloud2',
+    }
+
+    def subscribed():
+        try:
+            names = dict(peer.node.get_subscriber_names_and_types_by_node('fusion', '/rover'))
+        except Exception:  # not yet discovered
+            return False
+        return {topic: types[0] for topic, types in names.items()}.items() >= expected.items()
+
+    peer.wait_for(subscribed, 'subscriptions')
