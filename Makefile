@@ -22,7 +22,6 @@ SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 COLCON := $(BIN)/colcon --log-base build/colcon/log
 PLACES := --base-paths . --build-base build/colcon/build --install-base build/colcon/install
 
-export AMENT_PREFIX_PATH := $(VENV)
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export ROS_LOG_DIR := $(CURDIR)/build/ros_log
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -86,7 +85,7 @@ test: setup
 lint: setup
 	$(BIN)/ruff check --config .ci/ruff.toml .
 	$(BIN)/mypy
-	$(BIN)/ament_flake8 $(LINTED)
+	$(BIN)/ament_flake8 --config .ci/flake8.ini $(LINTED)
 	$(BIN)/ament_pep257 $(LINTED)
 
 train: setup
