@@ -33,7 +33,7 @@ _NUMBERS = (
 _AXES = ('body', 'optical')
 _TURN = 2 * np.pi
 _NOTHING = np.float32(np.inf)
-_ZERO = np.float32(0)
+_INDEX = np.int16  # of a row or a column
 _BLOCK = 65536  # points; a float32 for each is 256 KiB
 
 
@@ -202,8 +202,8 @@ def _polar(view: View, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
     """
     Return distance and the angles that rows and columns are affine in, (points,) each.
 
-    Body axes: the angle from the zenith, in 0..pi, and that from straight back, in 0..2 pi, growing
-    to the right seen from above. Optical axes: y and x point the other way, so both angles are
+    Body axes: the angle from the zenith, in 0..pi, and that from straight back, in 0..2 pi,
+    growing to the right seen from above. Optical axes: y and x point the other way, so both angles are
     counted from the other end. Either way the seam lies straight behind.
     """
     if view.optical:
@@ -217,41 +217,56 @@ def _polar(view: View, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
 
 def _cells(view: View, from_pole: Any, from_back: Any) -> Any:
     """Return the flat index, in the image with its rim, of the cell of each direction."""
-    row = _affine(from_pole, *view.row_of_angle)
-    column = _affine(from_back, *view.column_of_angle)
+    row = _whole(from_pole, *view.row_of_angle)
     if view.seam_in_view:
-        turn = np.float32(view.columns_in_turn)
-        column[column < 1] += turn
-        column[column >= turn + 1] -= turn
+        column = _whole(_past_the_seam(view, from_back), 1, 0)
+    else:
+        column = _whole(from_back, *view.column_of_angle)
     first, last = (1, view.columns) if view.full_turn else (0, view.columns + 1)
-    np.clip(row, _ZERO, np.float32(view.rows + 1), out=row)
-    np.clip(column, np.float32(first), np.nextafter(np.float32(last + 1), _ZERO), out=column)
+    np.clip(row, _INDEX(0), _INDEX(view.rows + 1), out=row)
+    np.clip(column, _INDEX(first), _INDEX(last), out=column)
     cells = (view.rows + 2) * (view.columns + 2)
-    index = np.int16 if cells <= np.iinfo(np.int16).max else np.int32
-    cell: Any = row.astype(index)
-    cell *= index(view.columns + 2)
-    cell += column.astype(index)
+    cell: Any = row if cells <= np.iinfo(_INDEX).max else row.astype(np.int32)
+    cell *= cell.dtype.type(view.columns + 2)
+    cell += column
     return cell
 
 
-def _affine(angle: Any, factor: float, offset: float) -> NDArray[np.float32]:
-    """Return ``factor * angle + offset`` in one pass."""
+def _past_the_seam(view: View, from_back: Any) -> NDArray[np.float32]:
+    """Return columns that go on beyond straight behind, where the field of view does."""
+    factor, offset = view.column_of_angle
+    column = from_back * np.float32(factor) + np.float32(offset)
+    turn = np.float32(view.columns_in_turn)
+    column[column < 1] += turn
+    column[column >= turn + 1] -= turn
+    return np.asarray(column)
+
+
+def _whole(angle: Any, factor: float, offset: float) -> Any:
+    """
+    Return ``factor * angle + offset`` rounded down, in one pass that saturates.
+
+    It rounds to the nearest, halves to the even: a shade more than one half less lets all that
+    lies on a border go to the cell behind it.
+    """
     if angle.size == 0:
-        return np.empty(0, np.float32)
-    return np.asarray(cv2.addWeighted(angle, factor, angle, 0, offset), np.float32).ravel()
+        return np.empty(0, _INDEX)
+    return cv2.addWeighted(angle, factor, angle, 0, offset - 0.4999, dtype=cv2.CV_16S).ravel()
 
 
 def _note_nearest(nearest: NDArray[np.float32], cell: Any, distance: Any) -> None:
     """
     Lower ``nearest[cell]`` to ``distance`` where that is nearer.
 
-    Neighbours in a scan's order often share a cell. Such runs are reduced first: a scatter into
-    the same cell again and again waits for its own last store.
+    Distances are compared by their bits, which have the same order and are faster. Neighbours in a
+    scan's order often share a cell: such runs are reduced first, for a scatter into the same cell
+    again and again waits for its own last store.
     """
+    bits = distance.view(np.int32)
     changes = cell[1:] != cell[:-1]
-    if 4 * np.count_nonzero(changes) < cell.size:
+    if 8 * np.count_nonzero(changes) < cell.size:
         starts = np.flatnonzero(changes)
         starts += 1
         starts = np.concatenate((np.zeros(1, np.intp), starts))
-        cell, distance = cell[starts], np.minimum.reduceat(distance, starts)
-    np.minimum.at(nearest, cell.astype(np.intp), distance)
+        cell, bits = cell[starts], np.minimum.reduceat(bits, starts)
+    np.minimum.at(nearest.view(np.int32), cell.astype(np.intp), bits)
