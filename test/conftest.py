@@ -12,7 +12,8 @@ from m2vae_ros.installation import find_wheels_shares
 
 # Nodes of the tests neither hear a robot in the same network nor are heard by it.
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-os.environ.setdefault('ROS_LOCALHOST_ONLY', '1')  # the same on Humble
+if os.environ.get('ROS_DISTRO') == 'humble':  # which knows only this
+    os.environ.setdefault('ROS_LOCALHOST_ONLY', '1')
 find_wheels_shares()
 
 # How long an example takes says more of the machine than of the package.
