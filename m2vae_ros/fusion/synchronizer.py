@@ -83,7 +83,7 @@ class Synchronizer:
     Match the measurements of several sensors by their stamps.
 
     It has no thread, timer or clock: ``now_ns`` is given to every call and waits count from the
-    ``now_ns`` of `add`. A clock that goes back by more than ``slop`` (a recording that starts again)
+    ``now_ns`` of `add`. A clock that goes back by more than ``slop`` (a recording starts again)
     empties the queues and is counted; so does one of the stamps alone, once all that comes has
     been too late for longer than ``timeout``. A smaller step back counts as no step.
 
