@@ -12,19 +12,21 @@ import sys
 import sysconfig
 
 # Module -> what pip installs it from; the versions are those of setup.py.
-PYPI = {
+RUNTIME = {
     'cv2': 'opencv-python-headless>=4.5',
-    'lightning': 'lightning>=2.2',
-    'matplotlib': 'matplotlib>=3.5',
     'numpy': 'numpy>=1.21.5',
-    'rich': 'rich>=13',
-    'rosbags': 'rosbags>=0.10',
     'safetensors': 'safetensors>=0.4',
     'torch': 'torch>=2.1',
-    'tqdm': 'tqdm>=4.57',
     'yaml': 'PyYAML>=5.4',
 }
-# The same for what a ROS 2 distribution brings; the wheels are those of Kilted.
+LEARNING = {  # for training and the demo
+    'lightning': 'lightning>=2.2',
+    'matplotlib': 'matplotlib>=3.5',
+    'rich': 'rich>=13',
+    'rosbags': 'rosbags>=0.10',
+    'tqdm': 'tqdm>=4.57',
+}
+# What a ROS 2 distribution brings; the wheels are those of Kilted.
 ROS = {
     'ament_index_python': 'ros-ament-index-python',
     'builtin_interfaces': 'ros-builtin-interfaces',
@@ -57,18 +59,20 @@ def advice(module: str) -> str | None:
 
     """
     package = module.partition('.')[0]
-    if package in PYPI:
-        return f'{_lacks(package)}: {_pip([PYPI[package]])}'
+    lacks = f'{package} is not installed for {sys.executable}'
+    if package in RUNTIME:
+        return f'{lacks}: {_pip(RUNTIME)}'
+    if package in LEARNING:
+        return f'{lacks}: {_pip(RUNTIME | LEARNING)}'
     if package not in ROS:
         return None
     distribution = os.environ.get('ROS_DISTRO')
     if distribution:
         debian = f'ros-{distribution}-{package.replace("_", "-")}'
-        return f'{_lacks(package)}: sudo apt install {debian}'
-    missing = [wheel for name, wheel in ROS.items() if find_spec(name) is None]
+        return f'{lacks}: sudo apt install {debian}'
     return (
-        f'{_lacks(package)}: source your ROS 2 (source /opt/ros/DISTRIBUTION/setup.bash), or '
-        f'without one: {_pip(missing or [ROS[package]])}'
+        f'{lacks}: source your ROS 2 (source /opt/ros/DISTRIBUTION/setup.bash), or without one: '
+        f'{_pip(ROS)}'
     )
 
 
@@ -86,17 +90,15 @@ def find_wheels_shares() -> None:
         os.environ['AMENT_PREFIX_PATH'] = os.pathsep.join([*known, sys.prefix])
 
 
-def _lacks(package: str) -> str:
-    return f'{package} is not installed for {sys.executable}'
-
-
-def _pip(requirements: list[str]) -> str:
-    packages = shlex.join(requirements)
+def _pip(table: dict[str, str]) -> str:
+    """Return the command that installs those of a table that are missing."""
+    packages = shlex.join(table[module] for module in table if find_spec(module) is None)
+    python = shlex.quote(sys.executable)
     if not _owned_by_the_system():
-        return f'{shlex.quote(sys.executable)} -m pip install {packages}'
+        return f'{python} -m pip install {packages}'
     return (
-        f'{shlex.quote(sys.executable)} -m venv --system-site-packages .venv && '
-        f'.venv/bin/python -m pip install {packages} && source .venv/bin/activate'
+        f'{python} -m venv --system-site-packages .venv && source .venv/bin/activate && '
+        f'python -m pip install {packages}'
     )
 
 
