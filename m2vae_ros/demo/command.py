@@ -26,7 +26,7 @@ from m2vae_ros.demo.drive import drive, Passage, Phase
 from m2vae_ros.demo.picture import draw
 from m2vae_ros.demo.processes import Processes
 from m2vae_ros.demo.screen import screen
-from m2vae_ros.demo.truth import errors, Sight, sight, Truth
+from m2vae_ros.demo.truth import contrast, errors, Sight, sight, Truth
 from m2vae_ros.learning.evaluation import ReconstructionError
 from m2vae_ros.node.observer import Observer
 from m2vae_ros.node.share import shared_file
@@ -71,11 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
     measured = errors(model, [one for of_phase in sights.values() for one in of_phase])
     summary = _summary(passages, model.names, measured)
     _write(arguments.out / 'summary.json', (json.dumps(summary, indent=2) + '\n').encode())
-    rows = [(title, of_phase[-1]) for title, of_phase in sights.items() if of_phase]
+    rows = [(title, max(s, key=contrast)) for title, s in sights.items() if s]
     if rows:
         draw(arguments.out / 'demo.png', model.sensors, rows)
     _report(console, summary)
-    console.print(f'{arguments.out / "demo.png"}  {arguments.out / "summary.json"}')
+    console.print(f'{arguments.out}/demo.png and summary.json are written', soft_wrap=True)
     return 0
 
 
@@ -169,15 +169,17 @@ def _summary(
 def _report(console: Console, summary: dict[str, Any]) -> None:
     for phase in summary['phases']:
         back = phase['recovery_s']
-        recovery = '' if back is None else f', all that speak in one set again after {back:.2f} s'
+        recovery = '' if back is None else f', complete sets again after {back:.2f} s'
         console.print(
             f'{phase["title"]:12} {phase["latents"]:4} latents, '
-            f'longest gap {phase["longest_gap_s"]:.2f} s{recovery}'
+            f'longest gap {phase["longest_gap_s"]:.2f} s{recovery}',
+            soft_wrap=True,
         )
     for row in summary['reconstruction']:
         console.print(
             f'{row["sensor"]:7} from {" + ".join(row["from"]):24} error {row["error"]:.4f}, '
-            f'{row["ratio"]:.2f} of the mean predictor\'s'
+            f'{row["ratio"]:.2f} of the mean predictor\'s',
+            soft_wrap=True,
         )
 
 

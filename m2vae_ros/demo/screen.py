@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from m2vae_ros.demo.drive import Passage, Phase, PHASES
@@ -20,15 +21,14 @@ def screen(
     phase: Phase, passages: Sequence[Passage], arrivals: Sequence[Arrival], names: Subset
 ) -> Table:
     """Return the table as it is now: a row for each phase, its sensors, rate, delay and gap."""
-    table = Table(title='m2vae_ros demo: what is fused while sensors die and come back')
-    table.add_column('phase')
+    table = Table(title='What is fused while sensors die and come back', box=box.SIMPLE_HEAD)
+    table.add_column('phase', min_width=11)
     for name in names:
-        table.add_column(name, justify='center')
-    table.add_column('fused', min_width=sum(map(len, names)) + 2 * len(names))
-    for title in ('latents', 'Hz', 'delay ms', 'longest gap s'):
+        table.add_column(name, min_width=6)
+    for title in ('latents', 'Hz', 'delay ms', 'gap s'):
         table.add_column(title, justify='right')
     if not passages:
-        table.add_row(phase.title, *('...' for _ in names), f'{len(arrivals)} latents so far')
+        table.add_row(phase.title, *('...' for _ in names), str(len(arrivals)))
     for passage in passages:
         table.add_row(*_row(passage, names))
     for later in PHASES[len(passages):]:
@@ -37,12 +37,10 @@ def screen(
 
 
 def _row(passage: Passage, names: Subset) -> list[str]:
-    speaking = [
-        '[red]silent[/]' if name in passage.phase.silent else '[green]live[/]' for name in names
-    ]
     if not passage.arrivals:
-        return [passage.phase.title, *speaking]
+        return [passage.phase.title]
     newest = passage.arrivals[-1]
+    fused = newest.latent.subset(names)
     recent = [
         one for one in passage.arrivals if newest.steady_ns - one.steady_ns < _RECENT * 1e9
     ]
@@ -51,8 +49,11 @@ def _row(passage: Passage, names: Subset) -> list[str]:
     delay = float(np.median([one.latency_ns for one in recent])) * 1e-6
     return [
         passage.phase.title,
-        *speaking,
-        ' + '.join(newest.latent.subset(names)),
+        *(
+            '[red]silent[/]' if name in passage.phase.silent
+            else '[green]fused[/]' if name in fused else '[yellow]missed[/]'
+            for name in names
+        ),
         str(len(passage.arrivals)),
         f'{rate:.1f}',
         f'{delay:.0f}',

@@ -103,6 +103,14 @@ def sight(
     )
 
 
+def contrast(one: Sight) -> float:
+    """Return how much there is to see: a wall alone has little, objects before it have much."""
+    return sum(
+        float(seen.values.std() / max(float(seen.values.mean()), 1e-6))
+        for seen in one.truth.values()
+    )
+
+
 def errors(model: M2VAE, sights: Sequence[Sight]) -> list[ReconstructionError]:
     """Return the error of every sensor from every subset that was seen."""
     sums: dict[tuple[str, Subset], ErrorSum] = {}
