@@ -193,7 +193,8 @@ class Synchronizer:
         self._leave_complete(now, left)
         if len(one.queue) > self.options.queue_size:
             self._overflow(one, now, left)
-        self._leave_due(now, left)
+        if left or self._deadline is None or now >= self._deadline:
+            self._leave_due(now, left)
         return left
 
     def poll(self, now_ns: int) -> list[FusedSet]:
@@ -256,8 +257,13 @@ class Synchronizer:
 
     def _complete(self, now: int) -> dict[str, _Waiting] | None:
         """Return the oldest set over all live sensors, its items as close as they come."""
-        live = [one for one in self._all if self._is_live(one, now)]
-        if not live or not all(one.queue for one in live):
+        live = []
+        for one in self._all:
+            if one.heard_ns is not None and now - one.heard_ns < self._timeout:
+                if not one.queue:
+                    return None
+                live.append(one)
+        if not live:
             return None
         heads = [0] * len(live)
         while True:
@@ -331,7 +337,7 @@ class Synchronizer:
             if waiting.stamp_ns < oldest:
                 owner, due, oldest = one, waiting, waiting.stamp_ns
                 items = self._around(one, waiting)
-        if self._may_drop(owner, due, items, now):
+        if self._may_drop(due, items, now):
             owner.queue.remove(due)
             owner.dropped[UNMATCHED] += 1
         else:
@@ -339,17 +345,19 @@ class Synchronizer:
             self._leave_complete(now, left)
 
     def _may_drop(
-        self, owner: _Sensor, due: _Waiting, items: Mapping[str, _Waiting], now: int
+        self, due: _Waiting, items: Mapping[str, _Waiting], now: int
     ) -> bool:
-        """Return whether nothing is lost with an item, since others carry the output on."""
+        """
+        Return whether an item is unmatched for good while sets keep leaving.
+
+        The newest stamp of all is never dropped here, so it carries the output on.
+        """
         if now - self._last_set > 2 * self._max_wait:
             return False
-        passed = any(
+        return any(
             one.newest_ns > due.stamp_ns and one.name not in items and self._is_live(one, now)
             for one in self._all
         )
-        answered = self._last_set >= due.arrival_ns
-        return passed and (answered or any(w is not due for _, w in self._waiting()))
 
     def _around(self, owner: _Sensor, centre: _Waiting) -> dict[str, _Waiting]:
         """Return an item with all that matches it, the nearest of each sensor."""

@@ -1,0 +1,360 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The synchronizer's promises, on random drives in simulated time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import pytest
+
+from m2vae_ros.fusion.statistics import (
+    ANCIENT_STAMP,
+    BAD_STAMPS,
+    CLOCK_JUMP,
+    FUTURE_STAMP,
+    LATE,
+    OVERFLOW,
+    UNMATCHED,
+    ZERO_STAMP,
+)
+from m2vae_ros.fusion.synchronizer import FusedSet, Synchronizer
+
+MS = 1_000_000
+SLOP, MAX_WAIT, TIMEOUT = 50 * MS, 120 * MS, 500 * MS
+START = 1_000_000 * MS
+NAMES = ('camera', 'lidar', 'depth', 'radar')
+
+
+@dataclass(frozen=True)
+class Item:
+    """A measurement of a simulated sensor."""
+
+    sensor: str
+    stamp_ns: int
+    arrival_ns: int
+
+
+@dataclass
+class Run:
+    """What a synchronizer did with a drive."""
+
+    synchronizer: Synchronizer
+    sets: list[tuple[int, FusedSet]] = field(default_factory=list)  # when it left, the set
+    accepted: list[Item] = field(default_factory=list)
+
+    def used(self):
+        return [item for _, one in self.sets for item in one.items.values()]
+
+    def at(self):
+        return [now for now, _ in self.sets]
+
+
+def drive(items, synchronizer):
+    """Feed items in order of arrival, and poll exactly when told to."""
+    run = Run(synchronizer)
+
+    def poll_until(limit):
+        while (due := synchronizer.next_deadline_ns) is not None and due < limit:
+            run.sets += [(due, one) for one in synchronizer.poll(due)]
+            later = synchronizer.next_deadline_ns
+            assert later is None or later > due, 'a poll must move the deadline on'
+
+    for item in sorted(items, key=lambda one: one.arrival_ns):
+        poll_until(item.arrival_ns)
+        before = sum(synchronizer.statistics.accepted.values())
+        left = synchronizer.add(item.sensor, item.stamp_ns, item, item.arrival_ns)
+        if sum(synchronizer.statistics.accepted.values()) > before:
+            run.accepted.append(item)
+        run.sets += [(item.arrival_ns, one) for one in left]
+    poll_until(float('inf'))
+    return run
+
+
+def stream(rng, sensor, period, seconds, *, jitter=2 * MS, latency=8 * MS, loss=0.0, silent=()):
+    """Return the items of a sensor; `silent` has (from, to) in seconds."""
+    items = []
+    stamp = START + rng.randrange(max(1, period))
+    while stamp < START + seconds * 1000 * MS:
+        noisy = stamp + round(rng.gauss(0, jitter)) if jitter else stamp
+        arrival = stamp + round(latency * (1 + rng.random()))
+        elapsed = (stamp - START) / (1000 * MS)
+        if rng.random() >= loss and not any(a <= elapsed < b for a, b in silent):
+            items.append(Item(sensor, noisy, arrival))
+        stamp += period
+    return items
+
+
+def longest_gap(times):
+    return max(b - a for a, b in pairwise(times))
+
+
+@st.composite
+def drives(draw, *, smallest=1):
+    """Return sensors and items: random rates, delays, losses, deaths and returns."""
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    names = NAMES[:draw(st.integers(smallest, 4))]
+    items = []
+    for name in names:
+        death = rng.uniform(0, 4)
+        items += stream(
+            rng, name, rng.randrange(2 * MS, 300 * MS), 4, jitter=rng.choice([0, 3, 30]) * MS,
+            latency=rng.choice([1, 20, 90]) * MS, loss=rng.choice([0, 0.1, 0.5]),
+            silent=[(death, death + rng.uniform(0, 3))] if rng.random() < 0.5 else (),
+        )
+    return names, items
+
+
+def healthy(seed, names=NAMES[:3], seconds=6):
+    rng = random.Random(seed)
+    periods = {'camera': 33 * MS, 'lidar': 100 * MS, 'depth': 83 * MS, 'radar': 50 * MS}
+    return [item for name in names
+            for item in stream(rng, name, periods[name], seconds)]
+
+
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_1_healthy_sensors_leave_in_complete_sets(seed, count):
+    names = NAMES[:count]
+    items = healthy(seed, names)
+    run = drive(items, Synchronizer(names))
+    slowest = 'lidar' if 'lidar' in names else 'camera'
+    sent = [item for item in items if item.sensor == slowest]
+    complete = [one for _, one in run.sets if len(one.items) == count and slowest in one.items]
+    # The last may still have waited for a partner when everything ended, the first come alone.
+    assert len(complete) >= 0.98 * (len(sent) - 2)
+
+
+@given(drives())
+@settings(max_examples=60, deadline=None)
+def test_1_a_complete_set_leaves_at_once(drive_of):
+    names, items = drive_of
+    synchronizer = Synchronizer(names)
+    waiting = {name: [] for name in names}
+    for item in sorted(items, key=lambda one: one.arrival_ns):
+        left = synchronizer.poll(item.arrival_ns)
+        left += synchronizer.add(item.sensor, item.stamp_ns, item, item.arrival_ns)
+        if not left and synchronizer.live(item.arrival_ns) == names:
+            # Nothing left, so this item completes nothing with what waits.
+            waiting[item.sensor].append(item)
+            partners = [[other.stamp_ns for other in waiting[name]] for name in names
+                        if name != item.sensor]
+            assert not partners or not _within_slop(item.stamp_ns, partners) or (
+                synchronizer.statistics.dropped[item.sensor])
+        if left:
+            newest = left[-1].stamp_ns
+            for name in names:
+                waiting[name] = [w for w in waiting[name] if w.stamp_ns > newest]
+        oldest = item.arrival_ns - MAX_WAIT
+        for name in names:
+            waiting[name] = [w for w in waiting[name] if w.arrival_ns > oldest][-10:]
+
+
+def _within_slop(stamp, partners):
+    """Return whether one of each partner's stamps and this one lie within slop."""
+    windows = [stamp - SLOP] + [s for stamps in partners for s in stamps]
+    return any(
+        low <= stamp <= low + SLOP
+        and all(any(low <= s <= low + SLOP for s in stamps) for stamps in partners)
+        for low in windows
+    )
+
+
+@given(drives())
+@settings(max_examples=100, deadline=None)
+def test_2_nothing_waits_longer_than_max_wait(drive_of):
+    names, items = drive_of
+    run = drive(items, Synchronizer(names))
+    for now, one in run.sets:
+        for item in one.items.values():
+            assert now - item.arrival_ns <= MAX_WAIT
+    assert run.synchronizer.next_deadline_ns is None
+    left = Counter(item.sensor for item in run.used())
+    dropped = run.synchronizer.statistics.dropped
+    for name in names:
+        gone = sum(dropped[name].get(reason, 0) for reason in (UNMATCHED, OVERFLOW, CLOCK_JUMP))
+        assert left[name] + gone == sum(item.sensor == name for item in run.accepted)
+
+
+def test_2_an_older_measurement_that_came_later_leaves_before_the_one_that_is_due():
+    synchronizer = Synchronizer(('camera', 'lidar'))
+    synchronizer.add('lidar', START - 300 * MS, 'first', START - 300 * MS)
+    synchronizer.add('camera', START + 60 * MS, 'image', START + 61 * MS)
+    synchronizer.add('lidar', START, 'scan', START + 100 * MS)
+    left = synchronizer.poll(START + 181 * MS)
+    assert [dict(one.items) for one in left] == [{'lidar': 'scan'}, {'camera': 'image'}]
+
+
+@given(drives())
+@settings(max_examples=100, deadline=None)
+def test_3_every_accepted_measurement_is_followed_by_a_set(drive_of):
+    names, items = drive_of
+    run = drive(items, Synchronizer(names))
+    departures = run.at()
+    for item in run.accepted:
+        assert any(0 <= now - item.arrival_ns <= 3 * MAX_WAIT for now in departures)
+
+
+@given(seed=st.integers(0, 2**32), dead=st.sampled_from(NAMES[:3]))
+@settings(max_examples=40, deadline=None)
+def test_4_a_dead_sensor_is_waited_for_no_longer_than_timeout(seed, dead):
+    rng = random.Random(seed)
+    names = NAMES[:3]
+    periods = {'camera': 33 * MS, 'lidar': 100 * MS, 'depth': 83 * MS}
+    items = [item for name in names for item in stream(
+        rng, name, periods[name], 6, silent=[(2, 4)] if name == dead else ())]
+    run = drive(items, Synchronizer(names))
+    last = max(i.arrival_ns for i in items if i.sensor == dead and i.arrival_ns < START + 3e9)
+    back = min(i.arrival_ns for i in items if i.sensor == dead and i.arrival_ns > START + 3e9)
+    others = {name for name in names if name != dead}
+    settled = [(now, one) for now, one in run.sets if last + TIMEOUT + MAX_WAIT < now < back]
+    assert settled
+    for now, one in settled:
+        assert set(one.items) == others
+        assert now == max(item.arrival_ns for item in one.items.values())
+    complete = [now for now, one in run.sets if now >= back and len(one.items) == 3]
+    assert complete[0] - back <= 2 * MAX_WAIT
+    assert longest_gap([now for now in run.at() if now > START + 200 * MS]) <= 3 * MAX_WAIT
+
+
+def test_4_what_waits_for_a_dying_sensor_leaves_when_it_is_given_up():
+    synchronizer = Synchronizer(('camera', 'lidar'), max_wait=2.0, timeout=0.3)
+    synchronizer.add('lidar', START, 'scan', START)
+    synchronizer.poll(START)
+    assert synchronizer.add('camera', START + 250 * MS, 'image', START + 250 * MS) == []
+    assert synchronizer.next_deadline_ns == START + 300 * MS
+    (left,) = synchronizer.poll(START + 300 * MS)
+    assert dict(left.items) == {'camera': 'image'}
+
+
+@given(drives())
+@settings(max_examples=100, deadline=None)
+def test_5_stamps_strictly_increase_and_are_the_newest_of_their_set(drive_of):
+    names, items = drive_of
+    run = drive(items, Synchronizer(names))
+    assert run.synchronizer.statistics.clock_jumps == 0
+    stamps = [one.stamp_ns for _, one in run.sets]
+    assert all(a < b for a, b in pairwise(stamps))
+    for _, one in run.sets:
+        of_items = [item.stamp_ns for item in one.items.values()]
+        assert one.stamp_ns == max(of_items)
+        assert max(of_items) - min(of_items) <= SLOP
+        assert list(one.items) == [name for name in names if name in one.items]
+
+
+def test_5_a_recording_that_starts_again_empties_the_queues_and_is_counted():
+    synchronizer = Synchronizer(('camera', 'lidar'))
+    for item in sorted(healthy(0, ('camera', 'lidar')), key=lambda one: one.arrival_ns):
+        synchronizer.add(item.sensor, item.stamp_ns, item, item.arrival_ns)
+    synchronizer.add('camera', START + 6080 * MS, 'last', START + 6080 * MS)
+    run = drive(healthy(0, ('camera', 'lidar')), synchronizer)
+    statistics = synchronizer.statistics
+    assert statistics.clock_jumps == 1
+    assert statistics.dropped['camera'][CLOCK_JUMP] >= 1
+    assert len([one for _, one in run.sets if len(one.items) == 2]) > 50
+
+
+def test_5_stamps_that_go_back_alone_are_followed_after_timeout():
+    synchronizer = Synchronizer(('camera',))
+    now = START
+    for _ in range(20):
+        now += 100 * MS
+        assert synchronizer.add('camera', now, 'item', now)
+    refused = 0
+    while not synchronizer.add('camera', now - 3000 * MS, 'older', now):
+        refused += 1
+        now += 100 * MS
+    assert (refused - 1) * 100 * MS < TIMEOUT <= refused * 100 * MS
+    assert synchronizer.statistics.clock_jumps == 1
+    assert synchronizer.statistics.dropped['camera'] == {LATE: refused}
+
+
+def test_5_a_clock_that_is_set_back_a_little_is_no_jump():
+    synchronizer = Synchronizer(('camera', 'lidar'))
+    synchronizer.add('lidar', START, 'scan', START)
+    synchronizer.add('camera', START + 60 * MS, 'image', START + 60 * MS)
+    assert synchronizer.add('lidar', START + 61 * MS, 'scan', START + 55 * MS)
+    assert synchronizer.statistics.clock_jumps == 0
+
+
+@given(drives())
+@settings(max_examples=60, deadline=None)
+def test_6_each_measurement_is_used_once_and_every_loss_is_counted(drive_of):
+    names, items = drive_of
+    run = drive(items, Synchronizer(names))
+    used = Counter(map(id, run.used()))
+    assert all(count == 1 for count in used.values())
+    statistics = run.synchronizer.statistics
+    assert sum(statistics.sets.values()) == len(run.sets)
+    for name in names:
+        sent = sum(item.sensor == name for item in items)
+        left = sum(item.sensor == name for item in run.used())
+        assert sent == left + sum(statistics.dropped[name].values())
+
+
+def test_6_a_full_queue_drops_its_oldest_while_sets_leave_and_never_falls_silent():
+    synchronizer = Synchronizer(('imu', 'lidar'), queue_size=3)
+    rng = random.Random(0)
+    fast = stream(rng, 'imu', 2 * MS, 3, jitter=0)
+    slow = stream(rng, 'lidar', 50 * MS, 3, silent=[(1.5, 3)])
+    run = drive([*fast, *slow], synchronizer)
+    assert synchronizer.statistics.dropped['imu'][OVERFLOW] > 100
+    assert longest_gap(run.at()) <= 3 * MAX_WAIT
+
+
+def test_7_wrong_stamps_are_refused_and_counted():
+    synchronizer = Synchronizer(('camera',))
+    for stamp in (0, -5, START - 10_001 * MS, START + 201 * MS):
+        assert synchronizer.add('camera', stamp, 'item', START) == []
+    assert synchronizer.statistics.dropped['camera'] == {
+        ZERO_STAMP: 2, ANCIENT_STAMP: 1, FUTURE_STAMP: 1}
+    assert synchronizer.statistics.accepted == {'camera': 0}
+    assert set(synchronizer.statistics.dropped['camera']) == set(BAD_STAMPS)
+    assert synchronizer.live(START) == ()
+
+
+@pytest.mark.parametrize('difference', [-3600_000 * MS, 5000 * MS])
+def test_7_a_clock_that_differs_is_told_after_timeout_and_forgotten_when_it_agrees(difference):
+    synchronizer = Synchronizer(('camera',))
+    now = START * 10
+    for _ in range(4):
+        synchronizer.add('camera', now + difference, 'item', now)
+        assert synchronizer.clock_difference_ns('camera', now) is None
+        now += 150 * MS
+    assert synchronizer.clock_difference_ns('camera', now) == difference
+    synchronizer.add('camera', now, 'item', now)
+    assert synchronizer.clock_difference_ns('camera', now) is None
+
+
+def test_offsets_correct_the_stamps():
+    synchronizer = Synchronizer(('camera', 'lidar'), offsets={'lidar': 0.08})
+    synchronizer.add('camera', START - 200 * MS, 'first', START - 200 * MS)
+    synchronizer.add('lidar', START - 100 * MS, 'first', START - 190 * MS)
+    synchronizer.add('camera', START, 'image', START)
+    (left,) = synchronizer.add('lidar', START + 90 * MS, 'scan', START + 5 * MS)
+    assert left.stamp_ns == START + 10 * MS
+    assert list(left.items) == ['camera', 'lidar']
+
+
+@pytest.mark.parametrize(('options', 'reason'), [
+    ({'slop': -0.1}, 'slop -0.1'),
+    ({'max_wait': float('nan')}, 'max_wait nan'),
+    ({'queue_size': 0}, 'queue_size 0'),
+    ({'patience': 1}, 'patience'),
+    ({'offsets': {'sonar': 1.0}}, 'sonar'),
+])
+def test_wrong_options_are_refused_with_their_reason(options, reason):
+    with pytest.raises(ValueError, match=reason):
+        Synchronizer(('camera',), **options)
+
+
+def test_wrong_sensors_are_refused():
+    with pytest.raises(ValueError, match='each once'):
+        Synchronizer(())
+    with pytest.raises(ValueError, match='sonar'):
+        Synchronizer(('camera',)).add('sonar', START, None, START)
