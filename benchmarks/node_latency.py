@@ -40,6 +40,7 @@ from rclpy.qos import qos_profile_sensor_data, QoSProfile
 import torch
 
 from m2vae_ros.fusion.engine import Engine
+from m2vae_ros.installation import find_wheels_shares
 from m2vae_ros.node.fusion_node import FusionNode, make_executor
 from m2vae_ros.node.subscriptions import MESSAGE_CLASSES
 from m2vae_ros.sensors import decode, message_type, ros_message_classes
@@ -219,12 +220,13 @@ def report(published: dict[str, int], values: dict[str, dict[str, str]]) -> None
         status = values[f'fusion: {name}']
         print(f'{name:10} {count:10} {status["received"]:>10} {status["rejected"]:>10}')
     for key, value in values['fusion: fusion'].items():
-        if key.startswith(('sets', 'measurements', 'latency', 'device')):
+        if key.startswith(('sets', 'latency', 'device')):
             print(f'{key}: {value}')
 
 
 def main() -> None:
     """Read the arguments and play a role."""
+    find_wheels_shares()
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('--model', default='')
     parser.add_argument('--seconds', type=float, default=30.0)

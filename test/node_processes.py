@@ -28,7 +28,7 @@ from m2vae_ros.vae.model import Architecture, M2VAE
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
 ROOT = Path(__file__).resolve().parents[1]
-RUN = 'import sys; from m2vae_ros.node.fusion_node import main; sys.exit(main())'
+RUN = 'import sys; from m2vae_ros.cli import fusion_node; sys.exit(fusion_node())'
 PATIENCE = 30.0  # s, on a machine that does much else
 PERIODS = {'camera': 1 / 30, 'lidar': 1 / 10, 'depth': 1 / 12}
 SPECS = {spec.name: spec for spec in SENSORS}
@@ -48,15 +48,15 @@ class NodeProcess:
         ROS domain.
     folder
         Where its log goes.
-    parameters
-        Name -> value.
+    values
+        Parameter -> value.
     arguments
         What else stands behind ``--ros-args``.
 
     """
 
-    def __init__(self, domain: int, folder: Path, parameters: Mapping, *arguments: str) -> None:
-        given = [f'{name}:={_text(value)}' for name, value in parameters.items()]
+    def __init__(self, domain: int, folder: Path, values: Mapping, *arguments: str) -> None:
+        given = [f'{name}:={_text(value)}' for name, value in values.items()]
         self._log = folder / 'node.log'
         with self._log.open('w') as log:
             self._process = subprocess.Popen(
@@ -120,12 +120,14 @@ class Peer:
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
-    def wait_for(self, condition: Callable, what: str = 'it', timeout: float = PATIENCE):
+    def wait_for(self, condition: Callable, what='it', timeout: float = PATIENCE):
         """Spin until a condition holds and return its value; fail with the node's log."""
         end = time.monotonic() + timeout
         while not (value := condition()):
             self.process.check()
-            assert time.monotonic() < end, f'no {what} in {timeout} s; node:\n{self.process.log}'
+            if time.monotonic() > end:
+                missed = what() if callable(what) else what
+                raise AssertionError(f'no {missed} in {timeout} s; node:\n{self.process.log}')
             self._executor.spin_once(timeout_sec=0.05)
         return value
 
@@ -173,6 +175,7 @@ class SimulatedSensors:
 
     def __init__(self, peer: Peer, qos=qos_profile_sensor_data) -> None:
         self.silent: set[str] = set()
+        self.frames: dict[str, str] = {}
         self.stamps: dict[str, list[int]] = {name: [] for name in SPECS}
         self.shift_ns = 0
         self._node = peer.node
@@ -190,7 +193,7 @@ class SimulatedSensors:
             return
         stamp_ns = self._node.get_clock().now().nanoseconds + self.shift_ns
         self.stamps[name].append(stamp_ns)
-        self.publishers[name].publish(message(name, stamp_ns))
+        self.publishers[name].publish(message(name, stamp_ns, self.frames.get(name)))
 
     def destroy(self) -> None:
         for timer in self._timers:

@@ -9,11 +9,15 @@ import time
 import numpy as np
 import pytest
 
-pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
+rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from node_processes import (  # noqa: E402
-    CLASSES, message, NodeProcess, Peer, save_untrained_model,
+    CLASSES,
+    message,
+    NodeProcess,
+    Peer,
+    save_untrained_model,
 )
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import Image, LaserScan, PointCloud2  # noqa: E402

@@ -10,7 +10,9 @@ from hypothesis import given, strategies
 import numpy as np
 import pytest
 
-pytest.importorskip('sensor_msgs', reason='needs sensor_msgs: pip install ros-sensor-msgs')
+sensor_msgs = pytest.importorskip(
+    'sensor_msgs', reason='needs sensor_msgs: pip install ros-sensor-msgs'
+)
 
 from m2vae_ros.node.messages import (  # noqa: E402
     Latent,
@@ -74,7 +76,7 @@ def test_another_cloud_is_refused_by_name_of_the_column():
 def test_a_cut_latent_is_refused_by_its_size():
     message = latent_to_message(Latent(5, np.zeros(4), np.zeros(4), 1))
     message.data = message.data[:-1]
-    with pytest.raises(ValueError, match='hold 47 bytes, must be .* = 48'):
+    with pytest.raises(ValueError, match='data hold 47 bytes'):
         latent_from_message(message)
 
 

@@ -5,15 +5,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-import inspect
 from pathlib import Path
 
 import pytest
 import yaml
 
-pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
+rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
 
-from m2vae_ros.fusion.synchronizer import Synchronizer  # noqa: E402
+from m2vae_ros.fusion.options import SynchronizerOptions  # noqa: E402
 from m2vae_ros.node.parameters import FusionParameters, SensorParameters  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 
@@ -32,11 +31,7 @@ def test_the_parameter_file_holds_exactly_the_defaults():
 
 
 def test_the_node_waits_as_long_as_the_synchronizer_would_by_itself():
-    signature = inspect.signature(Synchronizer).parameters
-    ours = asdict(FusionParameters())
-    shared = set(signature) & set(ours)
-    assert shared == {'slop', 'max_wait', 'timeout', 'queue_size', 'max_age', 'max_future'}
-    assert {name: signature[name].default for name in shared} == {n: ours[n] for n in shared}
+    assert FusionParameters().synchronizer() == SynchronizerOptions()
 
 
 @pytest.mark.parametrize('parameters', [FusionParameters, SensorParameters])

@@ -72,7 +72,7 @@ class Results:
         self._latencies.append(latency_ns)
 
     def note_failure(self, error: Exception) -> None:
-        """Count a set that could not be fused or published."""
+        """Count a message or set that raised what it should not."""
         self.failures += 1
         self.last_failure = f'{type(error).__name__}: {error}'
 

@@ -19,7 +19,7 @@ from m2vae_ros.node.subscriptions import Offer
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 LONGEST_SILENCE = 2.0  # s, of a topic that has a publisher
 _MARGIN = 1.2  # of a limit that is proposed, over the period that was measured
-_PROFILE = 'config/fastdds_large_messages.xml'
+_PROFILE = '$(ros2 pkg prefix --share m2vae_ros)/config/fastdds_large_messages.xml'
 
 Problems = list[tuple[bytes, str]]
 
@@ -45,6 +45,8 @@ class SensorReport:
         Rule -> messages that broke it.
     newly_rejected
         How many since the last report.
+    dropped
+        Reason -> valid messages that left in no set.
     period
         Seconds between messages, None = unknown.
     silence
@@ -67,6 +69,7 @@ class SensorReport:
     received: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     newly_rejected: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
     period: float | None = None
     silence: float | None = None
     unanswered: float = 0.0
@@ -99,10 +102,10 @@ class FusionReport:
         Subset -> published sets.
     dropped, newly_dropped
         Sets that a newer one replaced before the worker took them; since the last report.
-    unmatched
-        Reason -> measurements that the synchroniser dropped.
+    clock_jumps
+        How often the clock, or that of the stamps, went back.
     failures, last_failure
-        Sets that raised, and what the last one raised.
+        Messages and sets that raised, and what the last one raised.
     untrained
         Subset that no trained encoder covers -> sets of it that were not fused.
     newly_untrained
@@ -122,7 +125,7 @@ class FusionReport:
     subsets: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     dropped: int = 0
     newly_dropped: int = 0
-    unmatched: Mapping[str, int] = field(default_factory=dict)
+    clock_jumps: int = 0
     failures: int = 0
     newly_failed: int = 0
     last_failure: str = ''
@@ -154,6 +157,7 @@ def sensor_status(
         'age (s)': 'never heard' if report.silence is None else f'{report.silence:.2f}',
         'rejected': str(sum(report.rejected.values())),
         **{f'rejected: {rule}': str(count) for rule, count in sorted(report.rejected.items())},
+        **{f'dropped: {reason}': str(n) for reason, n in sorted(report.dropped.items())},
     }
     return _status(f'{node}: {report.name}', problems, f'{report.state}, {rate:.1f} Hz', values)
 
@@ -170,7 +174,7 @@ def fusion_status(node: str, report: FusionReport) -> DiagnosticStatus:
         )))
     if report.newly_failed:
         problems.append((ERROR, (
-            f'{report.newly_failed} sets failed, the last with {report.last_failure}'
+            f'{report.newly_failed} messages or sets lost, the last by {report.last_failure}'
         )))
     if report.newly_dropped:
         problems.append((WARN, (
@@ -187,10 +191,10 @@ def fusion_status(node: str, report: FusionReport) -> DiagnosticStatus:
         'latency p50 (ms)': f'{p50:.2f}',
         'latency p99 (ms)': f'{p99:.2f}',
         'sets dropped': str(report.dropped),
-        'sets failed': str(report.failures),
+        'messages or sets failed': str(report.failures),
         **{f'sets of an untrained subset: {"+".join(subset)}': str(n)
            for subset, n in report.untrained.items()},
-        **{f'measurements dropped: {k}': str(n) for k, n in sorted(report.unmatched.items())},
+        'clock jumps': str(report.clock_jumps),
         **{f'sets: {"+".join(subset)}': str(n) for subset, n in report.subsets.items()},
     }
     return _status(f'{node}: fusion', problems, f'fusing at {report.rate:.1f} Hz', values)
@@ -212,7 +216,7 @@ def _connection_problems(report: SensorReport) -> Problems:
             f'{_reliability(report.reliable)}): the driver is silent, or its messages are too '
             f'large to leave it best effort; for these start the driver with '
             f'FASTDDS_DEFAULT_PROFILES_FILE (Humble and Jazzy: FASTRTPS_DEFAULT_PROFILES_FILE) '
-            f'set to the {_PROFILE} of m2vae_ros'
+            f'set to {_PROFILE}'
         )))
     elif not report.heard and not report.unheard:
         problems.append((WARN, (

@@ -22,11 +22,10 @@ from rclpy.node import Node
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.fusion.synchronizer import FusedSet
 from m2vae_ros.node.arrivals import Arrivals, Results
-from m2vae_ros.node.mailbox import Delivery
 from m2vae_ros.node.outputs import Outputs
 from m2vae_ros.node.parameters import SensorParameters
 from m2vae_ros.node.subscriptions import SensorSubscription
-from m2vae_ros.node.worker import Worker
+from m2vae_ros.node.worker import Delivery, Worker
 from m2vae_ros.specs import SensorSpec
 
 _ADAPT_PERIOD = 0.5  # s, between looks at the publishers
@@ -115,7 +114,7 @@ class FusionLoop:
 
     @property
     def dropped(self) -> int:
-        """Sets that a newer one replaced before the worker took them."""
+        """How many sets a newer one replaced before the worker took them."""
         return self._worker.mailbox.dropped
 
     def stop(self) -> None:
@@ -131,7 +130,12 @@ class FusionLoop:
         entered_ns = time.perf_counter_ns()
         now_ns = self._clock.now().nanoseconds
         self.arrivals[sensor].note(now_ns, time.monotonic_ns())
-        self._hand_over(self._pipeline.receive(sensor, message, now_ns), entered_ns)
+        try:
+            fused_sets = self._pipeline.receive(sensor, message, now_ns)
+        except Exception as error:  # no message may end the node
+            self._failed(error)
+            return
+        self._hand_over(fused_sets, entered_ns)
         self._arm(now_ns)
 
     def _poll(self) -> None:
@@ -184,5 +188,5 @@ class FusionLoop:
     def _failed(self, error: Exception) -> None:
         self.results.note_failure(error)
         self._node.get_logger().error(
-            f'a set could not be fused: {self.results.last_failure}', throttle_duration_sec=5.0
+            f'a message or set was lost: {self.results.last_failure}', throttle_duration_sec=5.0
         )

@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 import time
 import traceback
 from typing import Any
 
-from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 import rclpy
@@ -28,9 +27,10 @@ from m2vae_ros.node.messages import MOST_SENSORS
 from m2vae_ros.node.monitor import Monitor
 from m2vae_ros.node.outputs import Outputs
 from m2vae_ros.node.parameters import ParameterDeclarations, ParameterError
+from m2vae_ros.node.share import shared_file
 from m2vae_ros.vae import checkpoint
 
-_SYNCHRONIZER = ('slop', 'max_wait', 'timeout', 'queue_size', 'max_age', 'max_future')
+_DEFAULT_MODEL = ('config', 'models', 'default.safetensors')
 _DIAGNOSTICS_PERIOD = 1.0  # s
 
 
@@ -152,7 +152,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         self._settings = self._declarations.read()
         torch.set_num_threads(self._settings.threads)
         cv2.setNumThreads(self._settings.threads)
-        path = Path(self._settings.model or default_model())
+        path = Path(self._settings.model or shared_file(*_DEFAULT_MODEL))
         loaded = checkpoint.load(path)
         model = loaded.model
         if len(model.sensors) > MOST_SENSORS:
@@ -163,7 +163,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
             model,
             device=self._settings.device,
             offsets={name: own.offset for name, own in self._sensor_parameters.items()},
-            **{name: getattr(self._settings, name) for name in _SYNCHRONIZER},
+            **asdict(self._settings.synchronizer()),
         )
         self._sensors = model.sensors
         self._outputs = Outputs(
@@ -206,29 +206,6 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
             self._state, self._problem, self._model, self._settings, self._pipeline, self._loop
         )
         self._diagnostics.publish(message)
-
-
-def default_model() -> Path:
-    """
-    Return the model that the package installs, or that of the source checkout it runs from.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none in either place; says where it was looked for.
-
-    """
-    relative = Path('config', 'models', 'default.safetensors')
-    places = [Path(__file__).resolve().parents[2]]
-    with suppress(PackageNotFoundError):
-        places.insert(0, Path(get_package_share_directory('m2vae_ros')))
-    for place in places:
-        if (place / relative).is_file():
-            return place / relative
-    raise FileNotFoundError(
-        f'no {relative} in {" or ".join(map(str, places))}: set the parameter model to a '
-        f'.safetensors file, or build the package anew'
-    )
 
 
 def make_executor() -> Executor:

@@ -10,6 +10,7 @@ from typing import Any
 from rclpy.clock import ROSClock
 
 from m2vae_ros.fusion.pipeline import Pipeline
+from m2vae_ros.fusion.statistics import BAD_STAMPS
 from m2vae_ros.node.diagnostics import (
     ERROR,
     fusion_status,
@@ -47,7 +48,7 @@ class Monitor:
         state: str,
         problem: str,
         model: str,
-        parameters: FusionParameters,
+        limits: FusionParameters,
         pipeline: Pipeline | None,
         loop: FusionLoop | None,
     ) -> list[Any]:
@@ -62,8 +63,8 @@ class Monitor:
             Why the last transition failed, or empty.
         model
             What is loaded.
-        parameters
-            The node's parameters.
+        limits
+            The synchroniser's are among them.
         pipeline, loop
             None while the node is not configured, or not active.
 
@@ -79,12 +80,13 @@ class Monitor:
         steady_ns = time.monotonic_ns()
         live = pipeline.live(now_ns)
         results = loop.results
+        statistics = pipeline.synchronizer.statistics
         fusion = FusionReport(
             state=state, model=model, device=device, problems=problems,
             rate=results.rate(steady_ns), latency_ms=results.latency(),
             subsets=dict(results.subsets),
             dropped=loop.dropped, newly_dropped=self._new('dropped', loop.dropped),
-            unmatched={},
+            clock_jumps=statistics.clock_jumps,
             failures=results.failures, newly_failed=self._new('failures', results.failures),
             last_failure=results.last_failure,
             untrained=pipeline.untrained,
@@ -93,31 +95,35 @@ class Monitor:
         )
         return [fusion_status(self._node, fusion)] + [
             sensor_status(
-                self._node, self._sensor(name, loop, pipeline, name in live, steady_ns),
-                max_wait=parameters.max_wait, timeout=parameters.timeout,
+                self._node, self._sensor(name, loop, pipeline, now_ns, steady_ns),
+                max_wait=limits.max_wait, timeout=limits.timeout,
             )
             for name in loop.subscriptions
         ]
 
     def _sensor(
-        self, name: str, loop: FusionLoop, pipeline: Pipeline, live: bool, steady_ns: int
+        self, name: str, loop: FusionLoop, pipeline: Pipeline, now_ns: int, steady_ns: int
     ) -> SensorReport:
         subscription, arrivals = loop.subscriptions[name], loop.arrivals[name]
         offers = subscription.offers()
-        rejected = pipeline.invalid[name]
+        dropped = dict(pipeline.synchronizer.statistics.dropped[name])
+        bad_stamps = {rule: dropped.pop(rule) for rule in BAD_STAMPS if rule in dropped}
+        rejected = {**pipeline.invalid[name], **bad_stamps}
+        ahead_ns = pipeline.synchronizer.clock_difference_ns(name, now_ns)
         return SensorReport(
             name=name, topic=subscription.topic, message_type=subscription.message_type,
             reliable=subscription.reliable,
             heard=[offer for offer in offers if subscription.matches(offer)],
             unheard=[offer for offer in offers if not subscription.matches(offer)],
-            live=live,
+            live=name in pipeline.live(now_ns),
             received=arrivals.count,
             rejected=rejected,
             newly_rejected=self._new(f'rejected {name}', sum(rejected.values())),
+            dropped=dropped,
             period=arrivals.period(),
             silence=arrivals.silence(steady_ns),
             unanswered=arrivals.unheard(steady_ns),
-            clock_difference=None,
+            clock_difference=None if ahead_ns is None else -ahead_ns * 1e-9,
         )
 
     def _clock_problems(self, now_ns: int) -> Problems:

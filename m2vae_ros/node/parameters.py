@@ -1,7 +1,7 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-The fusion node's parameters: the two dataclasses are the only source of names and defaults.
+The fusion node's parameters: the dataclasses are the only source of names and defaults.
 
 ``FusionParameters`` are the node's; ``SensorParameters`` are declared once for each sensor of the
 model, as ``<sensor>.<name>``. ``config/fusion.yaml`` is tested against them.
@@ -22,8 +22,10 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
+from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.specs import SensorSpec
 
+_WAITING = SynchronizerOptions()
 _TYPES = {str: 'text', bool: 'true or false', int: 'an integer', float: 'a number with a point'}
 
 
@@ -68,27 +70,34 @@ class FusionParameters:
         'from the fused set, or all; may be set at any time',
         choices=('missing', 'all'), any_time=True)
     slop: float = _parameter(
-        0.05, 'How far stamps of one set may lie apart, s', low=0.0, high=10.0)
+        _WAITING.slop, 'How far stamps of one set may lie apart, s', low=0.0, high=10.0)
     max_wait: float = _parameter(
-        0.12, 'How long a measurement waits for the other sensors, s; should be above the '
+        _WAITING.max_wait, 'How long a measurement waits for the others, s; should be above the '
         'period of the slowest sensor', low=0.0, high=60.0)
     timeout: float = _parameter(
-        0.5, 'How long a silent sensor is still waited for, s', low=0.0, high=60.0)
+        _WAITING.timeout, 'How long a silent sensor is still waited for, s', low=0.0, high=60.0)
     queue_size: int = _parameter(
-        10, 'Measurements of one sensor that may wait', low=1, high=1000)
+        _WAITING.queue_size, 'Measurements of one sensor that may wait', low=1, high=1000)
     max_age: float = _parameter(
-        10.0, 'Age of a stamp above which its measurement is rejected, s', low=0.0, high=1e9)
+        _WAITING.max_age, 'Age of a stamp above which its measurement is rejected, s',
+        low=0.0, high=1e9)
     max_future: float = _parameter(
-        0.2, 'How far a stamp may lie in the future, s', low=0.0, high=1e9)
+        _WAITING.max_future, 'How far a stamp may lie in the future, s', low=0.0, high=1e9)
     threads: int = _parameter(
         1, 'CPU threads of one inference and of image decoding', low=1, high=256)
+
+    def synchronizer(self) -> SynchronizerOptions:
+        """Return those that are the synchronizer's."""
+        return SynchronizerOptions(**{
+            option.name: getattr(self, option.name) for option in fields(SynchronizerOptions)
+        })
 
 
 @dataclass(frozen=True)
 class SensorParameters:
     """Parameters of one sensor of the model, as ``<sensor>.<name>``."""
 
-    topic: str = _parameter('', 'Topic of the sensor; the default is the model\'s')
+    topic: str = _parameter('', 'Topic of the sensor; the default is that of the model')
     transport: str = _parameter(
         'raw', 'raw, or compressed: CompressedImage on <topic>/compressed (images only)',
         choices=('raw', 'compressed'))

@@ -53,7 +53,7 @@ class SensorSubscription:
         Who subscribes.
     spec
         The sensor.
-    parameters
+    chosen
         Its parameters.
     callback
         Called with each message.
@@ -64,20 +64,20 @@ class SensorSubscription:
         self,
         node: Node,
         spec: SensorSpec,
-        parameters: SensorParameters,
+        chosen: SensorParameters,
         callback: Callable[[Any], None],
     ) -> None:
         self._node = node
         self._callback = callback
-        self._chosen = parameters.reliability
+        self._reliability = chosen.reliability
         self._subscription: Any = None
         self.message_type = message_type(spec)
-        self._name = parameters.topic
-        if parameters.transport == 'compressed':
+        self._name = chosen.topic
+        if chosen.transport == 'compressed':
             self.message_type = 'sensor_msgs/msg/CompressedImage'
             # Resolved before the suffix, so that remapping the raw topic moves this one as well.
-            self._name = f'{node.resolve_topic_name(parameters.topic)}/compressed'
-        self.reliable = self._chosen != 'best_effort'
+            self._name = f'{node.resolve_topic_name(chosen.topic)}/compressed'
+        self.reliable = self._reliability != 'best_effort'
         self._subscribe()
 
     @property
@@ -108,7 +108,7 @@ class SensorSubscription:
         likely the one that went.
         """
         offers = [offer for offer in self.offers() if offer.message_type == self.message_type]
-        if self._chosen != 'auto' or not offers:
+        if self._reliability != 'auto' or not offers:
             return
         reliable = all(offer.reliable for offer in offers)
         if reliable != self.reliable:

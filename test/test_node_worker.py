@@ -8,8 +8,7 @@ import threading
 
 from hypothesis import given, strategies
 
-from m2vae_ros.node.mailbox import Delivery, Mailbox
-from m2vae_ros.node.worker import Worker
+from m2vae_ros.node.worker import Delivery, Mailbox, Worker
 
 PATIENCE = 10.0  # s
 

@@ -1,0 +1,133 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The diagnostics name what is wrong and what to do, and are silent while all is well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
+
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
+
+from m2vae_ros.node.arrivals import Arrivals, Results  # noqa: E402
+from m2vae_ros.node.diagnostics import (  # noqa: E402
+    fusion_status,
+    FusionReport,
+    sensor_status,
+    SensorReport,
+)
+from m2vae_ros.node.subscriptions import Offer  # noqa: E402
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+IMAGE = 'sensor_msgs/msg/Image'
+DRIVER = Offer(node='/driver', message_type=IMAGE, reliable=False)
+WELL = SensorReport(
+    name='camera', topic='/camera/image_raw', message_type=IMAGE, reliable=False, heard=[DRIVER],
+    live=True, received=100, period=0.033, silence=0.01,
+)
+FUSING = FusionReport(state='active', rate=10.0, latency_ms=(3.0, 5.0))
+SECOND = 10**9
+
+
+def judge(**changes):
+    return sensor_status('fusion', replace(WELL, **changes), max_wait=0.12, timeout=0.5)
+
+
+def test_nothing_is_said_while_all_is_well():
+    assert (judge().level, judge().message) == (OK, 'live, 30.3 Hz')
+    status = fusion_status('fusion', FUSING)
+    assert (status.level, status.message) == (OK, 'fusing at 10.0 Hz')
+
+
+@pytest.mark.parametrize(('changes', 'level', 'words'), [
+    ({'unanswered': 2.0}, ERROR, ['/camera/image_raw', '/driver (best effort)', '2.0 s',
+                                  'FASTRTPS_DEFAULT_PROFILES_FILE']),
+    ({'heard': []}, WARN, ['no publisher on /camera/image_raw', 'camera.topic']),
+    ({'heard': [], 'unheard': [DRIVER], 'reliable': True}, ERROR, ['camera.reliability to auto']),
+    ({'heard': [], 'unheard': [replace(DRIVER, message_type='std_msgs/msg/String')]}, ERROR,
+     ['/driver', 'publishes std_msgs/msg/String, expected is sensor_msgs/msg/Image']),
+    ({'clock_difference': 3600.0}, ERROR, ['3600.0 s behind', '--clock', 'use_sim_time:=true']),
+    ({'clock_difference': -5.0}, ERROR, ['5.0 s ahead of']),
+    ({'newly_rejected': 2, 'rejected': {'step': 7}}, WARN, ['2 messages rejected', 'step 7']),
+    ({'period': 0.2}, WARN, ['max_wait (0.12 s)', 'set max_wait to 0.24']),
+    ({'period': 1.0}, WARN, ['set max_wait to 1.20', 'set timeout to 1.20']),
+])
+def test_each_trouble_is_named_with_its_remedy(changes, level, words):
+    status = judge(**changes)
+    assert status.level == level
+    for word in words:
+        assert word in status.message
+
+
+def test_the_worst_trouble_stands_first():
+    status = judge(newly_rejected=1, rejected={'step': 1}, unanswered=3.0)
+    assert status.level == ERROR
+    assert status.message.index('nothing arrives') < status.message.index('rejected')
+
+
+def test_a_silence_below_two_seconds_is_none():
+    assert judge(unanswered=1.9).level == OK
+
+
+@pytest.mark.parametrize(('changes', 'state'), [
+    ({}, 'live'), ({'live': False}, 'silent'), ({'live': False, 'received': 0}, 'never heard'),
+])
+def test_a_sensor_is_live_silent_or_never_heard(changes, state):
+    assert replace(WELL, **changes).state == state
+
+
+@pytest.mark.parametrize(('changes', 'level', 'words'), [
+    ({'state': 'inactive'}, WARN, ['the node is inactive']),
+    ({'rate': 0.0}, WARN, ['nothing to fuse']),
+    ({'newly_dropped': 3, 'dropped': 9}, WARN, ['3 sets dropped']),
+    ({'newly_failed': 1, 'last_failure': 'RuntimeError: out of memory'}, ERROR, ['out of memory']),
+    ({'newly_untrained': 4, 'missing': ('lidar', 'depth')}, ERROR,
+     ['untrained subset', 'missing are lidar, depth']),
+    ({'problems': [(ERROR, 'no /clock')]}, ERROR, ['no /clock']),
+])
+def test_each_trouble_of_the_fusion_is_named(changes, level, words):
+    status = fusion_status('fusion', replace(FUSING, **changes))
+    assert status.level == level
+    for word in words:
+        assert word in status.message
+
+
+def test_a_period_is_the_median_interval_and_needs_some_messages():
+    arrivals = Arrivals()
+    for i, time_ns in enumerate([0, 100, 200, 900, 1000]):
+        assert (arrivals.period() is None) == (i < 4)
+        arrivals.note(time_ns * 10**6, 0)
+    assert arrivals.period() == pytest.approx(0.1)
+
+
+def test_a_clock_that_jumps_back_makes_no_negative_period():
+    arrivals = Arrivals()
+    for time_ns in (900, 1000, 1100, 100, 200, 300, 400):
+        arrivals.note(time_ns * 10**6, 0)
+    assert arrivals.period() == pytest.approx(0.1)
+
+
+def test_silence_counts_from_the_publisher_or_the_last_message_whichever_is_later():
+    arrivals = Arrivals()
+    assert arrivals.unheard(5 * SECOND) == 0
+    arrivals.note_publishers(True, 5 * SECOND)
+    assert arrivals.unheard(8 * SECOND) == pytest.approx(3)
+    arrivals.note(0, 9 * SECOND)
+    assert arrivals.unheard(10 * SECOND) == pytest.approx(1)
+    assert arrivals.silence(11 * SECOND) == pytest.approx(2)
+    arrivals.note_publishers(False, 11 * SECOND)
+    assert arrivals.unheard(20 * SECOND) == 0
+
+
+def test_results_are_counted_by_subset_and_second():
+    results = Results()
+    assert results.latency() is None
+    assert results.rate(1 * SECOND) == 0
+    for latency in range(1, 101):
+        results.note(('camera', 'lidar'), latency * 10**6)
+    assert results.rate(3 * SECOND) == pytest.approx(50)
+    assert results.latency() == pytest.approx((50.5, 99.01))
+    assert results.subsets == {('camera', 'lidar'): 100}
