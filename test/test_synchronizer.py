@@ -331,6 +331,15 @@ def test_7_a_clock_that_differs_is_told_after_timeout_and_forgotten_when_it_agre
     assert synchronizer.clock_difference_ns('camera', now) is None
 
 
+def test_sensors_with_equal_stamps_are_fused_from_their_second_message_on():
+    synchronizer = Synchronizer(('camera', 'depth'))
+    sets = []
+    for stamp in range(START, START + 1000 * MS, 100 * MS):
+        for name in ('camera', 'depth'):
+            sets += synchronizer.add(name, stamp, name, stamp)
+    assert [tuple(one.items) for one in sets] == [('camera',), *[('camera', 'depth')] * 9]
+
+
 def test_offsets_correct_the_stamps():
     synchronizer = Synchronizer(('camera', 'lidar'), offsets={'lidar': 0.08})
     synchronizer.add('camera', START - 200 * MS, 'first', START - 200 * MS)

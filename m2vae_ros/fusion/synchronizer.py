@@ -5,16 +5,17 @@ Which measurements belong together, and which sensors are live.
 
 A set leaves at once when it has every live sensor with stamps within ``slop``. Where a sensor is
 missing, its partners wait for ``max_wait`` and then leave without it, so the output never stops.
-Messages of a fast sensor that find no slow partner are dropped while complete sets keep leaving.
+Messages of a fast sensor that find no slow partner are dropped while sets keep leaving.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from m2vae_ros.fusion.matching import partners, Waiting
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.statistics import (
     ANCIENT_STAMP,
@@ -49,33 +50,20 @@ class FusedSet:
 
 
 @dataclass(eq=False)
-class _Waiting:
-    """An item that waits: its corrected stamp, when it came, and what it is."""
-
-    __slots__ = ('arrival_ns', 'item', 'stamp_ns')
-
-    stamp_ns: int
-    arrival_ns: int
-    item: Any
-
-
-@dataclass(eq=False)
 class _Sensor:
     """What is known of one sensor."""
 
     name: str
+    place: int  # in the model's order
     offset_ns: int
-    queue: list[_Waiting] = field(default_factory=list)  # by stamp
+    queue: list[Waiting] = field(default_factory=list)  # in order of arrival
     newest_ns: int = _NEVER  # newest stamp accepted
-    heard_ns: int | None = None  # when the last message was accepted
+    dies_ns: int = _NEVER  # until when it is waited for
     accepted: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    wrong_since_ns: int | None = None  # since when all its stamps were too old or too new
-    wrong_by_ns: int = 0
-
-    def nearest(self, stamp_ns: int) -> _Waiting | None:
-        """Return the waiting item whose stamp is nearest to another."""
-        return min(self.queue, key=lambda one: abs(one.stamp_ns - stamp_ns), default=None)
+    refused: int = 0  # messages in a row whose stamps were of no use
+    refused_since_ns: int = _NEVER
+    difference_ns: int = 0  # of its latest stamp to the clock
 
 
 class Synchronizer:
@@ -83,9 +71,15 @@ class Synchronizer:
     Match the measurements of several sensors by their stamps.
 
     It has no thread, timer or clock: ``now_ns`` is given to every call and waits count from the
-    ``now_ns`` of `add`. A clock that goes back by more than ``slop`` (a recording starts again)
-    empties the queues and is counted; so does one of the stamps alone, once all that comes has
-    been too late for longer than ``timeout``. A smaller step back counts as no step.
+    ``now_ns`` of `add`. What was due before a call leaves or is dropped as if `poll` had been
+    called in time, so what is fused does not depend on how often that is.
+
+    A measurement is accepted if its stamp is newer than the last set's and neither zero, ancient
+    nor of the future. A clock that goes back by more than ``slop`` (a recording starts again) is a
+    jump: it empties the queues, forgets who is live and is counted. So is it when the stamps alone
+    go back, once all that comes has been late for ``timeout``. A smaller step back of the clock
+    counts as no step. While simulation time has not begun, ``now_ns`` is 0 and any other stamp
+    lies in the future.
 
     Parameters
     ----------
@@ -110,21 +104,24 @@ class Synchronizer:
         offsets: Mapping[str, float] | None = None,
         **options: float,
     ) -> None:
-        chosen = SynchronizerOptions.of(options)
+        self.options = SynchronizerOptions.of(options)
         offsets = offsets or {}
         if not sensors or len(set(sensors)) != len(sensors):
             raise ValueError(f'sensors {list(sensors)!r}: one or more names, each once')
         unknown = sorted(set(offsets) - set(sensors))
         if unknown:
             raise ValueError(f'offsets name {unknown}: the sensors are {list(sensors)}')
-        self.options = chosen
-        self._slop = round(chosen.slop * 1e9)
-        self._max_wait = round(chosen.max_wait * 1e9)
-        self._timeout = round(chosen.timeout * 1e9)
-        self._max_age = round(chosen.max_age * 1e9)
-        self._max_future = round(chosen.max_future * 1e9)
-        self._sensors = {n: _Sensor(n, round(offsets.get(n, 0) * 1e9)) for n in sensors}
-        self._all = tuple(self._sensors.values())
+        self._slop = round(self.options.slop * 1e9)
+        self._max_wait = round(self.options.max_wait * 1e9)
+        self._timeout = round(self.options.timeout * 1e9)
+        self._oldest_age = round(self.options.max_age * 1e9)
+        self._youngest_age = -round(self.options.max_future * 1e9)
+        self._all = tuple(
+            _Sensor(name, place, round(offsets.get(name, 0) * 1e9))
+            for place, name in enumerate(sensors)
+        )
+        self._sensors = {one.name: one for one in self._all}
+        self._queues = [one.queue for one in self._all]
         self._sets: Counter[tuple[str, ...]] = Counter()
         self._clock_jumps = 0
         self._now = _NEVER
@@ -132,12 +129,19 @@ class Synchronizer:
         self._last_set = _NEVER  # when it left
         self._unanswered: int | None = None  # since when something accepted has seen no set leave
         self._late_since: int | None = None  # since when all that came was late
-        self._deadline: int | None = None
 
     @property
     def next_deadline_ns(self) -> int | None:
         """When `poll` is next due, on the clock of ``now_ns``; None while nothing waits."""
-        return self._deadline
+        since = [queue[0][1] for queue in self._queues if queue]
+        if not since:
+            return None
+        deadline = min(since) + self._max_wait
+        for one in self._all:
+            # A sensor that stops being waited for may make what waits complete.
+            if self._now < one.dies_ns < deadline:
+                deadline = one.dies_ns
+        return deadline
 
     @property
     def statistics(self) -> Statistics:
@@ -150,19 +154,20 @@ class Synchronizer:
         )
 
     def live(self, now_ns: int) -> tuple[str, ...]:
-        """Return the sensors that are waited for: heard within ``timeout``."""
-        return tuple(one.name for one in self._all if self._is_live(one, now_ns))
+        """Return the sensors that are waited for: heard within ``timeout``, late or not."""
+        return tuple(one.name for one in self._all if one.dies_ns > now_ns)
 
     def clock_difference_ns(self, sensor: str, now_ns: int) -> int | None:
         """
-        Return by how much a sensor's stamps differ from ``now_ns``, positive when ahead.
+        Return by how much a sensor's stamps, as sent, differ from the clock; positive when ahead.
 
-        None unless all its messages have been rejected for their age for longer than ``timeout``.
+        None unless all its messages have been rejected for longer than ``timeout``, as ancient,
+        of the future or late. It is the offset that would bring them to the clock.
         """
         one = self._sensors[sensor]
-        if one.wrong_since_ns is None or now_ns - one.wrong_since_ns < self._timeout:
+        if one.refused < 2 or now_ns - one.refused_since_ns < self._timeout:
             return None
-        return one.wrong_by_ns
+        return one.difference_ns
 
     def add(self, sensor: str, stamp_ns: int, item: Any, now_ns: int) -> list[FusedSet]:
         """
@@ -177,43 +182,45 @@ class Synchronizer:
         one = self._sensors.get(sensor)
         if one is None:
             raise ValueError(f'sensor {sensor!r}: the sensors are {list(self._sensors)}')
-        now = self._step(now_ns)
+        left = self.poll(now_ns)
+        now = self._now
         stamp = stamp_ns - one.offset_ns
-        if not self._accept(one, stamp_ns, stamp, now):
-            return self.poll(now)
+        if not self._is_in_time(one, stamp_ns, now - stamp):
+            return left
+        one.dies_ns = now + self._timeout
+        if stamp <= self._last_stamp and self._is_late(one, stamp_ns):
+            return left
+        waiting = Waiting(stamp, now, item)
+        one.queue.append(waiting)
         one.accepted += 1
-        one.heard_ns = now
-        one.wrong_since_ns = None
-        one.newest_ns = max(one.newest_ns, stamp)
+        one.refused = 0
+        if stamp > one.newest_ns:
+            one.newest_ns = stamp
         self._late_since = None
         if self._unanswered is None:
             self._unanswered = now
-        _insert(one.queue, _Waiting(stamp, now, item))
-        left: list[FusedSet] = []
-        self._leave_complete(now, left)
-        if len(one.queue) > self.options.queue_size:
-            self._overflow(one, now, left)
-        if left or self._deadline is None or now >= self._deadline:
-            self._leave_due(now, left)
+        for other in self._all:
+            if not other.queue and other.dies_ns > now:
+                break
+        else:
+            self._leave_if_complete(one, waiting, left)
+        while len(one.queue) > self.options.queue_size:
+            self._make_room(one, left)
         return left
 
     def poll(self, now_ns: int) -> list[FusedSet]:
         """Return the sets whose time is up, oldest first."""
-        now = self._step(now_ns)
-        left: list[FusedSet] = []
-        if self._deadline is not None and now >= self._deadline:
-            self._leave_complete(now, left)
-            self._leave_due(now, left)
-        return left
-
-    def _step(self, now_ns: int) -> int:
-        """Return the time to go by; a clock that went back empties the queues."""
         if now_ns < self._now - self._slop:
             self._jump()
-        else:
-            now_ns = max(now_ns, self._now)
-        self._now = now_ns
-        return now_ns
+            self._now = now_ns
+        left: list[FusedSet] = []
+        while (deadline := self.next_deadline_ns) is not None and deadline <= now_ns:
+            self._now = deadline
+            self._leave_complete(left)
+            self._leave_due(left)
+        if now_ns > self._now:
+            self._now = now_ns
+        return left
 
     def _jump(self) -> None:
         self._clock_jumps += 1
@@ -221,174 +228,118 @@ class Synchronizer:
             if one.queue:
                 one.dropped[CLOCK_JUMP] += len(one.queue)
                 one.queue.clear()
-            one.newest_ns, one.heard_ns, one.wrong_since_ns = _NEVER, None, None
+            one.newest_ns, one.dies_ns, one.refused = _NEVER, _NEVER, 0
         self._last_stamp, self._last_set = _NEVER, _NEVER
-        self._unanswered, self._late_since, self._deadline = None, None, None
+        self._unanswered, self._late_since = None, None
 
-    def _accept(self, one: _Sensor, raw_ns: int, stamp: int, now: int) -> bool:
-        """Return whether a stamp can be used; count why not."""
-        age = now - stamp
-        if raw_ns <= 0:
+    def _is_in_time(self, one: _Sensor, stamp_ns: int, age: int) -> bool:
+        """Return whether a stamp is possible at all; count why not."""
+        if stamp_ns <= 0:
             one.dropped[ZERO_STAMP] += 1
             return False
-        if age > self._max_age or -age > self._max_future:
-            one.dropped[ANCIENT_STAMP if age > 0 else FUTURE_STAMP] += 1
-            if one.wrong_since_ns is None:
-                one.wrong_since_ns = now
-            one.wrong_by_ns = -age
-            return False
-        if stamp > self._last_stamp:
+        if self._youngest_age <= age <= self._oldest_age:
             return True
+        self._refuse(one, stamp_ns, ANCIENT_STAMP if age > 0 else FUTURE_STAMP)
+        return False
+
+    def _is_late(self, one: _Sensor, stamp_ns: int) -> bool:
+        """Return whether a stamp not newer than the last set's is lost, or all stamps went back."""
         if self._late_since is None:
-            self._late_since = now
-        if now - self._late_since < self._timeout:
-            one.dropped[LATE] += 1
-            return False
+            self._late_since = self._now
+        if self._now - self._late_since < self._timeout:
+            self._refuse(one, stamp_ns, LATE)
+            return True
         self._jump()
+        one.dies_ns = self._now + self._timeout
+        return False
+
+    def _refuse(self, one: _Sensor, stamp_ns: int, reason: str) -> None:
+        one.dropped[reason] += 1
+        if not one.refused:
+            one.refused_since_ns = self._now
+        one.refused += 1
+        one.difference_ns = stamp_ns - self._now
+
+    def _around(self, one: _Sensor, pivot: Waiting) -> list[Waiting | None]:
+        """Return what matches a measurement, with as many live sensors as possible."""
+        live = [other.dies_ns > self._now for other in self._all]
+        return partners(self._queues, one.place, pivot, self._slop, live)
+
+    def _leave_if_complete(self, one: _Sensor, pivot: Waiting, left: list[FusedSet]) -> bool:
+        """Let a measurement go if it has a match of every live sensor; return whether it has."""
+        items = self._around(one, pivot)
+        for other, waiting in zip(self._all, items):
+            if waiting is None and other.dies_ns > self._now:
+                return False
+        left.append(self._leave(items))
         return True
 
-    def _is_live(self, one: _Sensor, now: int) -> bool:
-        return one.heard_ns is not None and now - one.heard_ns < self._timeout
+    def _leave_complete(self, left: list[FusedSet]) -> None:
+        """Let every set go that is complete, now that a sensor may have died."""
+        if any(not one.queue and one.dies_ns > self._now for one in self._all):
+            return
+        for pivot, one in self._by_stamp():
+            if pivot in one.queue:
+                self._leave_if_complete(one, pivot, left)
 
-    def _leave_complete(self, now: int, left: list[FusedSet]) -> None:
-        """Let every set go that has all live sensors within slop."""
-        while chosen := self._complete(now):
-            left.append(self._leave(chosen, now))
-
-    def _complete(self, now: int) -> dict[str, _Waiting] | None:
-        """Return the oldest set over all live sensors, its items as close as they come."""
-        live = []
-        for one in self._all:
-            if one.heard_ns is not None and now - one.heard_ns < self._timeout:
-                if not one.queue:
-                    return None
-                live.append(one)
-        if not live:
-            return None
-        heads = [0] * len(live)
-        while True:
-            stamps = [one.queue[head].stamp_ns for one, head in zip(live, heads, strict=True)]
-            oldest = min(stamps)
-            if max(stamps) - oldest <= self._slop:
-                break
-            behind = stamps.index(oldest)
-            heads[behind] += 1
-            if heads[behind] == len(live[behind].queue):
-                return None
-        first = {
-            one.name: one.queue[head] for one, head in zip(live, heads, strict=True)
-        }
-        rarest = min(live, key=lambda one: len(one.queue))
-        centre = first[rarest.name].stamp_ns
-        closest = {}
-        for one in live:
-            item = one.nearest(centre) if one is not rarest else first[rarest.name]
-            assert item is not None
-            closest[one.name] = item
-        return closest if self._within_slop(closest) else first
-
-    def _within_slop(self, items: Mapping[str, _Waiting]) -> bool:
-        stamps = [item.stamp_ns for item in items.values()]
-        return max(stamps) - min(stamps) <= self._slop
-
-    def _leave(self, items: Mapping[str, _Waiting], now: int) -> FusedSet:
+    def _leave(self, items: Sequence[Waiting | None]) -> FusedSet:
         """Let a set go; what is left behind its stamp can never leave and is dropped."""
-        stamp = max(item.stamp_ns for item in items.values())
-        self._last_stamp, self._last_set, self._unanswered = stamp, now, None
-        for one in self._all:
+        stamp = max(waiting[0] for waiting in items if waiting is not None)
+        for one, waiting in zip(self._all, items):
             queue = one.queue
-            passed = 0
-            while passed < len(queue) and queue[passed].stamp_ns <= stamp:
-                passed += 1
-            unused = passed - (one.name in items)
-            if unused:
-                one.dropped[UNMATCHED] += unused
-            del queue[:passed]
-        subset = tuple(one.name for one in self._all if one.name in items)
-        self._sets[subset] += 1
-        return FusedSet(stamp, {name: items[name].item for name in subset})
+            if queue:
+                before = len(queue)
+                queue[:] = [other for other in queue if other[0] > stamp]
+                unused = before - len(queue) - (waiting is not None)
+                if unused:
+                    one.dropped[UNMATCHED] += unused
+        self._last_stamp, self._last_set, self._unanswered = stamp, self._now, None
+        named = {
+            one.name: waiting[2] for one, waiting in zip(self._all, items) if waiting is not None
+        }
+        self._sets[tuple(named)] += 1
+        return FusedSet(stamp, named)
 
-    def _leave_due(self, now: int, left: list[FusedSet]) -> None:
-        """Let go or drop what has waited long enough; note when that is next so."""
-        while True:
-            owner, first = None, None
-            for one, waiting in self._waiting():
-                if first is None or waiting.arrival_ns < first.arrival_ns:
-                    owner, first = one, waiting
-            if owner is None or first is None:
-                self._deadline = None
-                return
-            due = first.arrival_ns + self._max_wait
-            if now < due:
-                break
-            self._expire(owner, first, now, left)
-        # A sensor that stops being waited for may make what waits complete.
-        deaths = (
-            one.heard_ns + self._timeout for one in self._all
-            if one.heard_ns is not None and self._is_live(one, now)
-        )
-        self._deadline = min(due, *deaths)
+    def _leave_due(self, left: list[FusedSet]) -> None:
+        """Let go or drop the measurement that has waited longest, if its time is up."""
+        waiting = [(queue[0][1], place) for place, queue in enumerate(self._queues) if queue]
+        if waiting and min(waiting)[0] + self._max_wait <= self._now:
+            self._expire(self._all[min(waiting)[1]], left)
 
-    def _expire(self, owner: _Sensor, due: _Waiting, now: int, left: list[FusedSet]) -> None:
-        """Let go or drop an item whose time is up, and before it those that are older."""
+    def _make_room(self, one: _Sensor, left: list[FusedSet]) -> None:
+        """Drop the oldest of a full queue; where no set has left for long, let it go instead."""
+        if self._unanswered is None or self._now - self._unanswered < self._max_wait:
+            del one.queue[0]
+            one.dropped[OVERFLOW] += 1
+        else:
+            self._expire(one, left)
+
+    def _expire(self, owner: _Sensor, left: list[FusedSet]) -> None:
+        """Let go or drop the first of a queue, or what is older and would be left behind."""
+        due = owner.queue[0]
         items = self._around(owner, due)
-        oldest = min(item.stamp_ns for item in items.values())
-        for one, waiting in self._waiting():
-            if waiting.stamp_ns < oldest:
-                owner, due, oldest = one, waiting, waiting.stamp_ns
-                items = self._around(one, waiting)
-        if self._may_drop(due, items, now):
+        for pivot, one in self._by_stamp():
+            if pivot[0] < min(waiting[0] for waiting in items if waiting is not None):
+                owner, due, items = one, pivot, self._around(one, pivot)
+                break
+        if self._may_drop(due, items):
             owner.queue.remove(due)
             owner.dropped[UNMATCHED] += 1
         else:
-            left.append(self._leave(items, now))
-            self._leave_complete(now, left)
+            left.append(self._leave(items))
 
-    def _may_drop(
-        self, due: _Waiting, items: Mapping[str, _Waiting], now: int
-    ) -> bool:
-        """
-        Return whether an item is unmatched for good while sets keep leaving.
-
-        The newest stamp of all is never dropped here, so it carries the output on.
-        """
-        if now - self._last_set > 2 * self._max_wait:
+    def _may_drop(self, due: Waiting, items: Sequence[Waiting | None]) -> bool:
+        """Return whether nothing is lost with a measurement, since others carry the output on."""
+        if self._now - self._last_set > 2 * self._max_wait:
             return False
-        return any(
-            one.newest_ns > due.stamp_ns and one.name not in items and self._is_live(one, now)
-            for one in self._all
+        passed = any(
+            waiting is None and one.dies_ns > self._now and one.newest_ns > due[0]
+            for one, waiting in zip(self._all, items)
         )
+        return passed and (self._last_set >= due[1] or sum(map(len, self._queues)) > 1)
 
-    def _around(self, owner: _Sensor, centre: _Waiting) -> dict[str, _Waiting]:
-        """Return an item with all that matches it, the nearest of each sensor."""
-        items = {owner.name: centre}
-        nearest = [
-            (abs(item.stamp_ns - centre.stamp_ns), one.name, item)
-            for one in self._all
-            if one is not owner and (item := one.nearest(centre.stamp_ns)) is not None
-        ]
-        for _, name, item in sorted(nearest, key=lambda entry: entry[0]):
-            if self._within_slop({**items, name: item}):
-                items[name] = item
-        return items
-
-    def _overflow(self, one: _Sensor, now: int, left: list[FusedSet]) -> None:
-        """Make room in a full queue; where no set has left for long, by letting the oldest go."""
-        oldest = one.queue[0]
-        if self._unanswered is not None and now - self._unanswered >= self._max_wait:
-            left.append(self._leave(self._around(one, oldest), now))
-            self._leave_complete(now, left)
-        else:
-            del one.queue[0]
-            one.dropped[OVERFLOW] += 1
-
-    def _waiting(self) -> Iterator[tuple[_Sensor, _Waiting]]:
-        return ((one, waiting) for one in self._all for waiting in one.queue)
-
-
-def _insert(queue: list[_Waiting], waiting: _Waiting) -> None:
-    """Put an item into a queue in the order of stamps; most are the newest."""
-    place = len(queue)
-    while place and queue[place - 1].stamp_ns > waiting.stamp_ns:
-        place -= 1
-    queue.insert(place, waiting)
+    def _by_stamp(self) -> list[tuple[Waiting, _Sensor]]:
+        return sorted(
+            ((waiting, one) for one in self._all for waiting in one.queue),
+            key=lambda entry: entry[0][0],
+        )
