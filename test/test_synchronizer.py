@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 import random
 
 from hypothesis import given, settings
@@ -135,34 +135,17 @@ def test_1_healthy_sensors_leave_in_complete_sets(seed, count):
 def test_1_a_complete_set_leaves_at_once(drive_of):
     names, items = drive_of
     synchronizer = Synchronizer(names)
-    waiting = {name: [] for name in names}
     for item in sorted(items, key=lambda one: one.arrival_ns):
-        left = synchronizer.poll(item.arrival_ns)
-        left += synchronizer.add(item.sensor, item.stamp_ns, item, item.arrival_ns)
-        if not left and synchronizer.live(item.arrival_ns) == names:
-            # Nothing left, so this item completes nothing with what waits.
-            waiting[item.sensor].append(item)
-            partners = [[other.stamp_ns for other in waiting[name]] for name in names
-                        if name != item.sensor]
-            assert not partners or not _within_slop(item.stamp_ns, partners) or (
-                synchronizer.statistics.dropped[item.sensor])
-        if left:
-            newest = left[-1].stamp_ns
-            for name in names:
-                waiting[name] = [w for w in waiting[name] if w.stamp_ns > newest]
-        oldest = item.arrival_ns - MAX_WAIT
-        for name in names:
-            waiting[name] = [w for w in waiting[name] if w.arrival_ns > oldest][-10:]
-
-
-def _within_slop(stamp, partners):
-    """Return whether one of each partner's stamps and this one lie within slop."""
-    windows = [stamp - SLOP] + [s for stamps in partners for s in stamps]
-    return any(
-        low <= stamp <= low + SLOP
-        and all(any(low <= s <= low + SLOP for s in stamps) for stamps in partners)
-        for low in windows
-    )
+        synchronizer.add(item.sensor, item.stamp_ns, item, item.arrival_ns)
+        waiting = [
+            [one.stamp_ns for one in synchronizer._sensors[name].queue]
+            for name in synchronizer.live(item.arrival_ns)
+        ]
+        if waiting and all(waiting):
+            assert not any(
+                all(any(low <= stamp <= low + SLOP for stamp in stamps) for stamps in waiting)
+                for low in chain(*waiting)
+            ), 'a set over all live sensors waits'
 
 
 @given(drives())

@@ -1,0 +1,124 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The engine: every subset, on every device there is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from m2vae_ros.fusion.engine import choose_device, Engine
+from m2vae_ros.simulation.robot import SENSORS
+from m2vae_ros.specs import Measurement
+from m2vae_ros.vae.model import Architecture, M2VAE
+from m2vae_ros.vae.subsets import lattice
+
+SMALL = Architecture(latent_size=5, feature_size=8, hidden_size=8)
+NAMES = tuple(spec.name for spec in SENSORS)
+
+
+def small_model(**options):
+    torch.manual_seed(0)
+    return M2VAE(SENSORS, SMALL, **options)
+
+
+def measurements(subset, seed=0):
+    rng = np.random.default_rng(seed)
+    found = {}
+    for index, spec in enumerate(SENSORS):
+        everywhere = np.ones(spec.spatial_shape, np.bool_)
+        found[spec.name] = Measurement(
+            rng.random(spec.shape, np.float32), everywhere, everywhere, 1000 + index, 'heard')
+    return {name: found[name] for name in subset}
+
+
+@pytest.mark.parametrize('subset', lattice(NAMES), ids='+'.join)
+def test_every_subset_is_what_the_model_gives(subset):
+    model = small_model()
+    posterior, shown = Engine(model, device='cpu').fuse(
+        measurements(subset), reconstruct=('lidar', 'camera'))
+    assert posterior.mean.shape == posterior.log_variance.shape == (1, 5)
+    assert list(shown) == ['lidar', 'camera']
+    for name, one in shown.items():
+        spec = model.sensor(name)
+        assert one.values.shape == spec.shape
+        assert one.values.dtype == np.float32
+        assert one.returned.shape == one.valid.shape == spec.spatial_shape
+        assert one.valid.all()
+        assert (one.values[..., ~one.returned] == 0).all()
+        assert one.frame_id == spec.frame_id
+        assert one.stamp_ns == max(item.stamp_ns for item in measurements(subset).values())
+    again, _ = Engine(model, device='cpu').fuse(measurements(subset))
+    assert torch.equal(again.mean, posterior.mean)
+
+
+def test_only_what_was_asked_for_runs():
+    model = small_model()
+    engine = Engine(model, device='cpu')
+    calls = []
+    for kind in ('trunks', 'heads', 'decoders'):
+        for name, module in getattr(model, kind).items():
+            module.register_forward_hook(lambda *_, what=f'{kind} {name}': calls.append(what))
+    engine.fuse(measurements(('lidar', 'depth')))
+    assert sorted(calls) == ['heads lidar+depth', 'trunks depth', 'trunks lidar']
+    calls.clear()
+    engine.fuse(measurements(('depth',)), reconstruct=('camera',))
+    assert sorted(calls) == ['decoders camera', 'heads depth', 'trunks depth']
+
+
+def test_warming_runs_every_trained_subset_and_every_decoder():
+    model = small_model()
+    ran = set()
+    for modules in (model.heads, model.decoders):
+        for name, module in modules.items():
+            module.register_forward_hook(lambda *_, what=name: ran.add(what))
+    Engine(model, device='cpu').warm()
+    assert ran == set(model.heads) | set(NAMES)
+
+
+@pytest.mark.parametrize('subset', lattice(NAMES), ids='+'.join)
+def test_no_tensor_is_left_behind_on_another_device(subset):
+    engine = Engine(small_model(), device='meta')
+    engine.warm()
+    inferred = engine.infer(engine._to_device(measurements(subset)), subset, NAMES)
+    assert inferred.posterior.mean.device.type == 'meta'
+    assert all(values.device.type == 'meta' for values, _ in inferred.reconstructions.values())
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(),
+    reason='no CUDA GPU: run on a machine with one, and a torch built for it')
+def test_a_gpu_gives_what_the_cpu_gives():
+    for subset in lattice(NAMES):
+        cpu, _ = Engine(small_model(), device='cpu').fuse(measurements(subset))
+        gpu, _ = Engine(small_model(), device='cuda').fuse(measurements(subset))
+        assert gpu.mean.device.type == 'cpu'
+        torch.testing.assert_close(cpu.mean, gpu.mean, rtol=1e-3, atol=1e-3)
+
+
+def test_the_largest_trained_subset_stands_in_for_an_untrained_one():
+    engine = Engine(small_model(trained_subsets=[('camera',), ('lidar', 'depth')]), device='cpu')
+    assert engine.subset_for(NAMES) == ('lidar', 'depth')
+    assert engine.subset_for(('camera', 'lidar')) == ('camera',)
+    assert engine.subset_for(('lidar',)) is None
+
+
+def test_the_device_is_chosen_and_explained():
+    device, report = choose_device('auto')
+    if torch.cuda.is_available():
+        assert device.type == 'cuda'
+        assert 'GPU' in report
+    else:
+        assert device.type == 'cpu'
+        assert 'not the GPU: ' in report
+        with pytest.raises(ValueError, match='use auto or cpu'):
+            choose_device('cuda:0')
+    assert choose_device('cpu')[0].type == 'cpu'
+    with pytest.raises(ValueError, match='no device of torch'):
+        choose_device('toaster')
+
+
+def test_an_unknown_sensor_cannot_be_reconstructed():
+    with pytest.raises(ValueError, match='sonar'):
+        Engine(small_model(), device='cpu').fuse(measurements(NAMES), reconstruct=('sonar',))

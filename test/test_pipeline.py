@@ -1,0 +1,110 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The whole road from messages to results, with the simulated robot's own messages."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from m2vae_ros.fusion.pipeline import Pipeline
+from m2vae_ros.sensors import decode
+from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
+from m2vae_ros.simulation.robot import Robot, SENSORS
+from m2vae_ros.simulation.world import World
+from m2vae_ros.vae.model import Architecture, M2VAE
+
+SMALL = Architecture(latent_size=5, feature_size=8, hidden_size=8)
+NOW = 1_000_000_000_000
+MS = 1_000_000
+
+
+@pytest.fixture(scope='module')
+def robot():
+    return Robot(World(0))
+
+
+def small_pipeline(trained_subsets=None):
+    torch.manual_seed(0)
+    return Pipeline(M2VAE(SENSORS, SMALL, trained_subsets), device='cpu')
+
+
+def feed(pipeline, robot, sensors, now=NOW):
+    sets = []
+    for name in sensors:
+        sets += pipeline.receive(name, observe(robot, name, now, PLAIN_CLASSES), now)
+    while (due := pipeline.next_deadline_ns) is not None:
+        sets += pipeline.poll(due)
+    return sets
+
+
+def test_messages_become_a_result(robot):
+    pipeline = small_pipeline()
+    feed(pipeline, robot, ('camera', 'lidar', 'depth'))
+    (fused_set,) = feed(pipeline, robot, ('camera', 'lidar', 'depth'), NOW + 400 * MS)
+    result = pipeline.fuse(fused_set, reconstruct=('lidar',))
+    assert result.sensors == ('camera', 'lidar', 'depth')
+    assert result.stamp_ns == NOW + 400 * MS == result.reconstructions['lidar'].stamp_ns
+    assert result.posterior.mean.shape == (1, 5)
+    assert list(result.reconstructions) == ['lidar']
+    again = pipeline.fuse(fused_set)
+    assert torch.equal(again.posterior.mean, result.posterior.mean)
+    assert pipeline.live(NOW + 400 * MS) == result.sensors
+
+
+def test_an_invalid_message_is_counted_and_the_others_go_on(robot):
+    pipeline = small_pipeline()
+    broken = observe(robot, 'camera', NOW, PLAIN_CLASSES)
+    broken.data = broken.data[:-1]
+    blind = observe(robot, 'lidar', NOW, PLAIN_CLASSES)
+    blind.ranges = np.full_like(blind.ranges, np.nan)
+    empty = observe(robot, 'depth', NOW, PLAIN_CLASSES)
+    empty.width, empty.row_step, empty.data = 0, 0, empty.data[:0]
+    for name, message in (('camera', broken), ('lidar', blind), ('depth', empty)):
+        for _ in range(3):
+            assert pipeline.receive(name, message, NOW) == []
+    assert {name: sum(rules.values()) for name, rules in pipeline.invalid.items()} == {
+        'camera': 3, 'lidar': 3, 'depth': 3}
+    assert all(len(rules) == 1 for rules in pipeline.invalid.values())
+    assert feed(pipeline, robot, ('depth',), NOW + MS)
+
+
+def test_an_invalid_message_still_lets_what_is_due_go(robot):
+    pipeline = small_pipeline()
+    feed(pipeline, robot, ('lidar', 'camera'))
+    later = NOW + 300 * MS
+    assert pipeline.receive('lidar', observe(robot, 'lidar', later, PLAIN_CLASSES), later) == []
+    (left,) = pipeline.receive('camera', SimpleNamespace(), later + 120 * MS)
+    assert list(left.items) == ['lidar']
+
+
+def test_a_wrong_stamp_is_the_synchronizers_to_refuse(robot):
+    pipeline = small_pipeline()
+    message = observe(robot, 'lidar', 0, PLAIN_CLASSES)
+    assert pipeline.receive('lidar', message, NOW) == []
+    assert pipeline.synchronizer.statistics.dropped['lidar'] == {'zero_stamp': 1}
+
+
+def test_an_untrained_subset_falls_back_or_is_counted(robot):
+    pipeline = small_pipeline([('camera',), ('lidar', 'depth')])
+    (alone,) = feed(pipeline, robot, ('lidar', 'depth', 'camera'))
+    assert pipeline.fuse(alone) is None
+    assert pipeline.untrained == {('lidar',): 1}
+    (together,) = feed(pipeline, robot, ('lidar', 'depth', 'camera'), NOW + 400 * MS)
+    assert pipeline.fuse(together).sensors == ('lidar', 'depth')
+
+
+def test_results_are_those_of_the_decoded_measurements(robot):
+    pipeline = small_pipeline()
+    message = observe(robot, 'depth', NOW, PLAIN_CLASSES)
+    (fused_set,) = pipeline.receive('depth', message, NOW)
+    direct, _ = pipeline.engine.fuse({'depth': decode(SENSORS[2], message)})
+    assert torch.equal(pipeline.fuse(fused_set).posterior.mean, direct.mean)
+
+
+def test_an_unknown_sensor_is_refused():
+    with pytest.raises(ValueError, match='sonar'):
+        small_pipeline().receive('sonar', None, NOW)
