@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 
-class Waiting(NamedTuple):
+@dataclass(eq=False, slots=True)
+class Waiting:
     """
     A measurement that waits for its partners.
 
@@ -33,7 +35,7 @@ def closest(queue: Sequence[Waiting], stamp_ns: int, slop_ns: int) -> Waiting | 
     best = None
     least = slop_ns + 1
     for waiting in queue:
-        distance = abs(waiting[0] - stamp_ns)
+        distance = abs(waiting.stamp_ns - stamp_ns)
         if distance < least:
             best, least = waiting, distance
     return best
@@ -66,7 +68,7 @@ def partners(
     """
     chosen = [closest(queue, pivot.stamp_ns, slop_ns) for queue in queues]
     chosen[place] = pivot
-    stamps = [waiting[0] for waiting in chosen if waiting is not None]
+    stamps = [waiting.stamp_ns for waiting in chosen if waiting is not None]
     if max(stamps) - min(stamps) <= slop_ns:
         return chosen
     return max(
@@ -101,7 +103,7 @@ def _worth(
 ) -> tuple[int, int, int, int]:
     members = [waiting.stamp_ns for waiting in choice if waiting is not None]
     return (
-        sum(alive and waiting is not None for waiting, alive in zip(choice, live)),
+        sum(alive and waiting is not None for waiting, alive in zip(choice, live, strict=True)),
         len(members),
         -sum(abs(member - stamp_ns) for member in members),
         -min(members),

@@ -133,7 +133,7 @@ class Synchronizer:
     @property
     def next_deadline_ns(self) -> int | None:
         """When `poll` is next due, on the clock of ``now_ns``; None while nothing waits."""
-        since = [queue[0][1] for queue in self._queues if queue]
+        since = [queue[0].since_ns for queue in self._queues if queue]
         if not since:
             return None
         deadline = min(since) + self._max_wait
@@ -145,7 +145,7 @@ class Synchronizer:
 
     @property
     def statistics(self) -> Statistics:
-        """What has been counted so far."""
+        """Return what has been counted so far."""
         return Statistics(
             accepted={one.name: one.accepted for one in self._all},
             dropped={one.name: dict(one.dropped) for one in self._all},
@@ -243,7 +243,7 @@ class Synchronizer:
         return False
 
     def _is_late(self, one: _Sensor, stamp_ns: int) -> bool:
-        """Return whether a stamp not newer than the last set's is lost, or all stamps went back."""
+        """Return whether a stamp not newer than the last set's is lost; else all went back."""
         if self._late_since is None:
             self._late_since = self._now
         if self._now - self._late_since < self._timeout:
@@ -268,7 +268,7 @@ class Synchronizer:
     def _leave_if_complete(self, one: _Sensor, pivot: Waiting, left: list[FusedSet]) -> bool:
         """Let a measurement go if it has a match of every live sensor; return whether it has."""
         items = self._around(one, pivot)
-        for other, waiting in zip(self._all, items):
+        for other, waiting in zip(self._all, items, strict=True):
             if waiting is None and other.dies_ns > self._now:
                 return False
         left.append(self._leave(items))
@@ -284,27 +284,29 @@ class Synchronizer:
 
     def _leave(self, items: Sequence[Waiting | None]) -> FusedSet:
         """Let a set go; what is left behind its stamp can never leave and is dropped."""
-        stamp = max(waiting[0] for waiting in items if waiting is not None)
-        for one, waiting in zip(self._all, items):
+        stamp = max(waiting.stamp_ns for waiting in items if waiting is not None)
+        for one, waiting in zip(self._all, items, strict=True):
             queue = one.queue
             if queue:
                 before = len(queue)
-                queue[:] = [other for other in queue if other[0] > stamp]
+                queue[:] = [other for other in queue if other.stamp_ns > stamp]
                 unused = before - len(queue) - (waiting is not None)
                 if unused:
                     one.dropped[UNMATCHED] += unused
         self._last_stamp, self._last_set, self._unanswered = stamp, self._now, None
         named = {
-            one.name: waiting[2] for one, waiting in zip(self._all, items) if waiting is not None
+            one.name: waiting.item
+            for one, waiting in zip(self._all, items, strict=True) if waiting is not None
         }
         self._sets[tuple(named)] += 1
         return FusedSet(stamp, named)
 
     def _leave_due(self, left: list[FusedSet]) -> None:
         """Let go or drop the measurement that has waited longest, if its time is up."""
-        waiting = [(queue[0][1], place) for place, queue in enumerate(self._queues) if queue]
-        if waiting and min(waiting)[0] + self._max_wait <= self._now:
-            self._expire(self._all[min(waiting)[1]], left)
+        for one in self._all:
+            if one.queue and one.queue[0].since_ns + self._max_wait <= self._now:
+                self._expire(one, left)
+                return
 
     def _make_room(self, one: _Sensor, left: list[FusedSet]) -> None:
         """Drop the oldest of a full queue; where no set has left for long, let it go instead."""
@@ -318,10 +320,9 @@ class Synchronizer:
         """Let go or drop the first of a queue, or what is older and would be left behind."""
         due = owner.queue[0]
         items = self._around(owner, due)
-        for pivot, one in self._by_stamp():
-            if pivot[0] < min(waiting[0] for waiting in items if waiting is not None):
-                owner, due, items = one, pivot, self._around(one, pivot)
-                break
+        oldest, one = self._by_stamp()[0]
+        if oldest.stamp_ns < min(waiting.stamp_ns for waiting in items if waiting is not None):
+            owner, due, items = one, oldest, self._around(one, oldest)
         if self._may_drop(due, items):
             owner.queue.remove(due)
             owner.dropped[UNMATCHED] += 1
@@ -333,13 +334,13 @@ class Synchronizer:
         if self._now - self._last_set > 2 * self._max_wait:
             return False
         passed = any(
-            waiting is None and one.dies_ns > self._now and one.newest_ns > due[0]
-            for one, waiting in zip(self._all, items)
+            waiting is None and one.dies_ns > self._now and one.newest_ns > due.stamp_ns
+            for one, waiting in zip(self._all, items, strict=True)
         )
-        return passed and (self._last_set >= due[1] or sum(map(len, self._queues)) > 1)
+        return passed and (self._last_set >= due.since_ns or sum(map(len, self._queues)) > 1)
 
     def _by_stamp(self) -> list[tuple[Waiting, _Sensor]]:
         return sorted(
             ((waiting, one) for one in self._all for waiting in one.queue),
-            key=lambda entry: entry[0][0],
+            key=lambda entry: entry[0].stamp_ns,
         )
