@@ -14,13 +14,13 @@ import sysconfig
 # Module -> what pip installs it from; the versions are those of setup.py.
 RUNTIME = {
     'cv2': 'opencv-python-headless>=4.5',
-    'numpy': 'numpy>=1.21.5',
+    'numpy': 'numpy>=1.25',
     'safetensors': 'safetensors>=0.4',
     'torch': 'torch>=2.1',
     'yaml': 'PyYAML>=5.4',
 }
 LEARNING = {  # for training and the demo
-    'lightning': 'lightning>=2.2',
+    'lightning': 'lightning>=2.3',
     'matplotlib': 'matplotlib>=3.5',
     'rich': 'rich>=13',
     'rosbags': 'rosbags>=0.10',
