@@ -83,10 +83,12 @@ test: setup
 	exit $$status
 
 lint: setup
-	$(BIN)/ruff check --config .ci/ruff.toml .
-	$(BIN)/mypy
-	$(BIN)/ament_flake8 --config .ci/flake8.ini $(LINTED)
-	$(BIN)/ament_pep257 $(LINTED)
+	@status=0; \
+	$(BIN)/ruff check --config .ci/ruff.toml . || status=1; \
+	$(BIN)/mypy || status=1; \
+	$(BIN)/ament_flake8 --config .ci/flake8.ini $(LINTED) || status=1; \
+	$(BIN)/ament_pep257 $(LINTED) || status=1; \
+	exit $$status
 
 train: setup
 	$(BIN)/m2vae train --simulated --out $(MODEL) $(TRAIN_OPTIONS)
