@@ -236,8 +236,10 @@ def test_a_publisher_that_falls_silent_is_an_error_with_the_cure(peer, sensors, 
                  'fastdds_large_messages.xml'):
         assert word in found.message
     assert values(found)['state'] == 'silent'
+    peer.wait_for(lambda: 'fusion: camera: nothing arrives' in peer.process.log, 'log line')
     sensors.silent.clear()
     status(peer, statuses, 'camera', lambda s: s.level == DiagnosticStatus.OK)
+    peer.wait_for(lambda: 'fusion: camera is well again' in peer.process.log, 'log line')
 
 
 def test_a_publisher_of_the_wrong_type_is_named(peer, statuses):
@@ -266,7 +268,7 @@ def test_malformed_messages_are_counted_by_reason_and_stop_nothing(
         ('camera', cut), ('camera', unknown), ('camera', absurd), ('camera', message('camera', 0)),
         ('lidar', blind), ('depth', empty),
     ]
-    before = {name: rejected(status(peer, statuses, name, lambda s: True)) for name in NAMES}
+    before = rejected(peer, statuses)
     for name, malformed in zoo:
         sensors.publishers[name].publish(malformed)
 
@@ -275,16 +277,23 @@ def test_malformed_messages_are_counted_by_reason_and_stop_nothing(
                 if found.level == DiagnosticStatus.WARN and 'rejected' in found.message}
 
     peer.wait_for(lambda: warned() >= {f'fusion: {name}' for name in NAMES}, 'warnings')
+    after = rejected(peer, statuses)
     for name in NAMES:
-        after = rejected(status(peer, statuses, name, lambda s: True))
-        more = {rule: count - before[name].get(rule, 0) for rule, count in after.items()}
+        more = {rule: n - before[name].get(rule, 0) for rule, n in after[name].items()}
         sent = sum(1 for sensor, _ in zoo if sensor == name)
         assert sorted(more.values()) == [1] * sent, 'each breaks a rule of its own'
     settle(peer, latents, NAMES)
 
 
-def rejected(found):
+def rejected(peer, statuses):
+    """Return sensor -> rule -> rejected messages, from the next diagnostics."""
+    del statuses[:]
+    peer.wait_for(lambda: statuses, 'diagnostics')
+    said = {found.name.removeprefix('fusion: '): values(found) for found in statuses[0].status}
     return {
-        key.removeprefix('rejected: '): int(value) for key, value in values(found).items()
-        if key.startswith('rejected: ')
+        name: {
+            key.removeprefix('rejected: '): int(value) for key, value in said[name].items()
+            if key.startswith('rejected: ')
+        }
+        for name in NAMES
     }

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import signal
 
+import cv2
+import numpy as np
 import pytest
 
 rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
@@ -21,7 +23,10 @@ from node_processes import (  # noqa: E402
     SimulatedSensors,
 )
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters  # noqa: E402
-from sensor_msgs.msg import PointCloud2  # noqa: E402
+from sensor_msgs.msg import CompressedImage, PointCloud2  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+
+from m2vae_ros.node.messages import latent_from_message  # noqa: E402
 
 DOMAIN = 71
 
@@ -193,7 +198,7 @@ def test_a_busy_node_ends_at_once_and_well_on_a_termination_signal(start, model)
     assert 'terminate called' not in process.log
 
 
-def test_namespace_and_remapping_move_the_topics(start, model):
+def test_namespace_remapping_and_transport_choose_the_topics(start, model):
     process, peer = start(
         '-r', '__ns:=/rover', '-r', 'scan:=front/scan', model=model,
         **{'camera.topic': '/head/image', 'camera.transport': 'compressed'},
@@ -213,3 +218,12 @@ def test_namespace_and_remapping_move_the_topics(start, model):
         return {topic: types[0] for topic, types in names.items()}.items() >= expected.items()
 
     peer.wait_for(subscribed, 'subscriptions')
+    latents = peer.hear(PointCloud2, '/rover/fusion/latent')
+    camera = peer.node.create_publisher(CompressedImage, '/head/image/compressed', 10)
+    jpeg = cv2.imencode('.jpg', np.full((48, 64, 3), 128, np.uint8))[1]
+    peer.node.create_timer(0.05, lambda: camera.publish(CompressedImage(
+        header=Header(stamp=peer.node.get_clock().now().to_msg()), format='jpeg',
+        data=jpeg.tobytes(),
+    )))
+    peer.wait_for(lambda: latents, 'latent of a compressed image')
+    assert latent_from_message(latents[0]).subset(('camera', 'lidar', 'depth')) == ('camera',)

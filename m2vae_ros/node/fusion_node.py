@@ -22,6 +22,7 @@ from std_msgs.msg import String
 import torch
 
 from m2vae_ros.fusion.pipeline import Pipeline
+from m2vae_ros.node.diagnostics import ERROR
 from m2vae_ros.node.fusion_loop import FusionLoop, Trace
 from m2vae_ros.node.messages import MOST_SENSORS
 from m2vae_ros.node.monitor import Monitor
@@ -63,6 +64,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         self._state = 'unconfigured'
         self._problem = ''
         self._model = ''
+        self._wrong: set[str] = set()  # names of diagnostics
         self._pipeline: Pipeline | None = None
         self._outputs: Outputs | None = None
         self._loop: FusionLoop | None = None
@@ -206,6 +208,20 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
             self._state, self._problem, self._model, self._settings, self._pipeline, self._loop
         )
         self._diagnostics.publish(message)
+        for status in message.status:
+            self._log_change(status)
+
+    def _log_change(self, status: Any) -> None:
+        """Say in the log too when something goes wrong, and when it is well again."""
+        wrong = status.level == ERROR
+        if wrong == (status.name in self._wrong) or self._problem:
+            return
+        if wrong:
+            self._wrong.add(status.name)
+            self.get_logger().error(f'{status.name}: {status.message}')
+        else:
+            self._wrong.remove(status.name)
+            self.get_logger().info(f'{status.name} is well again: {status.message}')
 
 
 def make_executor() -> Executor:

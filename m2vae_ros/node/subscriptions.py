@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -24,6 +23,11 @@ from sensor_msgs.msg import CompressedImage, Image, LaserScan, PointCloud2
 from m2vae_ros.node.parameters import SensorParameters
 from m2vae_ros.sensors import message_type
 from m2vae_ros.specs import SensorSpec
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ModuleNotFoundError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 MESSAGE_CLASSES = {
     'sensor_msgs/msg/Image': Image,
