@@ -77,8 +77,8 @@ class Synchronizer:
     A measurement is accepted if its stamp is newer than the last set's and neither zero, ancient
     nor of the future. A clock that goes back by more than ``slop`` (a recording starts again) is a
     jump: it empties the queues, forgets who is live and is counted. So is it when the stamps alone
-    go back, once all that comes has been late for ``timeout``. A smaller step back of the clock
-    counts as no step. While simulation time has not begun, ``now_ns`` is 0 and any other stamp
+    go back, once all that comes has been late for ``timeout`` and still is by as much. A smaller
+    step back of the clock counts as no step. While simulation time has not begun, ``now_ns`` is 0 and any other stamp
     lies in the future.
 
     Parameters
@@ -246,7 +246,8 @@ class Synchronizer:
         """Return whether a stamp not newer than the last set's is lost; else all went back."""
         if self._late_since is None:
             self._late_since = self._now
-        if self._now - self._late_since < self._timeout:
+        behind = self._last_stamp - (stamp_ns - one.offset_ns)
+        if min(self._now - self._late_since, behind) < self._timeout:
             self._refuse(one, stamp_ns, LATE)
             return True
         self._jump()

@@ -1,0 +1,218 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+What becomes of every single measurement, judged by an observer with its own books.
+
+The observer holds no item, only weak references: what the synchronizer has let go of is gone, so
+it sees from outside what waits, what left and what was dropped, and at which moment.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, product
+import random
+import weakref
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from m2vae_ros.fusion.synchronizer import Synchronizer
+
+MS = 1_000_000
+SLOP, MAX_WAIT, TIMEOUT = 50 * MS, 120 * MS, 500 * MS
+START = 1_000_000 * MS
+NAMES = ('camera', 'lidar', 'depth', 'radar')
+WAITED = ('unmatched', 'overflow')
+
+
+class Item:
+    """A measurement that knows when it came."""
+
+    def __init__(self, sensor, stamp_ns, arrival_ns):
+        self.sensor, self.stamp_ns, self.arrival_ns = sensor, stamp_ns, arrival_ns
+
+
+class Observer:
+    """Feeds a synchronizer, polls it exactly when it asks for that, and checks every step."""
+
+    def __init__(self, names, timeout_ns=TIMEOUT):
+        self.names, self.timeout_ns = names, timeout_ns
+        self.synchronizer = Synchronizer(names, timeout=timeout_ns / 1e9)
+        self.waiting = []  # weak references
+        self.heard_ns, self.newest_ns = {}, {}
+        self.dropped = dict.fromkeys(names, 0)
+        self.departures = []
+        self.last_stamp_ns = -1
+        self.owed_ns = []  # arrivals of what no set has followed yet
+
+    def live(self, now_ns):
+        return tuple(
+            name for name in self.names
+            if name in self.heard_ns and now_ns - self.heard_ns[name] < self.timeout_ns
+        )
+
+    def feed(self, arrivals):
+        for arrival_ns, sensor, stamp_ns in sorted(arrivals):
+            self.poll_before(arrival_ns)
+            self.heard_ns[sensor] = arrival_ns
+            item = Item(sensor, stamp_ns, arrival_ns)
+            before = self.items()
+            if stamp_ns > self.last_stamp_ns:
+                self.newest_ns[sensor] = max(stamp_ns, self.newest_ns.get(sensor, 0))
+                self.owed_ns.append(arrival_ns)
+                before.append(item)
+            sets = self.synchronizer.add(sensor, stamp_ns, item, arrival_ns)
+            del item
+            if self.synchronizer.statistics.clock_jumps:
+                return  # all was late for timeout: reported, and the promises begin anew
+            self.settle(sets, before, arrival_ns)
+        self.poll_before(float('inf'))
+        assert self.synchronizer.next_deadline_ns is None
+        assert not self.waiting and not self.owed_ns
+
+    def poll_before(self, limit_ns):
+        while (due_ns := self.synchronizer.next_deadline_ns) is not None and due_ns < limit_ns:
+            before = self.items()
+            self.settle(self.synchronizer.poll(due_ns), before, due_ns)
+
+    def items(self):
+        return [item for ref in self.waiting if (item := ref())]
+
+    def settle(self, sets, before, now_ns):
+        for one in sets:
+            self.departures.append((now_ns, one))
+            self.has_all_that_matches(one, before)
+            for item in one.items.values():
+                before.remove(item)
+            self.last_stamp_ns = one.stamp_ns
+        gone = {id(item): (item.sensor, item.stamp_ns) for item in before}
+        self.waiting = [weakref.ref(item) for item in before]
+        del before[:]
+        self.waiting = [ref for ref in self.waiting if ref()]
+        for item in self.items():
+            del gone[id(item)]
+            assert now_ns - item.arrival_ns < MAX_WAIT, 'promise 2: waits too long'
+        for sensor, stamp_ns in gone.values():
+            self.was_dropped_rightly(sensor, stamp_ns, now_ns)
+        self.counts_agree(gone)
+        assert self.synchronizer.live(now_ns) == self.live(now_ns), 'promise 4'
+        self.nothing_complete_waits(now_ns)
+        if self.departures and self.departures[-1][0] == now_ns:
+            self.owed_ns = []
+        assert all(now_ns - arrival_ns < 3 * MAX_WAIT for arrival_ns in self.owed_ns), 'promise 3'
+
+    def has_all_that_matches(self, one, waiting):
+        stamps = [item.stamp_ns for item in one.items.values()]
+        assert one.stamp_ns == max(stamps) > self.last_stamp_ns, 'promise 5'
+        assert max(stamps) - min(stamps) <= SLOP
+        for item in waiting:
+            fits = max(stamps) - SLOP <= item.stamp_ns <= min(stamps) + SLOP
+            assert item.sensor in one.items or not fits, 'promise 2: a match was left behind'
+
+    def was_dropped_rightly(self, sensor, stamp_ns, now_ns):
+        assert self.departures, 'promise 2: dropped before any set left'
+        assert now_ns - self.departures[-1][0] <= 2 * MAX_WAIT, 'promise 2: dropped in silence'
+        departed_ns, last = self.departures[-1]
+        speaking = {*self.live(now_ns), *(last.items if departed_ns == now_ns else ())} - {sensor}
+        assert any(
+            self.newest_ns.get(name, 0) >= stamp_ns for name in speaking
+        ), 'promise 2: nobody has spoken past it'
+
+    def counts_agree(self, gone):
+        dropped = self.synchronizer.statistics.dropped
+        for name in self.names:
+            self.dropped[name] += sum(sensor == name for sensor, _ in gone.values())
+            counted = sum(dropped[name].get(reason, 0) for reason in WAITED)
+            assert counted == self.dropped[name], 'promise 6'
+
+    def nothing_complete_waits(self, now_ns):
+        of_live = [
+            [item.stamp_ns for item in self.items() if item.sensor == name]
+            for name in self.live(now_ns)
+        ]
+        if of_live:
+            assert all(max(c) - min(c) > SLOP for c in product(*of_live)), 'promise 1'
+
+
+def stream(rng, sensor, period, *, seconds=3.0, jitter=0, latency=(0, 0), loss=0.0, silent=(9, 9)):
+    """Return (arrival, sensor, stamp) of a sensor's messages."""
+    arrivals = []
+    for index in range(int(seconds * 1e9 / period)):
+        stamp = START + int((index + rng.random() * 0.1) * period + rng.gauss(0, 1) * jitter)
+        arrival = stamp + rng.randint(*latency)
+        silenced = silent[0] <= (stamp - START) / 1e9 < silent[1]
+        if not silenced and rng.random() >= loss:
+            arrivals.append((arrival, sensor, stamp))
+    return arrivals
+
+
+@st.composite
+def drives(draw):
+    """Return sensors and arrivals: any rate, delay, loss, death and return."""
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    names = NAMES[:draw(st.integers(1, 4))]
+    arrivals = []
+    for name in names:
+        death = rng.uniform(0, 5)
+        slowest = rng.choice([0, 5, 40, 150]) * MS
+        arrivals += stream(
+            rng, name, rng.randrange(15 * MS, 250 * MS), jitter=rng.choice([0, 3, 20]) * MS,
+            latency=(slowest // 2, slowest), loss=rng.choice([0, 0, 0.2]),
+            silent=(death, death + rng.uniform(0, 3)),
+        )
+    return names, arrivals
+
+
+@given(drive=drives(), timeout=st.sampled_from([80 * MS, TIMEOUT]))
+@settings(max_examples=60, deadline=None)
+def test_every_measurement_meets_the_fate_that_is_promised(drive, timeout):
+    names, arrivals = drive
+    Observer(names, timeout).feed(arrivals)
+
+
+@given(drives())
+@settings(max_examples=40, deadline=None)
+def test_what_leaves_does_not_depend_on_how_often_it_is_polled(drive):
+    names, arrivals = drive
+    observer, unpolled = Observer(names), Synchronizer(names)
+    observer.feed(arrivals)
+    sets = [unpolled.add(sensor, stamp, (sensor, stamp), arrival)
+            for arrival, sensor, stamp in sorted(arrivals)]
+    sets.append(unpolled.poll(START * 2))
+    polled = [
+        {name: (name, item.stamp_ns) for name, item in one.items.items()}
+        for _, one in observer.departures
+    ]
+    assert [dict(one.items) for one in chain(*sets)] == polled
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None)
+def test_a_sensor_that_always_comes_later_than_the_others_is_still_waited_for(seed):
+    rng = random.Random(seed)
+    arrivals = [
+        *stream(rng, 'camera', 33 * MS, seconds=10, latency=(5 * MS, 10 * MS)),
+        *stream(rng, 'lidar', 100 * MS, seconds=10, latency=(90 * MS, 110 * MS)),
+        *stream(rng, 'depth', 83 * MS, seconds=10, latency=(5 * MS, 30 * MS)),
+    ]
+    synchronizer = Synchronizer(NAMES[:3], max_wait=0.25)
+    for arrival, sensor, stamp in sorted(arrivals):
+        synchronizer.add(sensor, stamp, None, arrival)
+    assert synchronizer.statistics.sets[NAMES[:3]] >= 0.98 * (100 - 4)
+
+
+def test_a_stream_that_is_always_late_is_reported_by_how_much():
+    synchronizer = Synchronizer(('camera', 'lidar'))
+    for now in range(START, START + 900 * MS, 50 * MS):
+        synchronizer.add('camera', now, None, now)
+        synchronizer.add('lidar', now - 5000 * MS, None, now)
+    assert synchronizer.clock_difference_ns('lidar', now) == -5000 * MS
+    assert synchronizer.clock_difference_ns('camera', now) is None
+
+
+def test_one_stray_message_says_nothing_of_the_clock():
+    synchronizer = Synchronizer(('camera',), offsets={'camera': 2.0})
+    synchronizer.add('camera', START - 60_000 * MS, None, START)
+    assert synchronizer.clock_difference_ns('camera', START + 5000 * MS) is None
+    synchronizer.add('camera', START - 55_000 * MS, None, START + 5000 * MS)
+    assert synchronizer.clock_difference_ns('camera', START + 5000 * MS) == -60_000 * MS
