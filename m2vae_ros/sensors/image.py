@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from m2vae_ros.sensors.geometry import check_dimensions
 from m2vae_ros.sensors.messages import (
     bytes_of,
-    check_shape,
+    check_measurement,
     fields_of,
     header_of,
     InvalidMessage,
@@ -103,6 +103,7 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     if pixels.dtype == np.float32:
         valid = np.isfinite(values[0])
         values[:, ~valid] = 0
+        np.minimum(values, 1, out=values)  # a mean of ones may exceed 1 by a rounding
         if not valid.any():
             raise InvalidMessage('no_valid_pixel', 'no pixel is finite')
     return Measurement(values, valid, valid.copy(), stamp_ns, frame_id)
@@ -112,19 +113,16 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
     """
     Return the Image (rgb8) of a measurement; what is not valid is black.
 
+    Like a camera it saturates: a decoder's mean may lie a little outside 0..1.
+
     Raises
     ------
     ValueError
-        If the measurement's shapes are not the spec's, or a value lies outside 0..1.
+        If the measurement's shapes are not the spec's, or a valid value is not finite.
 
     """
-    check_shape(spec, measurement)
-    values = np.where(measurement.valid, measurement.values, np.float32(0))
-    if not (values.min() >= 0 and values.max() <= 1):
-        raise ValueError(
-            f'sensor {spec.name}: image values from {values.min()} to {values.max()}, '
-            f'must lie in 0..1'
-        )
+    check_measurement(spec, measurement, measurement.valid)
+    values = np.where(measurement.valid, measurement.values, np.float32(0)).clip(0, 1)
     pixels = np.rint(values * np.float32(255)).astype(np.uint8).transpose(1, 2, 0)
     _, rows, columns = spec.shape
     return classes.Image(
@@ -208,7 +206,7 @@ def _decompressed(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
     """Return the pixels of a CompressedImage, (rows, columns[, channels]), and their order."""
     text, data = fields_of(message, 'sensor_msgs/msg/CompressedImage', 'format', 'data')
     encoded = bytes_of(data)
-    start, end = encoded[:8].tobytes(), encoded[-64:].tobytes().rstrip(b'\0')
+    start, end = encoded[:8].tobytes(), encoded.tobytes().rstrip(b'\0')  # drivers pad with zeros
     if start.startswith(_JPEG_START):
         complete, flags = end.endswith(_JPEG_END), cv2.IMREAD_COLOR
     elif start == _PNG_START:
@@ -227,6 +225,8 @@ def _decompressed(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
         raise InvalidMessage('data_size', f'OpenCV cannot decode {text!r}: {error}') from error
     if pixels is None:
         raise InvalidMessage('truncated', f'OpenCV cannot decode {len(data)} bytes of {text!r}')
+    if pixels.ndim == 2:
+        return pixels, _GREY
     # OpenCV decodes to BGR. image_transport says what it compressed as if it were BGR:
     # 'rgb8; jpeg compressed bgr8' is standard, 'rgb8; jpeg compressed rgb8' has red for blue.
     return pixels, _RGB if 'compressed rgb' in text else _BGR

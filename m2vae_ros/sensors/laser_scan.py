@@ -33,7 +33,7 @@ from m2vae_ros.sensors.geometry import (
     geometry_numbers,
 )
 from m2vae_ros.sensors.messages import (
-    check_shape,
+    check_measurement,
     fields_of,
     header_of,
     InvalidMessage,
@@ -45,6 +45,7 @@ from m2vae_ros.specs import Measurement, SensorSpec
 MESSAGE_TYPE = 'sensor_msgs/msg/LaserScan'
 _KEYS = ('angle_min', 'angle_max', 'range_min', 'range_max')
 _TURN = 2 * np.pi
+_SMALLEST_INCREMENT = 1e-7  # rad; the resolution of float32 at one turn
 
 
 def validate(spec: SensorSpec) -> None:
@@ -123,17 +124,22 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
     """
     Return the LaserScan with one beam per bearing: +inf where not returned, NaN where not valid.
 
+    A returned range is held within the spec's limits, beyond which REP-117 would read it as
+    something else: a decoder's mean may lie a little outside.
+
     Raises
     ------
     ValueError
-        If the measurement's shapes are not the spec's.
+        If the measurement's shapes are not the spec's, or a returned range is not finite.
 
     """
-    check_shape(spec, measurement)
+    check_measurement(spec, measurement, measurement.returned)
     range_min, range_max = _range_limits(spec)
     angles = bearings(spec)
     angle_min, angle_max, _, _ = geometry_numbers(spec, _KEYS)
-    ranges = np.where(measurement.returned, measurement.values, np.float32(np.inf))
+    ranges = np.where(
+        measurement.returned, measurement.values.clip(range_min, range_max), np.float32(np.inf)
+    )
     ranges[~measurement.valid] = np.nan
     return classes.LaserScan(
         header=header_of(measurement, classes),
@@ -162,9 +168,10 @@ def _check_angles(angle_min: float, increment: float, n: int) -> None:
         raise InvalidMessage(
             'angle_min', f'angle_min is {angle_min}: must be radians within -4 pi .. 4 pi'
         )
-    if not np.isfinite(increment) or increment == 0:
+    if not np.isfinite(increment) or abs(increment) < _SMALLEST_INCREMENT:
         raise InvalidMessage(
-            'angle_increment', f'angle_increment is {increment}: must be radians, not zero'
+            'angle_increment',
+            f'angle_increment is {increment}: must be radians, at least {_SMALLEST_INCREMENT}'
         )
     if abs(increment) * (n - 1) > 1.05 * _TURN:
         raise InvalidMessage(

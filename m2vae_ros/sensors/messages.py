@@ -169,14 +169,26 @@ def bytes_of(data: Any) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
-def check_shape(spec: SensorSpec, measurement: Measurement) -> None:
+def check_measurement(
+    spec: SensorSpec, measurement: Measurement, meant: NDArray[np.bool_]
+) -> None:
     """
     Check that a measurement is one of this sensor.
+
+    Parameters
+    ----------
+    spec
+        The sensor.
+    measurement
+        What is to be encoded.
+    meant
+        Which of its cells have values that mean something.
 
     Raises
     ------
     ValueError
-        If its values or masks have other shapes than the spec says.
+        If its values or masks have other shapes than the spec says, or a value that is meant is
+        not finite.
 
     """
     shapes = measurement.values.shape, measurement.valid.shape, measurement.returned.shape
@@ -184,4 +196,9 @@ def check_shape(spec: SensorSpec, measurement: Measurement) -> None:
     if shapes != right:
         raise ValueError(
             f'sensor {spec.name}: values, valid and returned have shapes {shapes}, must be {right}'
+        )
+    wrong = np.count_nonzero(~np.isfinite(measurement.values) & meant)
+    if wrong:
+        raise ValueError(
+            f'sensor {spec.name}: {wrong} values are not finite: must be, or be masked'
         )

@@ -28,9 +28,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from m2vae_ros.sensors.geometry import geometry_numbers
 from m2vae_ros.sensors.messages import (
     bytes_of,
-    check_shape,
+    check_measurement,
     fields_of,
     header_of,
     InvalidMessage,
@@ -84,15 +85,20 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
     """
     Return the organised cloud with one point per cell, NaN where nothing returned.
 
+    A returned range is held within the spec's limits: a decoder's mean may lie a little outside.
+
     Raises
     ------
     ValueError
-        If the measurement's shapes are not the spec's.
+        If the measurement's shapes are not the spec's, or a returned range is not finite.
 
     """
-    check_shape(spec, measurement)
+    check_measurement(spec, measurement, measurement.returned)
     rows, columns = spec.shape
-    ranges = np.where(measurement.returned, measurement.values, np.float32(np.nan))
+    nearest, farthest = geometry_numbers(spec, ('range_min', 'range_max'))
+    ranges = np.where(
+        measurement.returned, measurement.values.clip(nearest, farthest), np.float32(np.nan)
+    )
     points = (directions(spec) * ranges[..., None]).astype('<f4')  # (rows, columns, 3)
     return classes.PointCloud2(
         header=header_of(measurement, classes),

@@ -203,8 +203,8 @@ def _polar(view: View, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
     Return distance and the angles that rows and columns are affine in, (points,) each.
 
     Body axes: the angle from the zenith, in 0..pi, and that from straight back, in 0..2 pi,
-    growing to the right seen from above. Optical axes: y and x point the other way, so both angles are
-    counted from the other end. Either way the seam lies straight behind.
+    growing to the right seen from above. Optical axes: y and x point the other way, so both angles
+    are counted from the other end. Either way the seam lies straight behind.
     """
     if view.optical:
         across, from_back = cv2.cartToPolar(np.negative(z, out=z), x)
