@@ -78,8 +78,8 @@ class Synchronizer:
     nor of the future. A clock that goes back by more than ``slop`` (a recording starts again) is a
     jump: it empties the queues, forgets who is live and is counted. So is it when the stamps alone
     go back, once all that comes has been late for ``timeout`` and still is by as much. A smaller
-    step back of the clock counts as no step. While simulation time has not begun, ``now_ns`` is 0 and any other stamp
-    lies in the future.
+    step back of the clock counts as no step. While simulation time has not begun, ``now_ns`` is 0
+    and any other stamp lies in the future.
 
     Parameters
     ----------
