@@ -41,7 +41,7 @@ setup(
         'torch>=2.1',
     ],
     extras_require={
-        'learning': ['lightning>=2.3', 'matplotlib>=3.5', 'rich>=13', 'rosbags>=0.10',
+        'learning': ['lightning>=2.4', 'matplotlib>=3.5', 'rich>=13', 'rosbags>=0.10',
                      'tqdm>=4.57'],
         'test': ['hypothesis>=6.36', 'pytest>=6.2.5', 'pytest-timeout>=2'],
         'lint': ['flake8', 'flake8-builtins', 'flake8-comprehensions', 'flake8-deprecated',

@@ -20,7 +20,7 @@ RUNTIME = {
     'yaml': 'PyYAML>=5.4',
 }
 LEARNING = {  # for training and the demo
-    'lightning': 'lightning>=2.3',
+    'lightning': 'lightning>=2.4',
     'matplotlib': 'matplotlib>=3.5',
     'rich': 'rich>=13',
     'rosbags': 'rosbags>=0.10',
