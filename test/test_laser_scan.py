@@ -1,0 +1,226 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Scans: resampling against a slow loop, REP-117, range limits and refusals."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from m2vae_ros.sensors import decode, encode, InvalidMessage, ros_message_classes
+from m2vae_ros.specs import Measurement, SensorSpec
+
+PI = math.pi
+NAN, INF = math.nan, math.inf
+
+
+def spec(bearings=8, angle_min=-PI, angle_max=PI, range_min=0.1, range_max=10.0):
+    """Return a lidar."""
+    geometry = {
+        'angle_min': angle_min, 'angle_max': angle_max, 'range_min': range_min,
+        'range_max': range_max,
+    }
+    return SensorSpec('lidar', 'laser_scan', 'scan', 'laser', (bearings,), geometry)
+
+
+def scan(ranges, angle_min=-PI, angle_increment=None, range_min=0.05, range_max=30.0):
+    """Return a LaserScan; without an increment it goes once round."""
+    return SimpleNamespace(
+        header=SimpleNamespace(stamp=SimpleNamespace(sec=3, nanosec=4), frame_id='here'),
+        angle_min=angle_min, angle_max=0.0, range_min=range_min, range_max=range_max,
+        angle_increment=2 * PI / len(ranges) if angle_increment is None else angle_increment,
+        ranges=np.asarray(ranges, np.float32),
+    )
+
+
+def at_the_bearings(ranges, sensor=None, **limits):
+    """Return what a scan with one beam in the middle of each of the sensor's cells decodes to."""
+    sensor = sensor or spec(len(ranges))
+    start, stop = sensor.geometry['angle_min'], sensor.geometry['angle_max']
+    width = (stop - start) / len(ranges)
+    return decode(sensor, scan(ranges, start + width / 2, width, **limits))
+
+
+def angle_between(a, b):
+    """Return the unsigned difference of two directions."""
+    return abs(math.remainder(a - b, 2 * PI))
+
+
+directions = st.floats(-2 * PI, 2 * PI)
+specs = st.builds(
+    lambda n, low, width: spec(n, low, min(low + width, 2 * PI)),
+    st.integers(1, 40), st.floats(-2 * PI, PI), st.floats(0.01, 2 * PI),
+)
+
+
+@st.composite
+def scans(draw):
+    """Return scans with any limits, direction and beam count that are at most one turn."""
+    n = draw(st.integers(1, 120))
+    increment = draw(st.floats(1e-3, 2 * PI / n)) * draw(st.sampled_from([-1, 1]))
+    ranges = 1 + np.arange(n) / 64  # exact in float32, and all different
+    return scan(ranges, draw(directions), increment)
+
+
+@settings(deadline=None, max_examples=200)
+@given(sensor=specs, msg=scans())
+def test_a_bearing_takes_the_nearest_beam_that_shares_a_cell_with_it(sensor, msg):
+    n = sensor.shape[0]
+    low = sensor.geometry['angle_min']
+    cell = (sensor.geometry['angle_max'] - low) / n
+    reach = 0.5 * max(cell, abs(msg.angle_increment))
+    beams = [msg.angle_min + i * msg.angle_increment for i in range(len(msg.ranges))]
+    nearest = [
+        min(angle_between(low + (i + 0.5) * cell, beam) for beam in beams) for i in range(n)
+    ]
+    if min(nearest) > reach * (1 + 2e-4):
+        with pytest.raises(InvalidMessage, match='outside_view'):
+            decode(sensor, msg)
+        return
+    assume(min(nearest) < reach * (1 - 1e-6))  # between the two, rounding decides
+    measurement = decode(sensor, msg)
+    for i in range(n):
+        if measurement.returned[i]:
+            beam = round((measurement.values[i] - 1) * 64)
+            assert nearest[i] <= reach * (1 + 2e-4)
+            assert angle_between(low + (i + 0.5) * cell, beams[beam]) <= nearest[i] + 1e-9
+        else:
+            assert not measurement.valid[i]
+            assert nearest[i] > reach * (1 - 1e-6)
+
+
+def test_a_clockwise_scan_decodes_like_the_counter_clockwise_one():
+    ranges = np.linspace(1, 5, 91)
+    forward = decode(spec(30, -1, 1), scan(ranges, -1.2, 2.4 / 90))
+    backward = decode(spec(30, -1, 1), scan(ranges[::-1], 1.2, -2.4 / 90))
+    np.testing.assert_array_equal(forward.values, backward.values)
+    assert forward.returned.all()
+
+
+@pytest.mark.parametrize('turn', [-2 * PI, 0, 2 * PI])
+@pytest.mark.parametrize('first', [0.0, 1.0, -PI, PI / 2])
+def test_wherever_a_full_turn_starts_every_bearing_is_served(first, turn):
+    true = [2 + math.cos(first + i * 2 * PI / 360) for i in range(360)]
+    measurement = decode(spec(36), scan(true, first + turn))
+    angles = -PI + (np.arange(36) + 0.5) * 2 * PI / 36
+    assert measurement.returned.all()
+    np.testing.assert_allclose(measurement.values, 2 + np.cos(angles), atol=0.02)
+
+
+def test_few_beams_serve_many_bearings():
+    measurement = decode(spec(40), scan([1, 2, 3, 4], -0.75 * PI))
+    np.testing.assert_array_equal(measurement.values, np.repeat([1, 2, 3, 4], 10))
+
+
+def test_bearings_outside_a_narrow_scan_are_not_valid():
+    measurement = decode(spec(8), scan([2, 2, 2], -0.1, 0.1))
+    np.testing.assert_array_equal(measurement.valid, measurement.returned)
+    assert measurement.valid.sum() <= 2
+    assert (measurement.values[~measurement.valid] == 0).all()
+
+
+def test_the_stamp_and_frame_are_the_headers():
+    measurement = decode(spec(2), scan([1, 1]))
+    assert (measurement.stamp_ns, measurement.frame_id) == (3_000_000_004, 'here')
+
+
+@pytest.mark.parametrize(('distance', 'valid', 'returned'), [
+    (1.0, True, True), (0.1, True, True), (10.0, True, True),  # limits are inside
+    (INF, True, False), (10.01, True, False),
+    (NAN, False, False), (-INF, False, False), (0.09, False, False), (0.0, False, False),
+    (-1.0, False, False),
+])
+def test_special_ranges_follow_rep_117(distance, valid, returned):
+    measurement = at_the_bearings([distance, 5.0])
+    assert (measurement.valid[0], measurement.returned[0]) == (valid, returned)
+    assert measurement.values[0] == (np.float32(distance) if returned else 0)
+
+
+@pytest.mark.parametrize(('limits', 'valid', 'returned'), [
+    ({'range_min': 2.0, 'range_max': 3.0}, [False, True, True, True], [False, True, False, False]),
+    ({'range_min': 0.0, 'range_max': 200.0}, [True, True, True, True], [True, True, True, False]),
+    ({'range_min': 0.0, 'range_max': INF}, [True, True, True, True], [True, True, True, False]),
+])
+def test_the_narrower_of_the_messages_and_the_specs_limits_counts(limits, valid, returned):
+    measurement = at_the_bearings([1.5, 2.5, 6.0, 12.0], **limits)
+    np.testing.assert_array_equal(measurement.valid, valid)
+    np.testing.assert_array_equal(measurement.returned, returned)
+
+
+def test_zero_is_no_surface_even_where_driver_and_model_allow_it():
+    measurement = at_the_bearings([0.0, 1.0], spec(2, range_min=0.0), range_min=0.0)
+    np.testing.assert_array_equal(measurement.valid, [False, True])
+
+
+def test_a_scan_that_sees_nothing_in_range_is_still_a_measurement():
+    measurement = at_the_bearings([INF, INF])
+    assert measurement.valid.all()
+    assert not measurement.returned.any()
+
+
+@pytest.mark.parametrize(('rule', 'changes'), [
+    ('empty_scan', {'ranges': []}),
+    ('empty_scan', {'ranges': np.ones((2, 4), np.float32)}),
+    ('no_valid_range', {'ranges': [NAN] * 8}),
+    ('no_valid_range', {'ranges': [0.0] * 8}),
+    ('no_valid_range', {'ranges': [-INF] * 8}),
+    ('angle_increment', {'angle_increment': 0.0}),
+    ('angle_increment', {'angle_increment': NAN}),
+    ('angle_increment', {'angle_increment': INF}),
+    ('angle_increment', {'angle_increment': 5e-324}),
+    ('angle_increment', {'angle_increment': 45.0}),
+    ('angle_increment', {'angle_increment': -45.0}),
+    ('angle_min', {'angle_min': NAN}),
+    ('angle_min', {'angle_min': -180.0}),
+    ('angle_min', {'angle_min': 1e30}),
+    ('range_limits', {'range_min': NAN}),
+    ('range_limits', {'range_max': NAN}),
+    ('range_limits', {'range_min': -1.0}),
+    ('range_limits', {'range_min': 3.0, 'range_max': 3.0}),
+    ('range_limits', {'range_min': 0.0, 'range_max': 0.0}),
+    ('range_limits', {'range_min': INF, 'range_max': INF}),
+])
+def test_a_malformed_scan_is_refused_by_its_rule(rule, changes):
+    msg = scan(np.ones(8))
+    vars(msg).update(changes)
+    with pytest.raises(InvalidMessage) as refused:
+        decode(spec(8), msg)
+    assert refused.value.rule == rule
+    assert str(refused.value).startswith(f'{rule}: ')
+
+
+def test_a_scan_that_looks_elsewhere_says_so():
+    with pytest.raises(InvalidMessage, match='angle_min and angle_max') as refused:
+        decode(spec(4, -0.5, 0.5), scan([1, 1, 1], 2.5, 0.1))
+    assert refused.value.rule == 'outside_view'
+
+
+@pytest.mark.parametrize('field', ['ranges', 'angle_increment', 'header', 'range_max'])
+def test_a_missing_field_is_named(field):
+    msg = scan([1, 1])
+    delattr(msg, field)
+    with pytest.raises(InvalidMessage, match=field) as refused:
+        decode(spec(2), msg)
+    assert refused.value.rule == 'message_type'
+
+
+def test_an_encoded_scan_says_where_its_beams_look_and_keeps_to_its_limits():
+    pytest.importorskip('sensor_msgs', reason='needs ROS messages: pip install ros-sensor-msgs')
+    values = np.array([12.0, -1.0, 4.0, NAN, 7.0], np.float32)
+    returned = np.array([True, True, True, False, False])
+    valid = np.array([True, True, True, True, False])
+    sensor = spec(5, -1.0, 1.5)
+    measurement = Measurement(values, valid, returned, 5, 'here')
+    msg = encode(sensor, measurement, ros_message_classes())
+    np.testing.assert_array_equal(
+        np.asarray(msg.ranges), np.float32([10.0, 0.1, 4.0, INF, NAN])
+    )
+    assert msg.angle_min == pytest.approx(-0.75)
+    assert msg.angle_max == pytest.approx(1.25)
+    assert msg.angle_increment == pytest.approx(0.5)
+    assert (msg.range_min, msg.range_max) == pytest.approx((0.1, 10.0))
