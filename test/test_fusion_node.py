@@ -127,6 +127,15 @@ def test_latents_go_on_when_sensors_die_and_come_back(peer, sensors, latents):
     assert np.diff(stamps).max() < 0.4e9
 
 
+def test_a_measurement_that_stays_alone_leaves_all_the_same(peer, sensors, latents):
+    sensors.silent.update(NAMES)
+    peer.pass_time(0.15)  # what was on its way has left; the sensors still count as live
+    stamp_ns = peer.node.get_clock().now().nanoseconds
+    sensors.publishers['lidar'].publish(message('lidar', stamp_ns))
+    peer.wait_for(lambda: latents and stamp_of(latents[-1]) == stamp_ns, 'latent', 1.0)
+    assert subset_of(latents[-1]) == ('lidar',)
+
+
 def test_a_latent_carries_a_stamp_of_a_source_and_a_proper_posterior(peer, sensors, latents):
     peer.wait_for(lambda: len(latents) > 5)
     published = {stamp for stamps in sensors.stamps.values() for stamp in stamps}

@@ -162,6 +162,24 @@ def test_a_wrong_parameter_of_a_sensor_fails_to_configure(start, model):
     assert 'Traceback' not in process.log
 
 
+def test_a_parameter_file_that_is_not_there_ends_the_start_in_one_line(start):
+    process, _ = start('--params-file', 'absent.yaml')
+    assert process.wait() == 2
+    assert 'absent.yaml' in process.log
+    assert 'Traceback' not in process.log
+
+
+@pytest.mark.parametrize('topic', ['', 'no spaces', 'camera//image'])
+def test_a_topic_that_cannot_be_fails_to_configure(manual, topic):
+    assert change(manual, Transition.TRANSITION_CONFIGURE)
+    assert change(manual, Transition.TRANSITION_CLEANUP)
+    set_parameter(manual, 'camera.topic', topic)
+    assert not change(manual, Transition.TRANSITION_CONFIGURE)
+    rule = f'parameter camera.topic must be the name of a topic, is {topic!r}'
+    assert rule in manual.process.log
+    set_parameter(manual, 'camera.topic', 'camera/image_raw')
+
+
 def test_parameters_describe_themselves(manual):
     assert change(manual, Transition.TRANSITION_CONFIGURE)
     names = ['max_wait', 'queue_size', 'reconstruct', 'autostart', 'depth.offset']

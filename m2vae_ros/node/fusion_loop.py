@@ -105,12 +105,15 @@ class FusionLoop:
             ),
             post_callback=self._clock_jumped,
         )
-        self.subscriptions = {
-            spec.name: SensorSubscription(
-                node, spec, sensor_parameters[spec.name], partial(self._receive, spec.name)
-            )
-            for spec in sensors
-        }
+        self.subscriptions: dict[str, SensorSubscription] = {}
+        try:
+            for spec in sensors:
+                self.subscriptions[spec.name] = SensorSubscription(
+                    node, spec, sensor_parameters[spec.name], partial(self._receive, spec.name)
+                )
+        except Exception:
+            self.stop()
+            raise
 
     @property
     def dropped(self) -> int:
@@ -186,6 +189,8 @@ class FusionLoop:
             self._trace(Trace(result.stamp_ns, result.sensors, delivery.entered_ns, published_ns))
 
     def _failed(self, error: Exception) -> None:
+        if not self._node.context.ok():  # nobody can publish any more
+            return
         self.results.note_failure(error)
         self._node.get_logger().error(
             f'a message or set was lost: {self.results.last_failure}', throttle_duration_sec=5.0

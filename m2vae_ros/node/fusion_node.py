@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+import sys
 import time
 import traceback
 from typing import Any
@@ -15,6 +16,7 @@ import cv2
 from diagnostic_msgs.msg import DiagnosticArray
 import rclpy
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -130,7 +132,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         except Exception as error:  # rclpy would swallow it without a word
             self._problem = f'{transition} failed: {error}'
             self.get_logger().error(self._problem)
-            if not isinstance(error, (ValueError, OSError)):
+            if not isinstance(error, (ValueError, OSError, ParameterException)):
                 self.get_logger().error(traceback.format_exc())
             if transition == 'activate':
                 self._stop()
@@ -200,6 +202,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         if self._pipeline is not None:
             self._pipeline.close()
             self._pipeline = None
+        self._model = ''
 
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray()
@@ -235,7 +238,11 @@ def make_executor() -> Executor:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until it is told to end; return the process's exit code."""
-    rclpy.init(args=arguments)
+    try:
+        rclpy.init(args=arguments)
+    except RuntimeError as error:  # a parameter file that is not there, a malformed argument
+        print(f'fusion: {error}', file=sys.stderr)
+        return 2
     node = None
     try:
         node = FusionNode()

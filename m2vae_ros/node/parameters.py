@@ -19,8 +19,9 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import InvalidTopicNameException, ParameterException
 from rclpy.node import Node
+from rclpy.validate_topic_name import validate_topic_name
 
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.specs import SensorSpec
@@ -179,6 +180,7 @@ class ParameterDeclarations:
             values[spec.name] = replace(defaults, **{
                 name: self._node.get_parameter(f'{spec.name}.{name}').value for name in names
             })
+            self._check_topic(spec.name, values[spec.name].topic)
         return values
 
     def _declare(self, name: str, rule: Field[Any], default: Any) -> None:
@@ -187,6 +189,16 @@ class ParameterDeclarations:
             self._node.declare_parameter(name, default, _descriptor(rule))
         except ParameterException as error:
             raise ParameterError(f'parameter {name} must be {_in_words(rule)}: {error}') from None
+
+    def _check_topic(self, sensor: str, topic: str) -> None:
+        try:
+            validate_topic_name(topic)
+            self._node.resolve_topic_name(topic)
+        except (InvalidTopicNameException, RuntimeError) as error:
+            reason = ' '.join(str(error).split())
+            raise ParameterError(
+                f'parameter {sensor}.topic must be the name of a topic, is {topic!r}: {reason}'
+            ) from None
 
     def _check(self, parameters: Sequence[Any]) -> SetParametersResult:
         """Refuse what breaks a rule, and what comes too late to have an effect."""
