@@ -109,11 +109,10 @@ def test_a_full_circle_has_no_seam():
     model = small_model([spec])
     batch = random_batch([spec])['lidar']
     eighth = 8  # bearings: a multiple of what three halvings join
-    convolutions = model.trunks['lidar'].layers[:6]
+    trunk = model.trunks['lidar']
 
     def features(part):
-        channels = torch.stack([part.values, part.valid.float(), part.returned.float()], 1)
-        return convolutions(channels)
+        return trunk.layers[:9](trunk.channels(part))
 
     turned = SensorBatch(*(part.roll(eighth, -1) for part in batch))
     torch.testing.assert_close(features(turned), features(batch).roll(eighth // 8, -1))

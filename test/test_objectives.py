@@ -41,7 +41,7 @@ def reference_kl(q, p=None):
 
 
 def reference(name, sensors, posteriors, log_likelihoods, alpha=1, beta=1, gamma=1, weight=1):
-    """The paper's definitions, word for word: Eqs. 13, 27, 59/114 and the recursion 83."""
+    """Follow the paper word for word: Eqs. 13, 27, 59/114 and the recursion 83."""
     def jvae(subset):
         single = len(subset) == 1
         value = sum(log_likelihoods[subset][m] for m in subset) * (gamma if single else 1)

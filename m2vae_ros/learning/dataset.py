@@ -66,7 +66,15 @@ class SampleDataset(Dataset[Batch]):
         return DataLoader(self, sampler=batches, batch_size=None, collate_fn=None)
 
     def fit_normalisation(self, model: M2VAE, *, block: int = 1024) -> None:
-        """Give a model's sensors the mean array and the scale of these samples."""
+        """
+        Give a model's sensors the mean array and the scale of these samples.
+
+        Raises
+        ------
+        ValueError
+            If a sensor never returned anything.
+
+        """
         for name, part in self._tensors.items():
             seen = part.returned
             count = torch.zeros(seen.shape[1:], dtype=torch.float64)
@@ -79,6 +87,11 @@ class SampleDataset(Dataset[Batch]):
                 total += values.sum(0)
                 squares += values.square().sum(0)
                 count += seen[start:start + block].sum(0)
+            if not count.any():
+                raise ValueError(
+                    f'{name}: not one of {len(self)} samples saw anything; a model needs samples '
+                    f'from all its sensors'
+                )
             cells = _like(count.unsqueeze(0), total.unsqueeze(0))[0].expand_as(total)
             overall = total.sum() / cells.sum().clamp(min=1)
             mean = torch.where(cells > 0, total / cells.clamp(min=1), overall)

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='learn from the simulated robot (the source of samples)',
     )
     parser.add_argument('--out', type=Path, required=True, help='the model file to write')
-    parser.add_argument('--worlds', type=int, default=3000, help='simulated worlds to drive in')
+    parser.add_argument('--worlds', type=int, default=4000, help='simulated worlds to drive in')
     parser.add_argument(
         '--samples-per-world', type=int, default=16, help='samples taken in each world'
     )

@@ -182,6 +182,7 @@ def _head(sensors: int, size: Architecture) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(sensors * size.feature_size, size.hidden_size),
         nn.SiLU(),
+        nn.LayerNorm(size.hidden_size),
         nn.Linear(size.hidden_size, size.hidden_size),
         nn.SiLU(),
         nn.Linear(size.hidden_size, 2 * size.latent_size),

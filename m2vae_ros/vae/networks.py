@@ -7,12 +7,15 @@ A trunk turns a batch into features ``(batch, features)`` that the encoders of a
 a decoder turns latents ``(..., latent)`` into a likelihood. A sensor's normalisation is a pair of
 buffers, so that a checkpoint needs no other file. Each strided layer halves a size, rounding up;
 the decoder doubles and cuts, so any array shape fits.
+
+Ranges enter and leave as nearness, the inverse of the range: along a straight wall it is a sine
+of the bearing, so networks draw rooms with less effort than in metres.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from math import log, prod, tau
+from math import e, log, prod, tau
 from typing import Literal
 
 import torch
@@ -26,6 +29,10 @@ _WIDTHS = {'image': (32, 64, 128, 128), 'laser_scan': (32, 64, 64), 'point_cloud
 # No likelihood sharpens below the resolution of the sensor itself.
 _LEAST_NOISE = {'image': 1 / 255, 'laser_scan': 0.005, 'point_cloud': 0.005}  # grey level; metres
 _FULL_CIRCLE = tau - 1e-3
+_SOFTPLUS_TO_1 = log(e - 1)
+_GROUPS = 8  # of channels that are normalised together
+_FARTHEST = 1.25  # no range is decoded beyond this many times range_max
+_NEAREST = 0.05  # times the mean range (or, for the mean, range_max): nearness rises no more
 
 
 class Normalisation(nn.Module):
@@ -47,6 +54,7 @@ class Normalisation(nn.Module):
         middle = 0.5 if spec.kind == 'image' else float(spec.geometry['range_max']) / 2
         self.register_buffer('mean', torch.full(spec.shape, middle))
         self.register_buffer('scale', torch.tensor(middle))
+        self._range_max = float(spec.geometry.get('range_max', 0))
 
     def fit(self, mean: Tensor, scale: Tensor) -> None:
         """Take the mean array (the sensor's shape) and the scale (a scalar), in its unit."""
@@ -60,6 +68,21 @@ class Normalisation(nn.Module):
     def inverse(self, values: Tensor) -> Tensor:
         """Return normalised values in the sensor's unit."""
         return values * self.scale + self.mean
+
+    def nearness(self, ranges: Tensor) -> Tensor:
+        """Return the mean range over the ranges (metres), less 1."""
+        mean = self._mean_range()
+        return mean / torch.maximum(ranges, _NEAREST * mean) - 1
+
+    def ranges(self, nearness: Tensor) -> Tensor:
+        """Return the ranges (metres) of a decoder's real numbers; 0 stands for the mean."""
+        mean = self._mean_range()
+        least = mean / (_FARTHEST * self._range_max)
+        return mean / (least + nn.functional.softplus(nearness + _SOFTPLUS_TO_1))
+
+    def _mean_range(self) -> Tensor:
+        """Return the mean of every cell, away from 0 where a sensor is blocked."""
+        return self.mean.clamp(min=_NEAREST * self._range_max)
 
 
 class Trunk(nn.Module):
@@ -81,7 +104,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.normalisation = normalisation
         self.colours = len(spec.shape) - len(spec.spatial_shape)
-        widths = (spec.shape[0] + 1 if self.colours else 3, *_WIDTHS[spec.kind])
+        widths = (spec.shape[0] + 1 if self.colours else 4, *_WIDTHS[spec.kind])
         convolution = nn.Conv1d if len(spec.spatial_shape) == 1 else nn.Conv2d
         padding_mode: Literal['circular', 'zeros'] = (
             'circular' if _is_full_circle(spec) else 'zeros'
@@ -91,24 +114,29 @@ class Trunk(nn.Module):
             self.layers.append(
                 convolution(narrow, wide, 3, stride=2, padding=1, padding_mode=padding_mode)
             )
+            self.layers.append(nn.GroupNorm(_GROUPS, wide))
             self.layers.append(nn.SiLU())
         self.layers.append(nn.Flatten())
         self.layers.append(nn.Linear(widths[-1] * prod(_sizes(spec)[-1]), features))
         self.layers.append(nn.SiLU())
 
     def forward(self, batch: SensorBatch) -> Tensor:
-        """Return features ``(batch, features)``; cells that returned nothing count as the mean."""
+        """Return features ``(batch, features)``."""
+        features: Tensor = self.layers(self.channels(batch))
+        return features
+
+    def channels(self, batch: SensorBatch) -> Tensor:
+        """Return what the layers see; cells that returned nothing count as the mean."""
         values = self.normalisation(batch.values)
         if self.colours:
             seen = batch.valid.unsqueeze(1)
             channels = [torch.where(seen, values, 0), seen.to(values.dtype)]
         else:
             seen = batch.returned.unsqueeze(1)
-            masks = [seen, batch.valid.unsqueeze(1)]
-            channels = [torch.where(seen, values.unsqueeze(1), 0)]
-            channels += [mask.to(values.dtype) for mask in masks]
-        features: Tensor = self.layers(torch.cat(channels, 1))
-        return features
+            nearness = self.normalisation.nearness(batch.values)
+            channels = [torch.where(seen, part.unsqueeze(1), 0) for part in (values, nearness)]
+            channels += [mask.to(values.dtype) for mask in (seen, batch.valid.unsqueeze(1))]
+        return torch.cat(channels, 1)
 
 
 class Decoder(nn.Module):
@@ -151,22 +179,25 @@ class Decoder(nn.Module):
             convolution(wide, narrow, 4, stride=2, padding=3 if self.circular else 1)
             for wide, narrow in pairwise((*widths, outputs))
         )
+        self.norms = nn.ModuleList(nn.GroupNorm(_GROUPS, narrow) for narrow in widths[1:])
         self.log_noise = nn.Parameter(torch.tensor(log(0.5)))  # relative to the normal scale
 
     def forward(self, latents: Tensor) -> Likelihood:
         """Return the likelihood with the leading shape of the latents ``(..., latent)``."""
         leading = latents.shape[:-1]
         hidden = self.project(latents.flatten(0, -2)).view(-1, *self.smallest)
-        for layer, size in zip(self.layers[:-1], self.sizes[1:-1], strict=True):
-            hidden = nn.functional.silu(self._upsample(layer, hidden, size))
+        for layer, norm, size in zip(
+            self.layers[:-1], self.norms, self.sizes[1:-1], strict=True
+        ):
+            hidden = nn.functional.silu(norm(self._upsample(layer, hidden, size)))
         output = self._upsample(self.layers[-1], hidden, self.sizes[-1]).float()
         output = output.reshape(*leading, *output.shape[1:])
         scale = self.normalisation.scale
         noise = _LEAST_NOISE[self.spec.kind] + scale * self.log_noise.exp()
         if self.spec.kind == 'image':
             return GaussianImage(self.normalisation.inverse(output), 2 * noise.log())
-        normal, return_logit = output.unbind(len(leading))
-        location = self.normalisation.inverse(normal)
+        nearness, return_logit = output.unbind(len(leading))
+        location = self.normalisation.ranges(nearness)
         return MaskedRange(location, noise.log(), return_logit, len(self.spec.shape))
 
     def _upsample(self, layer: nn.Module, hidden: Tensor, size: tuple[int, ...]) -> Tensor:
