@@ -41,7 +41,8 @@ import torch
 
 from m2vae_ros.fusion.engine import Engine
 from m2vae_ros.installation import find_wheels_shares
-from m2vae_ros.node.fusion_node import FusionNode, make_executor
+from m2vae_ros.node.fusion_node import FusionNode
+from m2vae_ros.node.process import make_executor
 from m2vae_ros.node.subscriptions import MESSAGE_CLASSES
 from m2vae_ros.sensors import decode, message_type, ros_message_classes
 from m2vae_ros.simulation.native_messages import observe, PERIODS

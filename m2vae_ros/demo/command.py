@@ -17,8 +17,6 @@ import tempfile
 from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 
@@ -28,7 +26,7 @@ from m2vae_ros.demo.processes import Processes
 from m2vae_ros.demo.screen import screen
 from m2vae_ros.demo.truth import contrast, errors, Sight, sight, Truth
 from m2vae_ros.learning.evaluation import ReconstructionError
-from m2vae_ros.node.observer import Observer
+from m2vae_ros.node.observer import Observer, observing
 from m2vae_ros.node.share import shared_file
 from m2vae_ros.simulation.generator import world_seeds
 from m2vae_ros.simulation.robot import SENSORS
@@ -99,19 +97,16 @@ def _live(
             'fusion', 'm2vae_ros.node.fusion_node',
             ['--ros-args', '-p', f'model:={path}', '-p', 'reconstruct:=all'], {},
         )
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-        try:
-            observer = Observer(model.sensors)
-            with Live(console=console, auto_refresh=False, transient=False) as live:
-                def show(phase: Phase, passages: Sequence[Passage]) -> None:
-                    live.update(screen(phase, passages, observer.arrivals, model.names))
-                    if console.is_terminal:
-                        live.refresh()
+        with (
+            observing(model.sensors) as observer,
+            Live(console=console, auto_refresh=False, transient=False) as live,
+        ):
+            def show(phase: Phase, passages: Sequence[Passage]) -> None:
+                live.update(screen(phase, passages, observer.arrivals, model.names))
+                if console.is_terminal:
+                    live.refresh()
 
-                passages = drive(observer, processes, model.names, arguments.seconds, show)
-            observer.destroy_node()
-        finally:
-            rclpy.try_shutdown()
+            passages = drive(observer, processes, model.names, arguments.seconds, show)
     return observer, passages
 
 

@@ -7,17 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-import sys
 import time
 import traceback
 from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray
-import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
@@ -29,7 +26,8 @@ from m2vae_ros.node.fusion_loop import FusionLoop, Trace
 from m2vae_ros.node.messages import MOST_SENSORS
 from m2vae_ros.node.monitor import Monitor
 from m2vae_ros.node.outputs import Outputs
-from m2vae_ros.node.parameters import ParameterDeclarations, ParameterError
+from m2vae_ros.node.parameters import ParameterDeclarations
+from m2vae_ros.node.process import run_node
 from m2vae_ros.node.share import shared_file
 from m2vae_ros.vae import checkpoint
 
@@ -227,36 +225,6 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
             self.get_logger().info(f'{status.name} is well again: {status.message}')
 
 
-def make_executor() -> Executor:
-    """Return the executor that costs least where it exists (from Kilted on)."""
-    try:
-        from rclpy.experimental.events_executor import EventsExecutor
-    except ImportError:
-        return SingleThreadedExecutor()
-    return EventsExecutor()
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until it is told to end; return the process's exit code."""
-    try:
-        rclpy.init(args=arguments)
-    except RuntimeError as error:  # a parameter file that is not there, a malformed argument
-        print(f'fusion: {error}', file=sys.stderr)
-        return 2
-    node = None
-    try:
-        node = FusionNode()
-        executor = make_executor()
-        executor.add_node(node)
-        while rclpy.ok():
-            executor.spin_once(timeout_sec=1.0)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except ParameterError as error:
-        rclpy.logging.get_logger('fusion').fatal(str(error))
-        return 2
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_node(FusionNode, 'fusion', arguments)

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 import math
@@ -13,10 +14,12 @@ from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.srv import SetParameters
+import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, LaserScan, PointCloud2
 
 from m2vae_ros.node.messages import Latent, latent_from_message
@@ -32,6 +35,18 @@ class Arrival:
     latent: Latent
     steady_ns: int
     latency_ns: int
+
+
+@contextmanager
+def observing(sensors: Sequence[SensorSpec]) -> Iterator[Observer]:
+    """Give an observer while the context lasts; Ctrl-C stays Python's own."""
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        observer = Observer(sensors)
+        yield observer
+        observer.destroy_node()
+    finally:
+        rclpy.try_shutdown()
 
 
 class Observer(Node):  # type: ignore[misc]  # rclpy carries no types

@@ -19,15 +19,13 @@ import cv2
 from geometry_msgs.msg import PoseStamped
 import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-import rclpy
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image, LaserScan, PointCloud2
 
+from m2vae_ros.node.process import run_node
 from m2vae_ros.sensors import ros_message_classes
 from m2vae_ros.simulation.faults import Transmission
 from m2vae_ros.simulation.generator import world_seeds
@@ -148,18 +146,4 @@ class RobotNode(Node):  # type: ignore[misc]  # rclpy carries no types
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the robot until Ctrl-C; return the process's exit code."""
     cv2.setNumThreads(1)  # images this small are faster alone
-    rclpy.init(args=arguments)
-    node = None
-    try:
-        node = RobotNode()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ParameterException, ValueError) as error:
-        rclpy.logging.get_logger('robot').fatal(str(error))
-        return 2
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_node(RobotNode, 'robot', arguments)
