@@ -334,10 +334,8 @@ def test_offsets_correct_the_stamps():
 
 
 @pytest.mark.parametrize(('options', 'reason'), [
-    ({'slop': -0.1}, 'slop -0.1'),
-    ({'max_wait': float('nan')}, 'max_wait nan'),
-    ({'queue_size': 0}, 'queue_size 0'),
-    ({'patience': 1}, 'patience'),
+    ({'slop': -0.1}, 'slop -0.1'), ({'max_wait': float('nan')}, 'max_wait nan'),
+    ({'queue_size': 0}, 'queue_size 0'), ({'patience': 1}, 'patience'),
     ({'offsets': {'sonar': 1.0}}, 'sonar'),
 ])
 def test_wrong_options_are_refused_with_their_reason(options, reason):

@@ -9,7 +9,7 @@ it sees from outside what waits, what left and what was dropped, and at which mo
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import chain, product
 import random
 import weakref
 
@@ -113,8 +113,8 @@ class Observer:
     def was_dropped_rightly(self, sensor, stamp_ns, now_ns):
         assert self.departures, 'promise 2: dropped before any set left'
         assert now_ns - self.departures[-1][0] <= 2 * MAX_WAIT, 'promise 2: dropped in silence'
-        departed_ns, last = self.departures[-1]
-        speaking = {*self.live(now_ns), *(last.items if departed_ns == now_ns else ())} - {sensor}
+        leaving = [one.items for departed_ns, one in self.departures if departed_ns == now_ns]
+        speaking = {*self.live(now_ns), *chain(*leaving)} - {sensor}
         assert any(
             self.newest_ns.get(name, 0) >= stamp_ns for name in speaking
         ), 'promise 2: nobody has spoken past it'

@@ -108,3 +108,8 @@ def _worth(
         -sum(abs(member - stamp_ns) for member in members),
         -min(members),
     )
+
+
+def newest_stamp(items: Sequence[Waiting | None]) -> int:
+    """Return the newest stamp of those that are there, nanoseconds."""
+    return max(waiting.stamp_ns for waiting in items if waiting is not None)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from m2vae_ros.fusion.matching import partners, Waiting
+from m2vae_ros.fusion.matching import newest_stamp, partners, Waiting
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.statistics import (
     ANCIENT_STAMP,
@@ -218,8 +218,7 @@ class Synchronizer:
             self._now = deadline
             self._leave_complete(left)
             self._leave_due(left)
-        if now_ns > self._now:
-            self._now = now_ns
+        self._now = max(self._now, now_ns)
         return left
 
     def _jump(self) -> None:
@@ -263,8 +262,8 @@ class Synchronizer:
 
     def _around(self, one: _Sensor, pivot: Waiting) -> list[Waiting | None]:
         """Return what matches a measurement, with as many live sensors as possible."""
-        live = [other.dies_ns > self._now for other in self._all]
-        return partners(self._queues, one.place, pivot, self._slop, live)
+        is_live = [other.dies_ns > self._now for other in self._all]
+        return partners(self._queues, one.place, pivot, self._slop, is_live)
 
     def _leave_if_complete(self, one: _Sensor, pivot: Waiting, left: list[FusedSet]) -> bool:
         """Let a measurement go if it has a match of every live sensor; return whether it has."""
@@ -285,7 +284,7 @@ class Synchronizer:
 
     def _leave(self, items: Sequence[Waiting | None]) -> FusedSet:
         """Let a set go; what is left behind its stamp can never leave and is dropped."""
-        stamp = max(waiting.stamp_ns for waiting in items if waiting is not None)
+        stamp = newest_stamp(items)
         for one, waiting in zip(self._all, items, strict=True):
             queue = one.queue
             if queue:
@@ -318,17 +317,22 @@ class Synchronizer:
             self._expire(one, left)
 
     def _expire(self, owner: _Sensor, left: list[FusedSet]) -> None:
-        """Let go or drop the first of a queue, or what is older and would be left behind."""
+        """Drop the first of a queue or let it go, but before it what would be lost with that."""
         due = owner.queue[0]
         items = self._around(owner, due)
-        oldest, one = self._by_stamp()[0]
-        if oldest.stamp_ns < min(waiting.stamp_ns for waiting in items if waiting is not None):
-            owner, due, items = one, oldest, self._around(one, oldest)
         if self._may_drop(due, items):
-            owner.queue.remove(due)
+            del owner.queue[0]
             owner.dropped[UNMATCHED] += 1
-        else:
-            left.append(self._leave(items))
+            return
+        newest = newest_stamp(items)
+        for passed, one in self._by_stamp():
+            if passed.stamp_ns >= newest:
+                break
+            with_passed = self._around(one, passed)
+            if passed not in items and not self._may_drop(passed, with_passed):
+                items = with_passed
+                break
+        left.append(self._leave(items))
 
     def _may_drop(self, due: Waiting, items: Sequence[Waiting | None]) -> bool:
         """Return whether nothing is lost with a measurement, since others carry the output on."""
@@ -341,7 +345,5 @@ class Synchronizer:
         return passed and (self._last_set >= due.since_ns or sum(map(len, self._queues)) > 1)
 
     def _by_stamp(self) -> list[tuple[Waiting, _Sensor]]:
-        return sorted(
-            ((waiting, one) for one in self._all for waiting in one.queue),
-            key=lambda entry: entry[0].stamp_ns,
-        )
+        entries = ((waiting, one) for one in self._all for waiting in one.queue)
+        return sorted(entries, key=lambda entry: entry[0].stamp_ns)
