@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console()
     observer, passages = _live(arguments, path, model, console)
-    console.print('Measuring against the truth ...')
+    console.print('\nMeasuring against the truth ...')
     sights = _sights(observer, passages, model, arguments.seed)
     measured = errors(model, [one for of_phase in sights.values() for one in of_phase])
     summary = _summary(passages, model.names, measured)
@@ -139,12 +139,14 @@ def _summary(
     passages: Sequence[Passage], names: Subset, measured: Sequence[ReconstructionError]
 ) -> dict[str, Any]:
     arrivals = [arrival for passage in passages for arrival in passage.arrivals]
+    if not arrivals:
+        raise ValueError('not one latent came in any phase: see the logs of robot and fusion')
     latency = np.array([arrival.latency_ns for arrival in arrivals]) * 1e-6
-    gaps = [b.steady_ns - a.steady_ns for a, b in pairwise(arrivals)]
+    times = [arrival.steady_ns for arrival in arrivals] + [passages[-1].ended_ns]
     counts = Counter('+'.join(arrival.latent.subset(names)) for arrival in arrivals)
     return {
         'fused_sets': dict(counts),
-        'longest_gap_s': max(gaps, default=0) * 1e-9,
+        'longest_gap_s': max((b - a for a, b in pairwise(times)), default=0) * 1e-9,
         'latency_ms': {
             'p50': float(np.percentile(latency, 50)), 'p99': float(np.percentile(latency, 99)),
         },

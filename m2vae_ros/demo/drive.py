@@ -45,10 +45,12 @@ class Passage:
         Which.
     started_ns
         When the robot had confirmed what is silent.
-    arrivals
-        The latents that came from then on.
     revived
         Whether a sensor came back at its start.
+    arrivals
+        The latents that came from then on.
+    ended_ns
+        Until when they were listened to.
 
     """
 
@@ -56,11 +58,12 @@ class Passage:
     started_ns: int
     revived: bool
     arrivals: list[Arrival] = field(default_factory=list)
+    ended_ns: int = 0
 
     def longest_gap(self) -> float:
-        """Return the longest time without a latent, seconds, the phase's start counted in."""
-        times = [self.started_ns, *(arrival.steady_ns for arrival in self.arrivals)]
-        return max((b - a for a, b in pairwise(times)), default=0) * 1e-9
+        """Return the longest time without a latent, seconds, from the phase's start to its end."""
+        times = [self.started_ns, *(arrival.steady_ns for arrival in self.arrivals), self.ended_ns]
+        return max(b - a for a, b in pairwise(times)) * 1e-9
 
     def recovery(self, names: Subset) -> float | None:
         """Return how long it took until a set had all sensors that speak, seconds."""
@@ -108,6 +111,7 @@ def drive(
         while time.monotonic() < end:
             observer.spin_once(0.05)
             passage.arrivals = observer.arrivals[before:]
+            passage.ended_ns = time.monotonic_ns()
             processes.check()
             show(phase, passages)
     return passages
