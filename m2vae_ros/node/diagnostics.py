@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from m2vae_ros.node.parameters import LARGEST_OFFSET
 from m2vae_ros.node.subscriptions import Offer
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -230,11 +231,15 @@ def _clock_problems(report: SensorReport) -> Problems:
     if report.clock_difference is None:
         return []
     behind = report.clock_difference > 0
+    offset = (
+        f', or set {report.name}.offset to {-report.clock_difference:.1f}'
+        if abs(report.clock_difference) <= LARGEST_OFFSET else ''
+    )
     return [(ERROR, (
         f'all messages are rejected: their stamps lie {abs(report.clock_difference):.1f} s '
         f'{"behind" if behind else "ahead of"} the clock of this node; for a recording play it '
         f'with --clock (ros2 bag play --clock) and set use_sim_time:=true, for two hosts '
-        f'synchronise their clocks (or set {report.name}.offset)'
+        f'synchronise their clocks{offset}'
     ))]
 
 

@@ -20,12 +20,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import Image, LaserScan, PointCloud2
+from sensor_msgs.msg import PointCloud2
 
 from m2vae_ros.node.messages import Latent, latent_from_message
+from m2vae_ros.node.subscriptions import MESSAGE_CLASSES
+from m2vae_ros.sensors import message_type
 from m2vae_ros.specs import SensorSpec
-
-_TYPES = {'image': Image, 'laser_scan': LaserScan, 'point_cloud': PointCloud2}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class Observer(Node):  # type: ignore[misc]  # rclpy carries no types
         self.create_subscription(PointCloud2, f'{fusion}/latent', self._on_latent, 50)
         for spec in sensors:
             self.create_subscription(
-                _TYPES[spec.kind],
+                MESSAGE_CLASSES[message_type(spec)],
                 f'{fusion}/{spec.name}/reconstruction',
                 partial(self._on_reconstruction, spec.name),
                 qos_profile_sensor_data,

@@ -26,6 +26,7 @@ from rclpy.validate_topic_name import validate_topic_name
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.specs import SensorSpec
 
+LARGEST_OFFSET = 10.0  # s
 _WAITING = SynchronizerOptions()
 _TYPES = {str: 'text', bool: 'true or false', int: 'an integer', float: 'a number with a point'}
 
@@ -105,8 +106,8 @@ class SensorParameters:
     frame_id: str = _parameter(
         '', 'Frame of its reconstructions; empty = as last heard, before that as in the model')
     offset: float = _parameter(
-        0.0, 'How far its stamps lie behind the time of measurement, s; is subtracted',
-        low=-10.0, high=10.0)
+        0.0, 'By how much its stamps are later than its measurements, s; is subtracted',
+        low=-LARGEST_OFFSET, high=LARGEST_OFFSET)
     reliability: str = _parameter(
         'auto', 'Reliability of the subscription; auto = reliable where all publishers offer it',
         choices=('auto', 'reliable', 'best_effort'))

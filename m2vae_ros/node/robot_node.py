@@ -23,10 +23,10 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image, LaserScan, PointCloud2
 
 from m2vae_ros.node.process import run_node
-from m2vae_ros.sensors import ros_message_classes
+from m2vae_ros.node.subscriptions import MESSAGE_CLASSES
+from m2vae_ros.sensors import message_type, ros_message_classes
 from m2vae_ros.simulation.faults import Transmission
 from m2vae_ros.simulation.generator import world_seeds
 from m2vae_ros.simulation.native_messages import observe, PERIODS
@@ -34,7 +34,6 @@ from m2vae_ros.simulation.robot import Robot, SENSORS
 from m2vae_ros.simulation.sensing import Noise
 from m2vae_ros.simulation.world import World
 
-_TYPES = {'image': Image, 'laser_scan': LaserScan, 'point_cloud': PointCloud2}
 _LONGEST_STEP = 1.0  # s; over a longer gap in time the robot stood still
 _HIGHEST_RATE = 100.0  # Hz
 _NOISE = {  # the fields of Noise: what they are, and their highest value
@@ -73,7 +72,7 @@ class RobotNode(Node):  # type: ignore[misc]  # rclpy carries no types
         for spec, rng in zip(SENSORS, np.random.default_rng([seed, 3]).spawn(3), strict=True):
             rate = self._declare_sensor(spec.name)
             publisher = self.create_publisher(
-                _TYPES[spec.kind], spec.topic, qos_profile_sensor_data,
+                MESSAGE_CLASSES[message_type(spec)], spec.topic, qos_profile_sensor_data,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             self.create_timer(1 / rate, partial(
