@@ -165,7 +165,13 @@ def test_a_scan_that_sees_nothing_in_range_is_still_a_measurement():
 
 @pytest.mark.parametrize(('rule', 'changes'), [
     ('empty_scan', {'ranges': []}),
-    ('empty_scan', {'ranges': np.ones((2, 4), np.float32)}),
+    ('field_type', {'ranges': np.ones((2, 4), np.float32)}),
+    ('field_type', {'ranges': None}),
+    ('field_type', {'ranges': 'far'}),
+    ('field_type', {'angle_min': None}),
+    ('field_type', {'angle_increment': '0.1'}),
+    ('field_type', {'range_max': [30.0]}),
+    ('field_type', {'range_min': 10**400}),
     ('no_valid_range', {'ranges': [NAN] * 8}),
     ('no_valid_range', {'ranges': [0.0] * 8}),
     ('no_valid_range', {'ranges': [-INF] * 8}),
@@ -175,6 +181,7 @@ def test_a_scan_that_sees_nothing_in_range_is_still_a_measurement():
     ('angle_increment', {'angle_increment': 5e-324}),
     ('angle_increment', {'angle_increment': 45.0}),
     ('angle_increment', {'angle_increment': -45.0}),
+    ('angle_increment', {'angle_increment': 45.0, 'ranges': [1.0]}),
     ('angle_min', {'angle_min': NAN}),
     ('angle_min', {'angle_min': -180.0}),
     ('angle_min', {'angle_min': 1e30}),

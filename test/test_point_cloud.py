@@ -144,7 +144,11 @@ def check(sensor, msg, points):
     assert measurement.values.flags.c_contiguous
 
 
-coordinates = st.one_of(st.floats(-60, 60, width=32), st.sampled_from([0.0, NAN, INF, -INF]))
+# The square of less than 1e-19 m is 0 in float32: that is the origin.
+coordinates = st.one_of(
+    st.floats(-60, 60, width=32).map(lambda c: 0.0 if abs(c) < 1e-15 else c),
+    st.sampled_from([0.0, NAN, INF, -INF]),
+)
 views = st.builds(
     lambda rows, columns, axes, low, width, bottom, height: spec(
         rows, columns, axes, azimuth_min=low, azimuth_max=min(low + width, 2 * PI),
@@ -270,6 +274,17 @@ def test_decoding_leaves_the_message_alone():
     ('empty_cloud', {'data': b''}),
     ('fields', {'fields': []}),
     ('fields', {'fields': [SimpleNamespace(name='x', offset=0, datatype=7, count=1)]}),
+    ('fields', {'fields': [
+        SimpleNamespace(name=name, offset=0, datatype=7) for name in ('X', 'Y', 'Z')
+    ]}),
+    ('field_type', {'fields': None}),
+    ('field_type', {'data': None}),
+    ('field_type', {'data': [256] * 48}),
+    ('field_type', {'data': np.zeros(48, np.float32)}),
+    ('field_type', {'width': 4.0}),
+    ('field_type', {'point_step': None}),
+    ('message_type', {'fields': [None]}),
+    ('empty_cloud', {'width': -4, 'height': -1}),
     ('point_step', {'point_step': 0}),
     ('point_step', {'point_step': 11}),
     ('row_step', {'point_step': 2**32 - 1}),
@@ -291,6 +306,15 @@ def test_a_malformed_cloud_is_refused_by_its_rule(rule, changes):
         decode(spec(), msg)
     assert refused.value.rule == rule
     assert str(refused.value).startswith(f'{rule}: ')
+
+
+@pytest.mark.parametrize('offset', [-1, -4, 9, 2**32 - 1])
+def test_a_field_that_does_not_lie_within_the_point_is_refused(offset):
+    msg = cloud([(4, 1, 1)])
+    msg.fields[1].offset = offset
+    with pytest.raises(InvalidMessage, match='field y') as refused:
+        decode(spec(), msg)
+    assert refused.value.rule == 'point_step'
 
 
 @pytest.mark.parametrize('datatype', [0, 9, 255])

@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from m2vae_ros.sensors.compressed_image import BGR, decompressed, GREY, RGB
 from m2vae_ros.sensors.geometry import check_dimensions
 from m2vae_ros.sensors.messages import (
     bytes_of,
@@ -43,22 +44,19 @@ from m2vae_ros.specs import Measurement, SensorSpec
 MESSAGE_TYPE = 'sensor_msgs/msg/Image'
 
 # Encoding -> type and channels, and which of the channels are red, green and blue.
-_RGB, _BGR, _GREY = (0, 1, 2), (2, 1, 0), (0, 0, 0)
 _ENCODINGS: dict[str, tuple[str, int, tuple[int, int, int]]] = {
-    'rgb8': ('u1', 3, _RGB),
-    'bgr8': ('u1', 3, _BGR),
-    'rgba8': ('u1', 4, _RGB),
-    'bgra8': ('u1', 4, _BGR),
-    'mono8': ('u1', 1, _GREY),
-    'mono16': ('u2', 1, _GREY),
-    '16UC1': ('u2', 1, _GREY),
-    '32FC1': ('f4', 1, _GREY),
+    'rgb8': ('u1', 3, RGB),
+    'bgr8': ('u1', 3, BGR),
+    'rgba8': ('u1', 4, RGB),
+    'bgra8': ('u1', 4, BGR),
+    'mono8': ('u1', 1, GREY),
+    'mono16': ('u2', 1, GREY),
+    '16UC1': ('u2', 1, GREY),
+    '32FC1': ('f4', 1, GREY),
 }
 _CONVERTED_BY_CV_BRIDGE = (
     'bayer_', 'yuv', 'yuyv', 'uyvy', 'nv21', 'nv24', 'rgb16', 'bgr16', 'rgba16', 'bgra16'
 )
-_JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
-_PNG_START, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB\x60\x82'
 
 
 def validate(spec: SensorSpec) -> None:
@@ -85,13 +83,14 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     Raises
     ------
     InvalidMessage
-        ``message_type``, ``encoding``, ``cv_bridge`` (needed and not installed), ``empty_image``,
-        ``step``, ``data_size``, ``truncated``, ``value_range`` or ``no_valid_pixel``.
+        ``message_type``, ``field_type``, ``encoding``, ``cv_bridge`` (needed and not installed),
+        ``empty_image``, ``step``, ``data_size``, ``truncated``, ``image_size``, ``value_range``
+        or ``no_valid_pixel``.
 
     """
     validate(spec)
     stamp_ns, frame_id = stamp_and_frame(message)
-    pixels, order = _decompressed(message) if hasattr(message, 'format') else _raw(message)
+    pixels, order = decompressed(message) if hasattr(message, 'format') else _raw(message)
     if pixels.dtype == np.float32:
         pixels = _checked_floats(pixels)
     small = _resized(pixels, *spec.spatial_shape)
@@ -139,11 +138,13 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
 def _raw(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
     """Return the pixels of an Image, (rows, columns[, channels]), and their colours' order."""
     height, width, encoding, is_bigendian, step, data = fields_of(
-        message, MESSAGE_TYPE, 'height', 'width', 'encoding', 'is_bigendian', 'step', 'data'
+        message, MESSAGE_TYPE, height=int, width=int, encoding=str, is_bigendian=bool, step=int,
+        data=object,
     )
+    data = bytes_of(MESSAGE_TYPE, data)
     if encoding in _ENCODINGS:
         kind, channels, order = _ENCODINGS[encoding]
-        return _packed(height, width, step, data, kind, channels, bool(is_bigendian)), order
+        return _packed(height, width, step, data, kind, channels, is_bigendian), order
     if not encoding.lower().startswith(_CONVERTED_BY_CV_BRIDGE):
         raise InvalidMessage(
             'encoding',
@@ -161,12 +162,12 @@ def _raw(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
     bridge = CvBridge()
     try:
         kind, channels = bridge.encoding_to_dtype_with_channels(encoding)
-        pixels = _packed(height, width, step, data, kind, channels, bool(is_bigendian))
+        pixels = _packed(height, width, step, data, kind, channels, is_bigendian)
         packed = SimpleNamespace(
             height=height, width=width, encoding=encoding, step=pixels.nbytes // height,
             is_bigendian=int(sys.byteorder == 'big'), data=pixels.tobytes(),
         )
-        return np.asarray(bridge.imgmsg_to_cv2(packed, 'rgb8')), _RGB
+        return np.asarray(bridge.imgmsg_to_cv2(packed, 'rgb8')), RGB
     except InvalidMessage:
         raise
     except Exception as error:
@@ -176,10 +177,16 @@ def _raw(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
 
 
 def _packed(
-    height: int, width: int, step: int, data: Any, kind: str, channels: int, is_bigendian: bool
+    height: int,
+    width: int,
+    step: int,
+    data: NDArray[np.uint8],
+    kind: str,
+    channels: int,
+    is_bigendian: bool,
 ) -> NDArray[Any]:
     """Return the pixels in native byte order; a view of the data where OpenCV can read it."""
-    if height * width == 0:
+    if height < 1 or width < 1:
         raise InvalidMessage('empty_image', f'{width} x {height} pixels: must have at least one')
     dtype = np.dtype(kind).newbyteorder('>' if is_bigendian else '<')
     pixel_size = dtype.itemsize * channels
@@ -196,40 +203,10 @@ def _packed(
     shape, strides = (height, width), (step, pixel_size)
     if channels > 1:
         shape, strides = (*shape, channels), (*strides, dtype.itemsize)  # type: ignore[assignment]
-    pixels: NDArray[Any] = np.ndarray(shape, dtype, bytes_of(data), 0, strides)
+    pixels: NDArray[Any] = np.ndarray(shape, dtype, data, 0, strides)
     if dtype.itemsize == 1:
         return pixels
     return np.ascontiguousarray(pixels, dtype.newbyteorder('='))
-
-
-def _decompressed(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
-    """Return the pixels of a CompressedImage, (rows, columns[, channels]), and their order."""
-    text, data = fields_of(message, 'sensor_msgs/msg/CompressedImage', 'format', 'data')
-    encoded = bytes_of(data)
-    start, end = encoded[:8].tobytes(), encoded.tobytes().rstrip(b'\0')  # drivers pad with zeros
-    if start.startswith(_JPEG_START):
-        complete, flags = end.endswith(_JPEG_END), cv2.IMREAD_COLOR
-    elif start == _PNG_START:
-        complete, flags = end.endswith(_PNG_END), cv2.IMREAD_UNCHANGED
-    else:
-        raise InvalidMessage(
-            'encoding', f'format {text!r}, data starts with {start.hex()}: must be jpeg or png'
-        )
-    if not complete:
-        raise InvalidMessage(
-            'truncated', f'{len(data)} bytes of {text!r} lack the end marker: must be a whole file'
-        )
-    try:
-        pixels = cv2.imdecode(encoded, flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise InvalidMessage('data_size', f'OpenCV cannot decode {text!r}: {error}') from error
-    if pixels is None:
-        raise InvalidMessage('truncated', f'OpenCV cannot decode {len(data)} bytes of {text!r}')
-    if pixels.ndim == 2:
-        return pixels, _GREY
-    # OpenCV decodes to BGR. image_transport says what it compressed as if it were BGR:
-    # 'rgb8; jpeg compressed bgr8' is standard, 'rgb8; jpeg compressed rgb8' has red for blue.
-    return pixels, _RGB if 'compressed rgb' in text else _BGR
 
 
 def _checked_floats(pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -35,6 +35,7 @@ from m2vae_ros.sensors.geometry import (
 from m2vae_ros.sensors.messages import (
     check_measurement,
     fields_of,
+    floats_of,
     header_of,
     InvalidMessage,
     MessageClasses,
@@ -79,26 +80,27 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     Raises
     ------
     InvalidMessage
-        ``message_type``, ``empty_scan``, ``angle_min``, ``angle_increment``, ``range_limits``,
-        ``outside_view`` (no beam near any bearing) or ``no_valid_range``.
+        ``message_type``, ``field_type``, ``empty_scan``, ``angle_min``, ``angle_increment``,
+        ``range_limits``, ``outside_view`` (no beam near any bearing) or ``no_valid_range``.
 
     """
     validated_range_min, validated_range_max = _range_limits(spec)
     angle_min, increment, range_min, range_max, ranges = fields_of(
-        message, MESSAGE_TYPE, 'angle_min', 'angle_increment', 'range_min', 'range_max', 'ranges'
+        message, MESSAGE_TYPE, angle_min=float, angle_increment=float, range_min=float,
+        range_max=float, ranges=object,
     )
     stamp_ns, frame_id = stamp_and_frame(message)
-    measured = np.asarray(ranges, np.float32)
-    if measured.ndim != 1 or measured.size == 0:
+    measured = floats_of(MESSAGE_TYPE, 'ranges', ranges)
+    if measured.size == 0:
         raise InvalidMessage('empty_scan', 'ranges has no beam: must have at least one')
-    _check_angles(float(angle_min), float(increment), measured.size)
+    _check_angles(angle_min, increment, measured.size)
     if not 0 <= range_min < range_max:
         raise InvalidMessage(
             'range_limits',
             f'range_min {range_min}, range_max {range_max} m: must be 0 <= range_min < range_max'
         )
 
-    beam, served = _nearest_beam(spec, float(angle_min), float(increment), measured.size)
+    beam, served = _nearest_beam(spec, angle_min, increment, measured.size)
     if not served.any():
         raise InvalidMessage(
             'outside_view',
@@ -173,7 +175,7 @@ def _check_angles(angle_min: float, increment: float, n: int) -> None:
             'angle_increment',
             f'angle_increment is {increment}: must be radians, at least {_SMALLEST_INCREMENT}'
         )
-    if abs(increment) * (n - 1) > 1.05 * _TURN:
+    if abs(increment) * max(n - 1, 1) > 1.05 * _TURN:
         raise InvalidMessage(
             'angle_increment',
             f'{n} beams at {increment} rad are more than a full turn: must be radians, not degrees'

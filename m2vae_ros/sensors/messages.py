@@ -9,14 +9,25 @@ Messages are duck-typed: rclpy's classes and those of rosbags have the same fiel
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
+import reprlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from m2vae_ros.specs import Measurement, SensorSpec
+
+# What a field may hold -> what passes for it, and how to call it.
+_KINDS: dict[type, tuple[Any, str]] = {
+    int: (Integral, 'a whole number'),
+    float: (Real, 'a number'),
+    bool: ((Integral, np.bool_), 'true or false'),
+    str: (str, 'text'),
+    Sequence: (Sequence, 'a list'),
+}
 
 
 class InvalidMessage(ValueError):  # noqa: N818 (a property of the message, not of the program)
@@ -107,23 +118,58 @@ def _array(typecode: str, values: NDArray[Any]) -> array[Any]:
     return sequence
 
 
-def fields_of(message: Any, type_name: str, *names: str) -> list[Any]:
+def fields_of(message: Any, type_name: str, **kinds: type) -> list[Any]:
     """
     Return the named fields of a message.
+
+    Parameters
+    ----------
+    message
+        Any object; its class does not matter, only what it holds.
+    type_name
+        What it should be, for the explanation.
+    kinds
+        Field -> what it holds: ``int``, ``float``, ``bool``, ``str``, ``Sequence`` or, unchecked,
+        ``object``. NumPy's scalars pass as Python's, and are returned as those.
 
     Raises
     ------
     InvalidMessage
-        ``message_type``, if it lacks one of them.
+        ``message_type``, if the message lacks one of them; ``field_type``, if one holds something
+        else.
 
     """
-    missing = [name for name in names if not hasattr(message, name)]
-    if missing:
+    try:
+        values = [getattr(message, name) for name in kinds]
+    except AttributeError:
+        missing = [name for name in kinds if not hasattr(message, name)]
         raise InvalidMessage(
             'message_type',
             f'{type(message).__name__} has no field {", ".join(missing)}: must be a {type_name}',
-        )
-    return [getattr(message, name) for name in names]
+        ) from None
+    return [
+        value if kind is object or type(value) is kind else _plain(type_name, name, value, kind)
+        for (name, kind), value in zip(kinds.items(), values, strict=True)
+    ]
+
+
+def _plain(type_name: str, name: str, value: Any, kind: type) -> Any:
+    """Return a value as the kind it should be."""
+    abstract, description = _KINDS[kind]
+    if not isinstance(value, abstract):
+        raise _wrong_type(type_name, name, value, description)
+    if abstract is kind:
+        return value
+    try:
+        return kind(value)
+    except OverflowError as error:
+        raise _wrong_type(type_name, name, value, description) from error
+
+
+def _wrong_type(type_name: str, name: str, value: Any, description: str) -> InvalidMessage:
+    return InvalidMessage(
+        'field_type', f'{name} of a {type_name} is {reprlib.repr(value)}: must be {description}'
+    )
 
 
 def stamp_and_frame(message: Any) -> tuple[int, str]:
@@ -135,13 +181,13 @@ def stamp_and_frame(message: Any) -> tuple[int, str]:
     Raises
     ------
     InvalidMessage
-        ``message_type``, if the message has no header.
+        ``message_type`` or ``field_type``, if the message has no proper header.
 
     """
-    (header,) = fields_of(message, 'message with a header', 'header')
-    stamp, frame_id = fields_of(header, 'std_msgs/msg/Header', 'stamp', 'frame_id')
-    sec, nanosec = fields_of(stamp, 'builtin_interfaces/msg/Time', 'sec', 'nanosec')
-    return int(sec) * 1_000_000_000 + int(nanosec), str(frame_id)
+    (header,) = fields_of(message, 'message with a header', header=object)
+    stamp, frame_id = fields_of(header, 'std_msgs/msg/Header', stamp=object, frame_id=str)
+    sec, nanosec = fields_of(stamp, 'builtin_interfaces/msg/Time', sec=int, nanosec=int)
+    return sec * 1_000_000_000 + nanosec, frame_id
 
 
 def header_of(measurement: Measurement, classes: MessageClasses) -> Any:
@@ -152,21 +198,44 @@ def header_of(measurement: Measurement, classes: MessageClasses) -> Any:
     )
 
 
-def bytes_of(data: Any) -> NDArray[np.uint8]:
+def bytes_of(type_name: str, data: Any) -> NDArray[np.uint8]:
     """
-    Return a message's ``uint8[]`` field as an array, without a copy where it is a buffer.
+    Return a message's ``uint8[]`` field ``data``, without a copy where it is a buffer.
 
     Raises
     ------
     InvalidMessage
-        ``data_size``, if there is nothing in it.
+        ``field_type``, if it holds no bytes.
 
     """
-    if len(data) == 0:
-        raise InvalidMessage('data_size', 'data is empty: must hold the measurement')
-    if isinstance(data, (list, tuple)):
-        data = bytes(data)
-    return np.frombuffer(data, np.uint8)
+    try:
+        octets = bytes(data) if isinstance(data, (list, tuple)) else data
+        buffer = np.frombuffer(octets, np.uint8) if len(data) else np.empty(0, np.uint8)
+        if buffer.size == len(data):
+            return buffer
+    except (TypeError, ValueError, BufferError):
+        pass
+    raise _wrong_type(type_name, 'data', data, 'bytes, one after the other')
+
+
+def floats_of(type_name: str, name: str, values: Any) -> NDArray[np.float32]:
+    """
+    Return a message's ``float32[]`` field, without a copy where it is a buffer of those.
+
+    Raises
+    ------
+    InvalidMessage
+        ``field_type``, if it holds no list of numbers.
+
+    """
+    try:
+        with np.errstate(over='ignore'):  # what float32 cannot hold is infinite
+            numbers = np.asarray(values, np.float32)
+        if numbers.ndim == 1:
+            return numbers
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise _wrong_type(type_name, name, values, 'a list of numbers')
 
 
 def check_measurement(

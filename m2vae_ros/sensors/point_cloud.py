@@ -56,9 +56,9 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     Raises
     ------
     InvalidMessage
-        ``message_type``, ``empty_cloud``, ``fields``, ``datatype``, ``point_step``, ``row_step``,
-        ``data_size``, ``no_valid_point`` (none is finite) or ``outside_view`` (none is where the
-        spec looks).
+        ``message_type``, ``field_type``, ``empty_cloud``, ``fields``, ``datatype``,
+        ``point_step``, ``row_step``, ``data_size``, ``no_valid_point`` (none is finite) or
+        ``outside_view`` (none is where the spec looks).
 
     """
     view = view_of(spec)
@@ -119,15 +119,16 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
 def _coordinates(message: Any) -> tuple[NDArray[np.float32], int, int, int]:
     """Return the points, (points, columns), and which columns are x, y and z."""
     height, width, fields, is_bigendian, point_step, row_step, data = fields_of(
-        message, MESSAGE_TYPE,
-        'height', 'width', 'fields', 'is_bigendian', 'point_step', 'row_step', 'data',
+        message, MESSAGE_TYPE, height=int, width=int, fields=Sequence, is_bigendian=bool,
+        point_step=int, row_step=int, data=object,
     )
-    size = len(data)
-    if height * width == 0 or size == 0:
+    buffer = bytes_of(MESSAGE_TYPE, data)
+    size = buffer.size
+    if height < 1 or width < 1 or size == 0:
         raise InvalidMessage(
             'empty_cloud', f'{height} x {width} points in {size} bytes: must have a point'
         )
-    layout = _layout(fields, point_step, bool(is_bigendian))
+    layout = _layout(fields, point_step, is_bigendian)
     if not width * point_step <= row_step <= size:
         raise InvalidMessage(
             'row_step',
@@ -138,7 +139,6 @@ def _coordinates(message: Any) -> tuple[NDArray[np.float32], int, int, int]:
         raise InvalidMessage(
             'data_size', f'data has {size} bytes: must be row_step {row_step} * height {height}'
         )
-    buffer = bytes_of(data)
     if row_step == width * point_step and point_step % 4 == 0 and all(
         dtype == _NATIVE_FLOAT32 and offset % 4 == 0 for offset, dtype in layout
     ):
@@ -160,7 +160,12 @@ def _layout(
     fields: Sequence[Any], point_step: int, is_bigendian: bool
 ) -> list[tuple[int, np.dtype[Any]]]:
     """Return offset and type of x, y and z."""
-    by_name = {field.name: field for field in fields}
+    by_name = {}
+    for field in fields:
+        name, offset, datatype = fields_of(
+            field, 'sensor_msgs/msg/PointField', name=str, offset=int, datatype=int
+        )
+        by_name[name] = offset, datatype
     missing = [name for name in 'xyz' if name not in by_name]
     if missing:
         raise InvalidMessage(
@@ -168,18 +173,18 @@ def _layout(
         )
     layout = []
     for name in 'xyz':
-        field = by_name[name]
-        if field.datatype not in _DATATYPES:
+        offset, datatype = by_name[name]
+        if datatype not in _DATATYPES:
             raise InvalidMessage(
                 'datatype',
-                f'field {name} has datatype {field.datatype}: must be one of {sorted(_DATATYPES)}'
+                f'field {name} has datatype {datatype}: must be one of {sorted(_DATATYPES)}'
             )
-        dtype = np.dtype(('>' if is_bigendian else '<') + _DATATYPES[field.datatype])
-        if field.offset + dtype.itemsize > point_step:
+        dtype = np.dtype(('>' if is_bigendian else '<') + _DATATYPES[datatype])
+        if not 0 <= offset <= point_step - dtype.itemsize:
             raise InvalidMessage(
                 'point_step',
-                f'field {name} ends at byte {field.offset + dtype.itemsize}: must end within '
+                f'field {name} takes bytes {offset} to {offset + dtype.itemsize}: must end within '
                 f'point_step {point_step}'
             )
-        layout.append((int(field.offset), dtype))
+        layout.append((offset, dtype))
     return layout

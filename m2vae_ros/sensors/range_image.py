@@ -34,6 +34,7 @@ _AXES = ('body', 'optical')
 _TURN = 2 * np.pi
 _NOTHING = np.float32(np.inf)
 _INDEX = np.int16  # of a row or a column
+_MOST_CELLS = np.iinfo(_INDEX).max - 2  # in a row or a column: a rim of one lies on both sides
 _BLOCK = 65536  # points; a float32 for each is 256 KiB
 
 
@@ -90,6 +91,11 @@ def validate(spec: SensorSpec) -> None:
 
     """
     check_dimensions(spec, ('rows', 'columns'))
+    if max(spec.shape) > _MOST_CELLS:
+        raise ValueError(
+            f'sensor {spec.name}: shape {spec.shape} must have at most {_MOST_CELLS} rows and '
+            f'columns'
+        )
     check_keys(spec, (*_NUMBERS, 'axes'))
     azimuth_min, azimuth_max, elevation_min, elevation_max, range_min, range_max = \
         geometry_numbers(spec, _NUMBERS)
