@@ -64,7 +64,7 @@ $(STAMP): $(LOCK) setup.py setup.cfg | without-ros
 	fi
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement $(LOCK)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps \
-	    --no-build-isolation --editable .
+	    --no-build-isolation --use-pep517 --editable .
 	touch $@
 
 demo: setup
