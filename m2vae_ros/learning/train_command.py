@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from math import pi
 from pathlib import Path
 import sys
+from tempfile import TemporaryFile
 from time import monotonic
 
 import numpy as np
@@ -60,9 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     architecture = Architecture(
         **{option.name: getattr(arguments, option.name) for option in fields(Architecture)}
     )
-    if arguments.out.suffix != '.safetensors':
-        raise ValueError(f'--out {arguments.out}: must end in .safetensors')
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    _check(arguments)
     started = monotonic()
     training_data = _samples('train', arguments.worlds, arguments)
     model = train(training_data, options, architecture)
@@ -94,6 +93,20 @@ def run(arguments: argparse.Namespace) -> int:
         f'{arguments.out}: {size:.1f} MB, {seconds / 60:.0f} min'
     )
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse now what would otherwise fail after hours of training."""
+    for name in ('worlds', 'samples_per_world', 'test_worlds', 'processes'):
+        if getattr(arguments, name) < 1:
+            raise ValueError(
+                f'--{name.replace("_", "-")} {getattr(arguments, name)}: must be 1 or more'
+            )
+    if arguments.out.suffix != '.safetensors' or arguments.out.is_dir():
+        raise ValueError(f'--out {arguments.out}: must be a file that ends in .safetensors')
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=arguments.out.parent):
+        pass
 
 
 def _samples(split: str, worlds: int, arguments: argparse.Namespace) -> SampleDataset:

@@ -200,6 +200,8 @@ def train(
     ------
     ValueError
         If there are fewer samples than one batch, or the training diverges.
+    KeyboardInterrupt
+        At Ctrl-C.
 
     """
     if len(dataset) < options.batch_size:
@@ -225,10 +227,12 @@ def train(
     )
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='.*does not have many workers.*')
-        trainer.fit(
-            BoundMaximisation(model, options),
-            dataset.loader(options.batch_size, shuffle_seed=options.seed),
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        warnings.filterwarnings('ignore', message='.*LeafSpec.*')
+        try:
+            trainer.fit(
+                BoundMaximisation(model, options),
+                dataset.loader(options.batch_size, shuffle_seed=options.seed),
+            )
+        except SystemExit:  # what Lightning makes of a Ctrl-C
+            raise KeyboardInterrupt from None
     return model.cpu().eval()

@@ -1,0 +1,204 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Training from the simulated robot, end to end, and the errors that are reported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros[learning]'")
+
+from m2vae_ros import cli  # noqa: E402
+from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
+from m2vae_ros.learning.dataset import SampleDataset  # noqa: E402
+from m2vae_ros.learning.evaluation import reconstruction_errors, table, View  # noqa: E402
+from m2vae_ros.learning.training import train, TrainingOptions  # noqa: E402
+from m2vae_ros.sensors import encode, ros_message_classes  # noqa: E402
+from m2vae_ros.simulation.generator import generate, world_seeds  # noqa: E402
+from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
+from m2vae_ros.specs import Measurement  # noqa: E402
+from m2vae_ros.vae import checkpoint  # noqa: E402
+from m2vae_ros.vae.model import Architecture, M2VAE  # noqa: E402
+from m2vae_ros.vae.subsets import lattice  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ['--worlds', '2', '--samples-per-world', '8', '--test-worlds', '2', '--processes', '1',
+        '--steps', '3', '--batch-size', '4', '--latent-size', '4', '--feature-size', '16',
+        '--hidden-size', '16']
+SMALL = Architecture(8, 32, 32)
+NAMES = tuple(spec.name for spec in SENSORS)
+
+
+def train_command(out, *options):
+    return cli.main(['train', '--simulated', '--out', str(out), *TINY, *options])
+
+
+@pytest.fixture(scope='module')
+def samples():
+    return generate(world_seeds('validation', 4), 16).sensors
+
+
+@pytest.fixture(scope='module')
+def dataset(samples):
+    return SampleDataset(SENSORS, samples)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp('trained') / 'models' / 'tiny.safetensors'
+    assert train_command(out) == 0
+    return out
+
+
+def test_the_command_writes_a_model_that_says_what_it_is(trained):
+    header = checkpoint.load(trained).header
+    assert header.sensors == SENSORS
+    assert list(header.trained_subsets) == lattice(NAMES)
+    assert header.objective['name'] == 'm2vae'
+    assert header.provenance['options']['steps'] == 3
+    assert '2 training worlds' in header.provenance['data']
+    shown = {(row['sensor'], *row['from']) for row in header.evaluation['reconstruction']}
+    columns = [*NAMES, 'lidar/front']
+    assert shown == {(column, *subset) for column in columns for subset in lattice(NAMES)}
+    assert [path.name for path in trained.parent.iterdir()] == [trained.name]
+
+
+def test_the_model_fuses_messages(trained):
+    classes = ros_message_classes()
+    pipeline = Pipeline(checkpoint.load(trained).model, device='cpu')
+    left = []
+    for now in (10**18, 10**18 + 10**8):  # whom it has not heard it does not wait for
+        for spec in SENSORS:
+            seen = np.ones(spec.spatial_shape, np.bool_)
+            ones = Measurement(np.ones(spec.shape, np.float32), seen, seen, now, spec.frame_id)
+            left += pipeline.receive(spec.name, encode(spec, ones, classes), now)
+    result = pipeline.fuse(left[-1], reconstruct=NAMES)
+    assert result.sensors == NAMES
+    assert set(result.reconstructions) == set(NAMES)
+
+
+def test_a_seed_decides_all(trained, tmp_path):
+    again, other = tmp_path / 'again.safetensors', tmp_path / 'other.safetensors'
+    train_command(again)
+    train_command(other, '--seed', '1')
+    first, second, third = (
+        checkpoint.load(path).model.state_dict() for path in (trained, again, other)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], third[name]) for name in first)
+
+
+@pytest.mark.parametrize(('options', 'words'), [
+    (['--out', 'model.pt'], '.safetensors'),
+    (['--worlds', '0'], '--worlds 0'),
+    (['--test-worlds', '-1'], '--test-worlds -1'),
+    (['--processes', '0'], '--processes 0'),
+    (['--steps', '0'], 'steps: 0'),
+    (['--warm-up', '2'], 'warm_up: 2'),
+    (['--objective', 'mvae'], "'mvae'"),
+    (['--latent-size', '0'], 'latent_size: 0'),
+    (['--batch-size', '17'], '16 samples'),
+])
+def test_wrong_options_end_in_one_line(options, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train_command(tmp_path / 'new' / 'model.safetensors', *options) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if 'error: ' in line]
+    assert len(said) == 1
+    assert words in said[0]
+    assert not list(tmp_path.rglob('*.safetensors'))
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_training(tmp_path, capsys):
+    (tmp_path / 'file').write_text('not a folder')
+    assert train_command(tmp_path / 'file' / 'model.safetensors') == 2
+    said = capsys.readouterr().err
+    assert str(tmp_path / 'file') in said
+    assert 'worlds:' not in said
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing_behind(tmp_path):
+    code = 'import sys; from m2vae_ros.cli import main; sys.exit(main())'
+    process = subprocess.Popen(
+        [sys.executable, '-c', code, 'train', '--simulated', '--out',
+         str(tmp_path / 'model.safetensors'), *TINY, '--steps', '1000000'],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ},
+        start_new_session=True,
+    )
+    said = b''
+    while b'Epoch 1:' not in said:
+        part = os.read(process.stdout.fileno(), 4096)
+        assert part, said.decode()
+        said += part
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    started = time.monotonic()
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert time.monotonic() - started < 30
+    assert b'Traceback' not in rest
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_beats_the_mean_of_what_it_saw(samples):
+    ranges = SENSORS[1:]  # an image takes longer
+    dataset = SampleDataset(ranges, samples)
+    options = TrainingOptions(steps=60, batch_size=16, learning_rate=3e-3, accelerator='cpu')
+    model = train(dataset, options, SMALL, progress=False)
+    ratios = {
+        (error.sensor, error.source): error.ratio
+        for error in reconstruction_errors(model, dataset)
+    }
+    assert all(ratios[spec.name, (spec.name,)] < 0.9 for spec in ranges), ratios
+
+
+def test_errors_are_those_of_the_cells_that_returned(dataset, samples):
+    torch.manual_seed(0)
+    model = M2VAE(SENSORS, SMALL).eval()
+    dataset.fit_normalisation(model)
+    cells = np.arange(180) < 40
+    errors = {
+        (error.sensor, error.source): error for error in
+        reconstruction_errors(model, dataset, views={'lidar': View('left', cells)}, batch_size=7)
+    }
+    (everything,) = dataset.loader(len(dataset))
+    for subset in (('camera',), ('lidar', 'depth')):
+        with torch.no_grad():
+            latents = model.encode(everything, subset).mean
+            shown = {name: model.decode(latents, name).mean()[0].numpy() for name in NAMES}
+        for name in NAMES:
+            values, _, returned = (np.asarray(part) for part in samples[name])
+            values = values / 255 if values.dtype == np.uint8 else values
+            power = 2 if name == 'camera' else 1
+            where = np.broadcast_to(returned[:, None] if power == 2 else returned, values.shape)
+            expected = (np.abs(shown[name] - values) ** power)[where].mean()
+            found = errors[name, subset]
+            assert found.error == pytest.approx(expected, rel=1e-4)
+            mean = np.where(where, values, 0).sum(0) / np.maximum(where.sum(0), 1)
+            expected = (np.abs(mean - values) ** power)[where].mean()
+            assert found.mean_predictor_error == pytest.approx(expected, rel=1e-3)
+            if name == 'lidar':
+                part = np.abs(shown[name] - values)[where & cells].mean()
+                assert errors['lidar/left', subset].error == pytest.approx(part, rel=1e-4)
+
+
+def test_the_table_has_a_row_for_each_subset_and_a_column_for_each_sensor(dataset):
+    model = M2VAE(SENSORS, SMALL).eval()
+    dataset.fit_normalisation(model)
+    first, *rows = table(reconstruction_errors(model, dataset)).splitlines()
+    assert tuple(first.split()) == NAMES
+    assert [row.split()[0] for row in rows] == ['+'.join(subset) for subset in lattice(NAMES)]
+    assert all(len(row.split()) == 1 + len(NAMES) for row in rows)
+
+
+def test_a_sensor_that_never_saw_anything_is_named(samples):
+    blind = {**samples, 'lidar': [np.zeros_like(part) for part in samples['lidar']]}
+    with pytest.raises(ValueError, match='lidar: not one of 64 samples'):
+        SampleDataset(SENSORS, blind).fit_normalisation(M2VAE(SENSORS, SMALL))
