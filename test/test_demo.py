@@ -1,0 +1,128 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The demo, short: robot and fusion node as real processes, a picture, a summary, and its end."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import pytest
+
+pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
+pytest.importorskip('rich', reason='needs rich: pip install rich')
+
+from m2vae_ros import cli  # noqa: E402
+from m2vae_ros.demo.drive import PHASES  # noqa: E402
+from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
+from m2vae_ros.vae import checkpoint  # noqa: E402
+from m2vae_ros.vae.model import Architecture, M2VAE  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+DOMAIN = 74
+PATIENCE = 60.0  # s, on a machine that does much else
+NAMES = {spec.name for spec in SENSORS}
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp('model') / 'untrained.safetensors'
+    untrained = M2VAE(SENSORS, Architecture(8, 32, 32))
+    checkpoint.save(path, untrained, checkpoint.describe(untrained))
+    return path
+
+
+def start(model, out, *options):
+    code = 'import sys; from m2vae_ros.cli import main; sys.exit(main())'
+    return subprocess.Popen(
+        [sys.executable, '-c', code, 'demo', '--out', str(out), '--model', str(model), *options],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, text=True,
+        env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN)}, start_new_session=True,
+    )
+
+
+def children(process):
+    """Return the process ids of the direct children."""
+    listed = Path(f'/proc/{process.pid}/task/{process.pid}/children')
+    with suppress(FileNotFoundError):
+        return [int(pid) for pid in listed.read_text().split()]
+    return []
+
+
+def wait_until(condition, process):
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end, 'waited in vain'
+        time.sleep(0.05)  # of polling; the condition ends the wait
+
+
+def test_the_demo_leaves_a_picture_and_a_summary(model, tmp_path):
+    process = start(model, tmp_path / 'out', '--seconds', '2')
+    said, _ = process.communicate(timeout=PATIENCE + 30)
+    assert process.returncode == 0, said
+    assert cv2.imread(str(tmp_path / 'out' / 'demo.png')).std() > 10
+    summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
+    assert sum(summary['fused_sets'].values()) == sum(p['latents'] for p in summary['phases'])
+    assert {'camera+lidar+depth', 'lidar+depth', 'camera+depth', 'depth'} <= \
+        summary['fused_sets'].keys()
+    assert [phase['title'] for phase in summary['phases']] == [phase.title for phase in PHASES]
+    assert 0 < summary['longest_gap_s'] < 2
+    assert 0 < summary['latency_ms']['p50'] <= summary['latency_ms']['p99']
+    assert {row['sensor'] for row in summary['reconstruction']} == NAMES
+    for row in summary['reconstruction']:
+        assert set(row['from']) <= NAMES
+        assert row['ratio'] == pytest.approx(row['error'] / row['mean_predictor_error'])
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='needs Linux: it reads /proc')
+@pytest.mark.parametrize('when', ['starting', 'driving'])
+def test_ctrl_c_ends_every_process(model, tmp_path, when):
+    process = start(model, tmp_path, '--seconds', '100')
+    wait_until(lambda: len(children(process)) == 2, process)
+    both = children(process)
+    if when == 'driving':
+        log = tmp_path / 'fusion.log'
+        wait_until(lambda: 'warm after' in log.read_text(), process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 130, said
+    assert 'Traceback' not in said
+    assert not [pid for pid in both if Path(f'/proc/{pid}').exists()]
+    assert not (tmp_path / 'summary.json').exists()
+
+
+def test_a_process_that_dies_ends_the_demo_with_its_last_words(model, tmp_path):
+    process = start(model, tmp_path, '--seconds', '100')
+    wait_until(lambda: len(children(process)) == 2, process)
+    other = children(process)
+    os.kill(other.pop(), signal.SIGKILL)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert 'ended with exit code -9' in said
+    assert 'Traceback' not in said
+    assert not Path(f'/proc/{other[0]}').exists()
+
+
+@pytest.mark.parametrize(('options', 'words'), [
+    (['--seconds', '0.5'], '--seconds 0.5'),
+    (['--model', 'none.safetensors'], 'none.safetensors'),
+])
+def test_what_cannot_be_ends_in_one_line(model, tmp_path, capsys, options, words):
+    assert cli.main(['demo', '--out', str(tmp_path), '--model', str(model), *options]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_place_that_cannot_be_written_is_named(model, tmp_path, capsys):
+    (tmp_path / 'file').write_text('not a folder')
+    assert cli.main(['demo', '--out', str(tmp_path / 'file'), '--model', str(model)]) == 2
+    assert str(tmp_path / 'file') in capsys.readouterr().err
