@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log, pi
+from math import inf, log, pi
 
 import torch
 from torch import Tensor
@@ -63,6 +63,20 @@ class DiagonalGaussian:
         """Return KL(self || N(0, I)), shape ``(...)``, in nats."""
         moment = self.log_variance.exp() + self.mean.square()
         return 0.5 * (moment - self.log_variance - 1).sum(-1)
+
+    def tempered(self, temperature: float) -> DiagonalGaussian:
+        """
+        Return the Gaussian with its variances scaled by a temperature.
+
+        Raises
+        ------
+        ValueError
+            If the temperature is not a positive number.
+
+        """
+        if not 0 < temperature < inf:
+            raise ValueError(f'temperature {temperature!r}: must be a positive number')
+        return DiagonalGaussian(self.mean, self.log_variance + log(temperature))
 
     def where(self, present: Tensor) -> DiagonalGaussian:
         """
