@@ -30,7 +30,8 @@ DEPTH = SensorSpec('depth', 'point_cloud', 'points', 'depth', (4, 6), {
 INTEGERS = [-2**31, -1, 0, 1, 2, 3, 4, 8, 12, 13, 16, 48, 2**16, 2**31 - 1, 2**32 - 1, 2**63]
 NUMBERS = [0.0, -0.0, 5e-324, 1e-7, 0.01, 0.5, -0.5, 3.2, 7.0, 1e9, 1e39, 1e308]
 NUMBERS += [float('nan'), float('inf'), -float('inf')]
-ENCODINGS = ['rgb8', 'bgra8', 'mono8', 'mono16', '16UC1', '32FC1', 'bayer_rggb8', 'yuv422', 'rgb16']
+ENCODINGS = ['rgb8', 'bgra8', 'mono8', 'mono16', '16UC1', '32FC1', 'bayer_rggb8', 'yuv422',
+             'rgb16']
 
 
 def point_fields(offsets=(0, 4, 8), datatypes=(7, 7, 7)):
@@ -83,13 +84,17 @@ garbage = st.one_of(
 )
 
 
+def check_refusal(refused):
+    assert refused.rule.isidentifier()
+    assert str(refused).startswith(f'{refused.rule}: ')
+
+
 def judged(spec, message):
     """Decode, and check that what comes is a measurement; None where it is refused by a rule."""
     try:
         measurement = decode(spec, message)
     except InvalidMessage as refused:
-        assert refused.rule.isidentifier()
-        assert str(refused).startswith(f'{refused.rule}: ')
+        check_refusal(refused)
         return None
     values, valid, returned = measurement.values, measurement.valid, measurement.returned
     assert (values.dtype, valid.dtype, returned.dtype) == (np.float32, np.bool_, np.bool_)
@@ -150,7 +155,8 @@ def test_any_small_image_becomes_a_measurement_or_is_refused(
 
 
 @given(
-    height=st.integers(1, 4), width=st.integers(1, 4), offsets=st.tuples(*[st.integers(0, 20)] * 3),
+    height=st.integers(1, 4), width=st.integers(1, 4),
+    offsets=st.tuples(*[st.integers(0, 20)] * 3),
     datatypes=st.tuples(*[st.integers(0, 9)] * 3), point_step=st.integers(0, 24),
     padding=st.integers(-1, 5), data=st.binary(min_size=410, max_size=410), big=st.booleans(),
 )

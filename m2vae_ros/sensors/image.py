@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2vae_ros.sensors.compressed_image import BGR, decompressed, GREY, RGB
-from m2vae_ros.sensors.geometry import check_dimensions
+from m2vae_ros.sensors.geometry import check_dimensions, check_keys
 from m2vae_ros.sensors.messages import (
     bytes_of,
     check_measurement,
@@ -66,9 +66,10 @@ def validate(spec: SensorSpec) -> None:
     Raises
     ------
     ValueError
-        If its shape is not (3, rows, columns).
+        If its shape is not (3, rows, columns), or it has a geometry.
 
     """
+    check_keys(spec, ())
     check_dimensions(spec, ('3', 'rows', 'columns'))
     if spec.shape[0] != 3:
         raise ValueError(
