@@ -78,7 +78,7 @@ class Listener:
         self.node.create_subscription(PoseStamped, 'robot/pose', self.heard['pose'].append, 10)
         self.parameters = self.node.create_client(SetParameters, 'robot/set_parameters')
 
-    def set(self, name, value):
+    def change(self, name, value):
         parameter = Parameter(name, value=value).to_parameter_msg()
         future = self.parameters.call_async(SetParameters.Request(parameters=[parameter]))
         spin_until(self.executor, future.done)
@@ -148,27 +148,27 @@ def test_every_sensor_is_heard_at_its_rate_and_decodes(listener):
 
 @pytest.mark.parametrize('name', ['camera', 'lidar', 'depth'])
 def test_a_sensor_is_silenced_and_revived_by_its_parameter(listener, name):
-    assert listener.set(f'{name}.enabled', False).successful
+    assert listener.change(f'{name}.enabled', False).successful
     listener.hear(0.3)  # what was on its way when it fell silent
     heard = listener.hear(1.0)
     assert heard.pop(name) == []
     assert all(heard.values())
-    assert listener.set(f'{name}.enabled', True).successful
+    assert listener.change(f'{name}.enabled', True).successful
     assert len(listener.hear(1.0)[name]) >= 6
 
 
 def test_as_many_messages_are_lost_as_the_parameter_says(listener):
-    assert listener.set('camera.lost', 0.5).successful
+    assert listener.change('camera.lost', 0.5).successful
     listener.hear(0.2)
     assert 20 <= len(listener.hear(3.0)['camera']) <= 70
-    assert listener.set('camera.lost', 0.0).successful
+    assert listener.change('camera.lost', 0.0).successful
 
 
 @pytest.mark.parametrize(('name', 'value'), [
     ('camera.lost', 1.5), ('camera.enabled', 1), ('stamp_jitter', -1.0), ('camera.rate', 5.0),
 ])
 def test_a_parameter_outside_of_its_range_type_or_time_is_refused(listener, name, value):
-    result = listener.set(name, value)
+    result = listener.change(name, value)
     assert not result.successful
     assert result.reason
 

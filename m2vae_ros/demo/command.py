@@ -41,13 +41,13 @@ _PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('--out', type=Path, required=True, help='folder for picture and summary')
-    parser.add_argument('--model', type=Path, help='model file; default: the package\'s own')
+    parser.add_argument('--model', type=Path, help="model file; default: the package's own")
     parser.add_argument(
         '--seconds', type=float, default=8.0, help='length of a phase (default %(default)s)'
     )
     parser.add_argument(
         '--seed', type=int, default=world_seeds('test', 1)[0],
-        help='the robot\'s world; the default is one that no model was trained on',
+        help="the robot's world; the default is one that no model was trained on",
     )
 
 
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = checkpoint.load(path).model
     strange = [spec.name for spec in model.sensors if spec not in SENSORS]
     if strange:
-        raise ValueError(f'{path}: sensors {strange} are none of the simulated robot\'s')
+        raise ValueError(f"{path}: sensors {strange} are none of the simulated robot's")
     arguments.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console()

@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoint.save(arguments.out, model, header)
     size = arguments.out.stat().st_size / 1e6
     print(
-        f'Error over the mean predictor\'s, held-out worlds '
+        "Error over the mean predictor's, held-out worlds "
         f'(columns: reconstructed, rows: from):\n{table(errors)}\n'
         f'{arguments.out}: {size:.1f} MB, {seconds / 60:.0f} min'
     )

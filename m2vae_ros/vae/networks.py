@@ -75,7 +75,7 @@ class Normalisation(nn.Module):
         return mean / torch.maximum(ranges, _NEAREST * mean) - 1
 
     def ranges(self, nearness: Tensor) -> Tensor:
-        """Return the ranges (metres) of a decoder's real numbers; 0 stands for the mean."""
+        """Return metres for a decoder's real numbers; 0 stands for the mean range."""
         mean = self._mean_range()
         least = mean / (_FARTHEST * self._range_max)
         return mean / (least + nn.functional.softplus(nearness + _SOFTPLUS_TO_1))
