@@ -1,0 +1,168 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""A variational autoencoder with an encoder for every subset of its sensors, of any networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import nn, Tensor
+
+from m2vae_ros.vae.gaussian import DiagonalGaussian
+from m2vae_ros.vae.likelihoods import Likelihood, SensorBatch
+from m2vae_ros.vae.subsets import lattice, Subset
+
+Batch = Mapping[str, SensorBatch]
+
+
+class MultimodalVAE(nn.Module):
+    """
+    Posteriors q(z|x_S) for subsets S of the sensors and likelihoods p(x_m|z) for each sensor.
+
+    Parameters
+    ----------
+    trunks
+        Sensor -> network from a `SensorBatch` to features ``(batch, features)``, which all
+        subsets share; their order is the model's.
+    head
+        Makes the encoder head of a subset: features of its sensors, one behind the other, to
+        mean and log variance ``(batch, 2 * latent)``.
+    decoders
+        Sensor -> network from latents ``(..., latent)`` to a `Likelihood`.
+    trained_subsets
+        The subsets whose encoders exist; None = all 2^N - 1.
+
+    Raises
+    ------
+    ValueError
+        If a subset is none of the lattice.
+
+    """
+
+    def __init__(
+        self,
+        trunks: Mapping[str, nn.Module],
+        head: Callable[[Subset], nn.Module],
+        decoders: Mapping[str, nn.Module],
+        trained_subsets: Sequence[Subset] | None = None,
+    ) -> None:
+        super().__init__()
+        self.names = tuple(trunks)
+        every = lattice(self.names)
+        chosen = every if trained_subsets is None else [tuple(s) for s in trained_subsets]
+        unknown = [subset for subset in chosen if subset not in every]
+        if unknown or not chosen:
+            raise ValueError(f'trained subsets {unknown or chosen!r}: must be some of {every}')
+        self.trained_subsets = tuple(subset for subset in every if subset in chosen)
+        self.trunks = nn.ModuleDict(trunks)
+        self.heads = nn.ModuleDict({'+'.join(s): head(s) for s in self.trained_subsets})
+        self.decoders = nn.ModuleDict(decoders)
+
+    def encode(self, batch: Batch, subset: Subset) -> DiagonalGaussian:
+        """
+        Return q(z|x_S), tensors ``(batch, latent)``.
+
+        Parameters
+        ----------
+        batch
+            Sensor -> measurements; only those of the subset are looked at.
+        subset
+            A trained subset, in the model's order.
+
+        Raises
+        ------
+        ValueError
+            If the subset has no trained encoder.
+
+        """
+        self._check_trained(subset)
+        features = {name: self.trunks[name](batch[name]) for name in subset}
+        return self._posterior(features, subset)
+
+    def decode(self, latents: Tensor, sensor: str) -> Likelihood:
+        """Return p(x_m|z) for latents ``(..., latent)``."""
+        likelihood: Likelihood = self.decoders[sensor](latents)
+        return likelihood
+
+    def forward(
+        self,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+        *,
+        available: Tensor | None = None,
+        reconstruct: Mapping[Subset, Sequence[str]] | None = None,
+    ) -> tuple[dict[Subset, DiagonalGaussian], dict[Subset, dict[str, Tensor]]]:
+        """
+        Return what `objectives.bound` wants, from one sample of each posterior.
+
+        Each trunk runs once, and each decoder once on the stacked samples of all subsets whose
+        posterior it is to explain.
+
+        Parameters
+        ----------
+        batch
+            Sensor -> measurements.
+        generator
+            Of the samples.
+        available
+            bool ``(batch, N)``: what each sample measured; None = all. The rest may hold
+            anything, NaN included: it changes neither values nor gradients of what is there.
+        reconstruct
+            Subset -> sensors to score; a subset that is not named is not encoded. None = all
+            trained subsets, each with all its sensors.
+
+        Returns
+        -------
+        posteriors, log_likelihoods
+            Subset -> q(z|x_S), and subset -> sensor -> log p(x_m|z) with z ~ q_S, ``(batch,)``.
+
+        Raises
+        ------
+        ValueError
+            If a subset has no trained encoder.
+
+        """
+        if reconstruct is None:
+            reconstruct = {subset: subset for subset in self.trained_subsets}
+        for subset in reconstruct:
+            self._check_trained(subset)
+        if available is not None:
+            batch = {
+                name: _only(batch[name], available[:, column])
+                for column, name in enumerate(self.names)
+            }
+        seen = [name for name in self.names if any(name in subset for subset in reconstruct)]
+        features = {name: self.trunks[name](batch[name]) for name in seen}
+        posteriors = {subset: self._posterior(features, subset) for subset in reconstruct}
+        latents = {subset: q.rsample(generator) for subset, q in posteriors.items()}
+        log_likelihoods: dict[Subset, dict[str, Tensor]] = {subset: {} for subset in reconstruct}
+        for name in self.names:
+            scored = [subset for subset, sensors in reconstruct.items() if name in sensors]
+            if not scored:
+                continue
+            stacked = torch.stack([latents[subset] for subset in scored])
+            scores = self.decode(stacked, name).log_prob(batch[name])
+            for subset, score in zip(scored, scores.unbind(), strict=True):
+                log_likelihoods[subset][name] = score
+        return posteriors, log_likelihoods
+
+    def _posterior(self, features: Mapping[str, Tensor], subset: Subset) -> DiagonalGaussian:
+        joined = torch.cat([features[name] for name in subset], 1)
+        mean, log_variance = self.heads['+'.join(subset)](joined).float().chunk(2, 1)
+        return DiagonalGaussian(mean, log_variance)
+
+    def _check_trained(self, subset: Subset) -> None:
+        if subset not in self.trained_subsets:
+            raise ValueError(
+                f'subset {subset}: no trained encoder; trained are {self.trained_subsets}'
+            )
+
+
+def _only(batch: SensorBatch, present: Tensor) -> SensorBatch:
+    """Replace the samples in which the sensor is absent by ones that say nothing."""
+    def kept(tensor: Tensor) -> Tensor:
+        mask = present.view(-1, *[1] * (tensor.dim() - 1))
+        return torch.where(mask, tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device))
+
+    return SensorBatch(*(kept(tensor) for tensor in batch))
