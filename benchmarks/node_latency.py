@@ -43,6 +43,7 @@ from m2vae_ros.fusion.engine import Engine
 from m2vae_ros.installation import find_wheels_shares
 from m2vae_ros.node.fusion_node import FusionNode
 from m2vae_ros.node.process import make_executor
+from m2vae_ros.node.share import large_messages_environment
 from m2vae_ros.node.subscriptions import MESSAGE_CLASSES
 from m2vae_ros.sensors import decode, message_type, ros_message_classes
 from m2vae_ros.simulation.native_messages import observe, PERIODS
@@ -51,11 +52,6 @@ from m2vae_ros.simulation.world import World
 from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.model import M2VAE
 
-PROFILE = Path(__file__).resolve().parents[1] / 'config' / 'fastdds_large_messages.xml'
-PROFILE_VARIABLE = (
-    'FASTRTPS_DEFAULT_PROFILES_FILE' if os.environ.get('ROS_DISTRO') in ('humble', 'jazzy')
-    else 'FASTDDS_DEFAULT_PROFILES_FILE'
-)
 WARM_UP = 3.0  # s
 MOMENTS = 30  # of the drive, replayed again and again
 NAMES = tuple(spec.name for spec in SENSORS)
@@ -199,7 +195,7 @@ def measure(arguments: argparse.Namespace) -> None:
     diagnostics = Diagnostics(node)
     times = {}
     for role in ('node', 'reference'):
-        sensors = Role('sensors', arguments, **{PROFILE_VARIABLE: str(PROFILE)})
+        sensors = Role('sensors', arguments, **large_messages_environment())
         measured = Role(role, arguments)
         spin(node, arguments.seconds + WARM_UP)
         published = sensors.end()

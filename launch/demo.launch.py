@@ -18,6 +18,8 @@ from launch.actions import IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
+from m2vae_ros.node.share import large_messages_environment
+
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 TOPICS = {'camera': 'camera/image_raw', 'lidar': 'scan', 'depth': 'depth/points'}
 # A sensor's place on the robot, metres from its centre on the floor, and its axes (REP-103).
@@ -32,7 +34,6 @@ FRAMES = {
 def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the robot, with its topics where the fusion node expects them."""
     values = context.launch_configurations
-    profile = str(SHARE / 'config' / 'fastdds_large_messages.xml')
     moved = {topic: values.get(f'{sensor}_topic', '') for sensor, topic in TOPICS.items()}
     nodes = [Node(
         package='m2vae_ros', executable='robot_node', name='robot', output='screen',
@@ -40,10 +41,7 @@ def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters=[{'use_sim_time': values['use_sim_time'] == 'true'}],
         remappings=[(topic, target) for topic, target in moved.items() if target],
         ros_arguments=['--log-level', values['log_level']] if values['log_level'] else [],
-        additional_env={
-            'FASTDDS_DEFAULT_PROFILES_FILE': profile,  # from Kilted on
-            'FASTRTPS_DEFAULT_PROFILES_FILE': profile,  # Humble and Jazzy
-        },
+        additional_env=large_messages_environment(),
     )]
     if values['rviz'] == 'true':
         nodes += [Node(

@@ -21,6 +21,7 @@ pytest.importorskip('rich', reason='needs rich: pip install rich')
 
 from m2vae_ros import cli  # noqa: E402
 from m2vae_ros.demo.drive import PHASES  # noqa: E402
+from m2vae_ros.demo.processes import Processes  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402
 from m2vae_ros.vae.model import Architecture, M2VAE  # noqa: E402
@@ -97,6 +98,21 @@ def test_ctrl_c_ends_every_process(model, tmp_path, when):
     assert 'Traceback' not in said
     assert not [pid for pid in both if Path(f'/proc/{pid}').exists()]
     assert not (tmp_path / 'summary.json').exists()
+
+
+def test_ctrl_c_between_start_and_record_loses_no_process(tmp_path, monkeypatch):
+    started = []
+    popen = subprocess.Popen
+
+    def interrupted(*arguments, **options):
+        started.append(popen(*arguments, **options))
+        signal.raise_signal(signal.SIGINT)
+        return started[0]
+
+    monkeypatch.setattr(subprocess, 'Popen', interrupted)
+    with pytest.raises(KeyboardInterrupt), Processes(tmp_path) as processes:
+        processes.start('fusion', 'm2vae_ros.node.fusion_node', [], {})
+    assert started[0].poll() is not None
 
 
 def test_a_process_that_dies_ends_the_demo_with_its_last_words(model, tmp_path):

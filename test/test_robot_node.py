@@ -25,26 +25,9 @@ from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from sensor_msgs.msg import Image, LaserScan, PointCloud2  # noqa: E402
 
+from m2vae_ros.node.share import large_messages_environment  # noqa: E402
+
 TYPES = {'camera': Image, 'lidar': LaserScan, 'depth': PointCloud2}
-# A frame of the default VGA image would need the large-message profile of demo.launch.py.
-LARGE_MESSAGES = """<?xml version="1.0" encoding="UTF-8"?>
-<profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
-  <transport_descriptors>
-    <transport_descriptor>
-      <transport_id>large_shm</transport_id><type>SHM</type><segment_size>8388608</segment_size>
-    </transport_descriptor>
-    <transport_descriptor><transport_id>udp</transport_id><type>UDPv4</type></transport_descriptor>
-  </transport_descriptors>
-  <participant profile_name="large" is_default_profile="true">
-    <rtps>
-      <userTransports>
-        <transport_id>large_shm</transport_id><transport_id>udp</transport_id>
-      </userTransports>
-      <useBuiltinTransports>false</useBuiltinTransports>
-    </rtps>
-  </participant>
-</profiles>
-"""
 RUN = 'import sys; from m2vae_ros.node.robot_node import main; sys.exit(main())'
 
 
@@ -98,15 +81,11 @@ def stamp(message):
 
 
 @pytest.fixture(scope='module')
-def environment(tmp_path_factory):
-    profile = tmp_path_factory.mktemp('robot') / 'large.xml'
-    profile.write_text(LARGE_MESSAGES)
-    overrides = {
+def environment():
+    return {
+        **os.environ, **large_messages_environment(),
         'ROS_DOMAIN_ID': '51', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'FASTDDS_DEFAULT_PROFILES_FILE': str(profile),
-        'FASTRTPS_DEFAULT_PROFILES_FILE': str(profile),
     }
-    return {**os.environ, **overrides}
 
 
 @pytest.fixture(scope='module')

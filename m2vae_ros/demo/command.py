@@ -27,7 +27,7 @@ from m2vae_ros.demo.screen import screen
 from m2vae_ros.demo.truth import contrast, errors, Sight, sight, Truth
 from m2vae_ros.learning.evaluation import ReconstructionError
 from m2vae_ros.node.observer import Observer, observing
-from m2vae_ros.node.share import shared_file
+from m2vae_ros.node.share import large_messages_environment, shared_file
 from m2vae_ros.simulation.generator import world_seeds
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae import checkpoint
@@ -35,7 +35,6 @@ from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import Subset
 
 _SIGHTS = 40  # of each phase that are measured against the truth
-_PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,11 +86,10 @@ def _live(
         'AMENT_PREFIX_PATH': os.environ.get('AMENT_PREFIX_PATH', sys.prefix),
     }
     os.environ.update(environment)
-    profile = str(shared_file('config', 'fastdds_large_messages.xml'))
     with Processes(arguments.out) as processes:
         processes.start(
             'robot', 'm2vae_ros.node.robot_node',
-            ['--ros-args', '-p', f'seed:={arguments.seed}'], dict.fromkeys(_PROFILES, profile),
+            ['--ros-args', '-p', f'seed:={arguments.seed}'], large_messages_environment(),
         )
         processes.start(
             'fusion', 'm2vae_ros.node.fusion_node',

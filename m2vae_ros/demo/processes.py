@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
-from types import TracebackType
+from types import FrameType, TracebackType
 
 _PATIENCE = 5.0  # s, from asking a process to end to killing it
 _LAST_LINES = 15
@@ -43,7 +44,7 @@ class Processes:
     ) -> None:
         """Run the `main` of a module; `environment` is added to this process's own."""
         code = f'import sys; from {module} import main; sys.exit(main())'
-        with self._log(name).open('wb') as log:
+        with self._log(name).open('wb') as log, _uninterrupted():
             self._processes[name] = subprocess.Popen(
                 [sys.executable, '-c', code, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -89,3 +90,25 @@ class Processes:
 
     def _log(self, name: str) -> Path:
         return self._folder / f'{name}.log'
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """
+    Hold back Ctrl-C and SIGTERM until the end of the context.
+
+    Between the start of a process and its entry into the books, an exception would lose it.
+    """
+    held: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        held.append(number)
+
+    handlers = {sign: signal.signal(sign, hold) for sign in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for sign, handler in handlers.items():
+            signal.signal(sign, handler)
+        for number in held:
+            signal.raise_signal(number)

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
+
+_BEFORE_KILTED = ('humble', 'iron', 'jazzy')
 
 
 def shared_file(*parts: str) -> Path:
@@ -30,3 +33,16 @@ def shared_file(*parts: str) -> Path:
     raise FileNotFoundError(
         f'no {relative} in {" or ".join(map(str, places))}: build the package anew'
     )
+
+
+def large_messages_environment() -> dict[str, str]:
+    """
+    Return what to add to the environment of a process that publishes large messages.
+
+    A Fast DDS publisher on defaults loses best-effort messages of about 512 KiB and more; this
+    names the profile that lets them out, by the variable of the distribution. With both of its
+    names set, Fast DDS reads the file twice and complains.
+    """
+    old = os.environ.get('ROS_DISTRO') in _BEFORE_KILTED
+    variable = 'FASTRTPS_DEFAULT_PROFILES_FILE' if old else 'FASTDDS_DEFAULT_PROFILES_FILE'
+    return {variable: str(shared_file('config', 'fastdds_large_messages.xml'))}
