@@ -16,7 +16,8 @@ from torch import Tensor
 
 from m2vae_ros.learning.dataset import Batch, SampleDataset
 from m2vae_ros.vae.model import Architecture, M2VAE
-from m2vae_ros.vae.objectives import bound, required_subsets
+from m2vae_ros.vae.objectives import bound
+from m2vae_ros.vae.terms import required_subsets
 
 # The logarithm of the noise has some units to go while weights move by hundredths: at their rate
 # it would lag behind the errors for thousands of steps, and hold back sensors with few numbers.

@@ -1,61 +1,21 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-r"""
+"""
 The four objectives of the paper as pure functions of posteriors and log-likelihoods.
 
-All are sums over subsets S of a weight times the bound of S (all are maximised, in nats):
-
-.. math::
-    L_{JM}(S) = \sum_{m \in S} E_{q_S} \log p(x_m|z) - KL(q_S || p)
-                - \sum_{m \in S} KL(q_S || q_{S \setminus m})
-
-where the last sum stands only from two sensors on. An objective is the choice of the weights:
-
-=========  ==============================================  ========================  ===========
-objective  weighted subsets of the sensors A of a sample    weight                    equation
-=========  ==============================================  ========================  ===========
-vae        each sensor alone                               1                         13
-jvae       A alone, without the mutual divergences         1                         27
-jmvae      A alone                                         1                         59, 114
-m2vae      every subset                                    1 / (|S| C(|A|, |S|))     74, 83, 126
-=========  ==============================================  ========================  ===========
-
-References
-----------
-T. Korthals, M2VAE - Derivation of a Multi-Modal Variational Autoencoder Objective from the
-Marginal Joint Log-Likelihood.
-
+What each of them sums up, and with which weights, is in `m2vae_ros.vae.terms`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from m2vae_ros.vae.gaussian import DiagonalGaussian
-from m2vae_ros.vae.subsets import lattice, m2vae_weight, Subset, without
-
-OBJECTIVES = ('vae', 'jvae', 'jmvae', 'm2vae')
-
-
-def required_subsets(name: str, names: tuple[str, ...]) -> list[Subset]:
-    """
-    List the subsets whose encoders an objective trains on complete samples, in lattice order.
-
-    Raises
-    ------
-    ValueError
-        If the objective is unknown.
-
-    """
-    _check_name(name)
-    n = len(names)
-    smallest, largest = {'vae': (1, 1), 'jvae': (n, n), 'jmvae': (max(1, n - 1), n)}.get(
-        name, (1, n)
-    )
-    return [subset for subset in lattice(names) if smallest <= len(subset) <= largest]
+from m2vae_ros.vae.subsets import lattice, Subset
+from m2vae_ros.vae.terms import divergences, weights
 
 
 def bound(
@@ -63,31 +23,44 @@ def bound(
     posteriors: Mapping[Subset, DiagonalGaussian],
     log_likelihoods: Mapping[Subset, Mapping[str, Tensor]],
     *,
+    names: Sequence[str] | None = None,
     available: Tensor | None = None,
+    ordering: Sequence[str] | None = None,
     alpha: float = 1,
-    beta: float = 1,
+    beta: float | Mapping[Subset, float] = 1,
     gamma: float = 1,
     joint_prior_weight: float = 1,
 ) -> Tensor:
     """
     Return the bound of an objective per sample, shape ``(batch,)``, in nats, to be maximised.
 
+    The defaults of the four knobs are the paper's objectives.
+
     Parameters
     ----------
     name
         ``vae``, ``jvae``, ``jmvae`` or ``m2vae``.
     posteriors
-        Subset (sensor names in the model's order) -> q(z|x_S), tensors ``(batch, latent)``.
+        Subset (sensor names in the model's order) -> q(z|x_S), tensors ``(batch, latent)``; those
+        that `terms.reconstructions` lists.
     log_likelihoods
         Subset -> sensor of it -> estimate of E_{q_S} log p(x_m|z), shape ``(batch,)``.
+    names
+        All sensors in the model's order; None = those of the largest posterior, or of the
+        single-sensor ones.
     available
-        bool ``(batch, N)`` in the model's order: what each sample measured; None = all. Each
-        sample gets the objective of the sensors it has. Terms of other subsets are selected
-        away, in value and gradient, so they may hold anything, NaN included.
+        bool ``(batch, N)`` in that order: what each sample measured; None = all. Each sample
+        gets the objective of the sensors it has. What belongs to other subsets is selected away,
+        in value and gradient, so it may hold anything, NaN included.
+    ordering
+        A permutation of the names, for m2vae: an estimate of the objective from N posteriors,
+        N - 1 mutual divergences and N reconstructions. Over uniformly drawn orderings it is
+        unbiased, whatever the knobs. None = the objective itself.
     alpha
         Scales the mutual divergences KL(q_S || q_{S without m}).
     beta
-        Scales the prior's divergence KL(q_S || p).
+        Scales the prior's divergence KL(q_S || p): one number, or one for each subset (see
+        `normalised_beta`).
     gamma
         Scales the reconstruction terms of single-sensor subsets.
     joint_prior_weight
@@ -96,84 +69,115 @@ def bound(
     Raises
     ------
     ValueError
-        If the objective is unknown, a sample has no sensor, or a posterior that a sample's
-        objective needs is missing.
+        If the objective is unknown, a sample has no sensor, the ordering or the names do not
+        fit, or something that the objective needs is missing.
 
     """
-    _check_name(name)
-    names = _model_order(posteriors)
-    batch = next(iter(posteriors.values())).mean.shape[0]
-    first = next(iter(posteriors.values())).mean
-    if available is None:
-        available = torch.ones(batch, len(names), dtype=torch.bool, device=first.device)
-    elif available.shape != (batch, len(names)):
-        raise ValueError(
-            f'available has shape {tuple(available.shape)}: must be {(batch, len(names))}, '
-            f'one column per sensor of {names}'
-        )
-    elif not bool(available.any(1).all()):
-        raise ValueError('available has a row without any sensor: drop such samples')
+    names = _model_order(posteriors) if names is None else tuple(names)
+    sensors, weight = weights(name, names, available, ordering)
+    _check_complete(name, sensors, posteriors, log_likelihoods)
+    like = next(iter(posteriors.values())).mean
+    if available is not None and len(available) != len(like):
+        raise ValueError(f'available has {len(available)} samples, the posteriors {len(like)}')
+    weight = weight.to(like)
+    row = {subset: index for index, subset in enumerate(sensors)}
+    share = {subset: len(subset) / len(chosen) for subset, chosen in sensors.items()}
 
-    total = first.new_zeros(batch)
-    for subset in lattice(names):
-        weight = _weight(name, subset, names, available, first.dtype)
-        if weight is None:
-            continue
-        present = weight > 0
-        neighbours = (
-            [without(subset, sensor) for sensor in subset]
-            if name in ('jmvae', 'm2vae') and len(subset) > 1
-            else []
+    def weighted(factors: list[tuple[Subset, float]]) -> Tensor:
+        """Return the weights of the subsets times a factor for each, (terms, batch)."""
+        scales = weight.new_tensor([factor for _, factor in factors])
+        return weight[[row[subset] for subset, _ in factors]] * scales.unsqueeze(1)
+
+    w = weighted([
+        (subset, _of(beta, subset) * (joint_prior_weight if len(subset) > 1 else 1))
+        for subset in sensors
+    ])
+    prior = _stack([posteriors[subset] for subset in sensors]).where(w != 0).kl_from_standard()
+    total = -(w * prior).sum(0)
+
+    scored = [(subset, sensor) for subset in sensors for sensor in sensors[subset]]
+    w = weighted([(s, share[s] * (gamma if len(s) == 1 else 1)) for s, _ in scored])
+    scores = torch.stack([log_likelihoods[subset][sensor] for subset, sensor in scored])
+    total = total + (w * torch.where(w != 0, scores, 0)).sum(0)
+
+    pairs = divergences(name, sensors)
+    if pairs:
+        w = weighted([(larger, alpha * share[larger]) for larger, _ in pairs])
+        q_larger, q_smaller = (
+            _stack([posteriors[subset] for subset in side]).where(w != 0)
+            for side in zip(*pairs, strict=True)
         )
-        missing = [needed for needed in (subset, *neighbours) if needed not in posteriors]
-        if missing:
-            if bool(present.any()):
-                raise ValueError(
-                    f'objective {name} of sensors {names} needs the posterior of {missing[0]}, '
-                    f'given are {list(posteriors)}'
-                )
-            continue
-        posterior = posteriors[subset].where(present)
-        reconstruction = torch.stack(
-            [torch.where(present, log_likelihoods[subset][m], 0) for m in subset]
-        ).sum(0)
-        single = len(subset) == 1
-        term = (gamma if single else 1) * reconstruction
-        term = term - beta * (1 if single else joint_prior_weight) * posterior.kl_from_standard()
-        for neighbour in neighbours:
-            term = term - alpha * posterior.kl(posteriors[neighbour].where(present))
-        total = total + weight * term
+        total = total - (w * q_larger.kl(q_smaller)).sum(0)
     return total
 
 
-def _check_name(name: str) -> None:
-    if name not in OBJECTIVES:
-        raise ValueError(f'objective {name!r}: must be one of {", ".join(OBJECTIVES)}')
+def normalised_beta(
+    beta_norm: float, sizes: Mapping[str, int], latent_size: int
+) -> dict[Subset, float]:
+    r"""
+    Return Korthals' beta for every subset, beta_norm D_x / D_z.
+
+    The larger the data, the more a reconstruction weighs against the divergence; this makes the
+    same beta_norm mean the same for any sizes.
+
+    Parameters
+    ----------
+    beta_norm
+        Relative weight of the divergence from the prior.
+    sizes
+        Sensor, in the model's order -> how many numbers it measures. D_x is their sum over the
+        subset's sensors.
+    latent_size
+        Dimensions of the latent vector, D_z.
+
+    """
+    return {
+        subset: beta_norm * sum(sizes[sensor] for sensor in subset) / latent_size
+        for subset in lattice(list(sizes))
+    }
 
 
 def _model_order(posteriors: Mapping[Subset, DiagonalGaussian]) -> Subset:
-    """Return all sensors named by the subsets; the largest subset that has all gives the order."""
-    names = tuple(dict.fromkeys(name for subset in posteriors for name in subset))
-    if not names:
-        raise ValueError('posteriors is empty: at least one subset is needed')
-    return next((subset for subset in posteriors if len(subset) == len(names)), names)
+    """Return all sensors that the subsets name, as the largest subset or the single ones do."""
+    named = {sensor for subset in posteriors for sensor in subset}
+    singles = tuple(sensor for subset in posteriors if len(subset) == 1 for sensor in subset)
+    for order in (*posteriors, singles):
+        if named and len(order) == len(named):
+            return order
+    raise ValueError(f'posteriors of {list(posteriors)}: give names, the order of all sensors')
 
 
-def _weight(
-    name: str, subset: Subset, names: Subset, available: Tensor, dtype: torch.dtype
-) -> Tensor | None:
-    """Return the subset's weight per sample, 0 where absent; None where nobody needs it."""
-    if name == 'vae' and len(subset) > 1:
-        return None
-    columns = [names.index(sensor) for sensor in subset]
-    present = available[:, columns].all(1)
-    count = available.sum(1)
-    if name in ('jvae', 'jmvae'):
-        return (present & (count == len(subset))).to(dtype)
-    if name == 'vae':
-        return present.to(dtype)
-    by_count = [0.0] * len(subset) + [
-        m2vae_weight(len(subset), n) for n in range(len(subset), len(names) + 1)
-    ]
-    table = torch.tensor(by_count, dtype=dtype, device=available.device)
-    return torch.where(present, table[count], 0)
+def _check_complete(
+    name: str,
+    sensors: Mapping[Subset, Subset],
+    posteriors: Mapping[Subset, DiagonalGaussian],
+    log_likelihoods: Mapping[Subset, Mapping[str, Tensor]],
+) -> None:
+    smaller = [subset for _, subset in divergences(name, sensors)]
+    for subset in (*sensors, *smaller):
+        if subset not in posteriors:
+            raise ValueError(
+                f'objective {name} needs the posterior of {subset}, given are {list(posteriors)}'
+            )
+    for subset, chosen in sensors.items():
+        for sensor in chosen:
+            if sensor not in log_likelihoods.get(subset, {}):
+                raise ValueError(
+                    f'objective {name} needs the log-likelihood of {sensor} from {subset}'
+                )
+
+
+def _of(beta: float | Mapping[Subset, float], subset: Subset) -> float:
+    """Return the beta of a subset."""
+    if not isinstance(beta, Mapping):
+        return beta
+    if subset not in beta:
+        raise ValueError(f'beta has no number for {subset}, only for {list(beta)}')
+    return beta[subset]
+
+
+def _stack(gaussians: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
+    return DiagonalGaussian(
+        torch.stack([gaussian.mean for gaussian in gaussians]),
+        torch.stack([gaussian.log_variance for gaussian in gaussians]),
+    )

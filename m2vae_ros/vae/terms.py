@@ -1,0 +1,195 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+r"""
+Which subsets an objective weighs, for the sensors that a sample has.
+
+All objectives have one form, with weights w_S and, for the sums, sensors T_S of their own:
+
+.. math::
+    \sum_S w_S \Bigl[ \frac{|S|}{|T_S|} \sum_{m \in T_S}
+        \bigl( E_{q_S} \log p(x_m|z) - KL(q_S || q_{S \setminus m}) \bigr)
+        - KL(q_S || p) \Bigr]
+
+where the mutual divergences KL(q_S || q_{S \ m}) stand in ``jmvae`` and ``m2vae`` only, and only
+from two sensors on. With A the sensors that the sample has:
+
+==============  =====================  ======================  =============  ===========
+objective       subsets S              w_S                     T_S            equation
+==============  =====================  ======================  =============  ===========
+vae             each sensor of A       1                       S              13
+jvae            A                      1                       S              27
+jmvae           A                      1                       S              59, 114
+m2vae           every subset of A      1 / (|S| C(|A|, |S|))   S              74, 83, 126
+m2vae, ordered  the prefixes of an     1 / |S|                 the last       83
+                ordering of A                                  sensor of S
+==============  =====================  ======================  =============  ===========
+
+The mean of the last row over all orderings is the row above it: a subset is a prefix of one in
+C(|A|, |S|) orderings, and in these each of its sensors is equally often the last.
+
+References
+----------
+T. Korthals, M2VAE - Derivation of a Multi-Modal Variational Autoencoder Objective from the
+Marginal Joint Log-Likelihood.
+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from m2vae_ros.vae.subsets import lattice, m2vae_weight, Subset, without
+
+OBJECTIVES = ('vae', 'jvae', 'jmvae', 'm2vae')
+
+
+class Term(NamedTuple):
+    """The part that a subset S has in an objective."""
+
+    weight: float  # w_S
+    sensors: Subset  # T_S
+
+
+def terms(
+    name: str, sensors: Subset, ordering: Sequence[str] | None = None
+) -> dict[Subset, Term]:
+    """
+    Return the terms of an objective for a sample that has exactly these sensors.
+
+    Parameters
+    ----------
+    name
+        ``vae``, ``jvae``, ``jmvae`` or ``m2vae``.
+    sensors
+        What the sample has, in the model's order.
+    ordering
+        Of all sensors, for m2vae; the sensors that the sample lacks are passed over.
+
+    Raises
+    ------
+    ValueError
+        If the objective is unknown, or has no orderings.
+
+    """
+    if name not in OBJECTIVES:
+        raise ValueError(f'objective {name!r}: must be one of {", ".join(OBJECTIVES)}')
+    if ordering is not None:
+        if name != 'm2vae':
+            raise ValueError(f'objective {name} has no orderings, only m2vae has')
+        ordered = [sensor for sensor in ordering if sensor in sensors]
+        return {
+            tuple(m for m in sensors if m in ordered[:size]): Term(1 / size, (last,))
+            for size, last in enumerate(ordered, start=1)
+        }
+    if name == 'vae':
+        return {(sensor,): Term(1.0, (sensor,)) for sensor in sensors}
+    if name == 'm2vae':
+        n = len(sensors)
+        return {s: Term(m2vae_weight(len(s), n), s) for s in lattice(sensors)}
+    return {sensors: Term(1.0, sensors)}
+
+
+def divergences(name: str, sensors: Mapping[Subset, Subset]) -> list[tuple[Subset, Subset]]:
+    """List the pairs (S, S without m), m in T_S, of the mutual divergences; given is S -> T_S."""
+    if name not in ('jmvae', 'm2vae'):
+        return []
+    return [
+        (subset, without(subset, sensor))
+        for subset, chosen in sensors.items() if len(subset) > 1
+        for sensor in chosen
+    ]
+
+
+def weights(
+    name: str,
+    names: Subset,
+    available: Tensor | None = None,
+    ordering: Sequence[str] | None = None,
+) -> tuple[dict[Subset, Subset], Tensor]:
+    """
+    Return subset S -> T_S for all subsets that a batch needs, and the weights of its samples.
+
+    Parameters
+    ----------
+    name
+        ``vae``, ``jvae``, ``jmvae`` or ``m2vae``.
+    names
+        All sensors, in the model's order.
+    available
+        bool ``(batch, N)`` in that order: what each sample has; None = all.
+    ordering
+        A permutation of the names, for m2vae: its prefixes instead of all subsets.
+
+    Returns
+    -------
+    sensors, weights
+        In the same order of subsets; the weights are float64 on the CPU, ``(subsets, batch)``
+        or, where every sample has all sensors, ``(subsets, 1)``. 0 where a sample has no such
+        term.
+
+    Raises
+    ------
+    ValueError
+        If the objective is unknown, the ordering does not fit, or `available` has another shape
+        or a sample without any sensor.
+
+    """
+    if ordering is not None and sorted(ordering) != sorted(names):
+        raise ValueError(f'ordering {tuple(ordering)}: must have each of {names} once')
+    if available is None:
+        patterns, rows = [names], torch.zeros(1, dtype=torch.long)
+    else:
+        patterns, rows = _patterns(names, available)
+    tables = [terms(name, pattern, ordering) for pattern in patterns]
+    sensors = {subset: term.sensors for table in tables for subset, term in table.items()}
+    absent = Term(0.0, ())
+    table = torch.tensor(
+        [[table.get(subset, absent).weight for table in tables] for subset in sensors],
+        dtype=torch.float64,
+    )
+    return sensors, table[:, rows]
+
+
+def reconstructions(
+    name: str,
+    names: Subset,
+    *,
+    available: Tensor | None = None,
+    ordering: Sequence[str] | None = None,
+) -> dict[Subset, Subset]:
+    """
+    Return what a step needs: subset -> which of its sensors to reconstruct, in lattice order.
+
+    It is what `MultimodalVAE.forward` takes as ``reconstruct``. A subset that has nothing to
+    reconstruct still needs its posterior. Parameters and errors are those of `weights`.
+    """
+    sensors, _ = weights(name, names, available, ordering)
+    needed: dict[Subset, Subset] = {smaller: () for _, smaller in divergences(name, sensors)}
+    needed.update(sensors)
+    return {subset: needed[subset] for subset in lattice(names) if subset in needed}
+
+
+def required_subsets(name: str, names: Subset) -> list[Subset]:
+    """List the subsets whose encoders an objective trains on complete samples."""
+    return list(reconstructions(name, names))
+
+
+def _patterns(names: Subset, available: Tensor) -> tuple[list[Subset], Tensor]:
+    """Return the distinct sets of sensors in a batch, and which of them each sample has."""
+    if available.dim() != 2 or available.shape[1] != len(names):
+        raise ValueError(
+            f'available has shape {tuple(available.shape)}: must be (batch, {len(names)}), one '
+            f'column for each of {names}'
+        )
+    masks, rows = torch.unique(available.cpu(), dim=0, return_inverse=True)
+    patterns = [
+        tuple(name for name, has in zip(names, mask, strict=True) if has)
+        for mask in masks.tolist()
+    ]
+    if () in patterns:
+        raise ValueError('available has a row without any sensor: drop such samples')
+    return patterns, rows
