@@ -109,8 +109,8 @@ class MultimodalVAE(nn.Module):
             bool ``(batch, N)``: what each sample measured; None = all. The rest may hold
             anything, NaN included: it changes neither values nor gradients of what is there.
         reconstruct
-            Subset -> sensors to score; a subset that is not named is not encoded. None = all
-            trained subsets, each with all its sensors.
+            Subset -> sensors to score, see `terms.reconstructions`; a subset that is not named
+            is not encoded. None = all trained subsets, each with all its sensors.
 
         Returns
         -------
@@ -149,8 +149,9 @@ class MultimodalVAE(nn.Module):
 
     def _posterior(self, features: Mapping[str, Tensor], subset: Subset) -> DiagonalGaussian:
         joined = torch.cat([features[name] for name in subset], 1)
-        mean, log_variance = self.heads['+'.join(subset)](joined).float().chunk(2, 1)
-        return DiagonalGaussian(mean, log_variance)
+        moments = self.heads['+'.join(subset)](joined)
+        moments = moments.to(torch.promote_types(moments.dtype, torch.float32))  # not in bfloat16
+        return DiagonalGaussian(*moments.chunk(2, 1))
 
     def _check_trained(self, subset: Subset) -> None:
         if subset not in self.trained_subsets:
