@@ -1,0 +1,213 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+Compare M2VAE with MultiVae's models on scikit-learn's digits in halves and in quadrants.
+
+All models have the same networks, latent size, likelihood, data, steps, optimiser and number of
+settings to choose from; the setting is chosen on the validation split by the sum of log p(M) and
+log p(other | one), and the figures are those of the test split.
+
+    python benchmarks/digits.py --out benchmarks/results/digits.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+import time
+
+from comparison import fit, Records, summarise, TRIALS
+from multivae_models import build, Model, Networks, ValuesOnly
+import numpy as np
+from results import write
+from scoring import likelihoods, select
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+import torch
+from torch import nn, Tensor
+
+from m2vae_ros.vae.likelihoods import SensorBatch
+from m2vae_ros.vae.subsets import lattice
+
+LATENT = 8
+HIDDEN = 128
+LEAST_NOISE = 1 / 16  # the data's resolution
+# Split by a fixed order of the 1797 images.
+SPLITS = {'train': slice(0, 1197), 'validation': slice(1197, 1497), 'test': slice(1497, 1797)}
+PARTS = {
+    2: {'left': np.s_[:, :, :4], 'right': np.s_[:, :, 4:]},
+    4: {
+        'upper_left': np.s_[:, :4, :4],
+        'upper_right': np.s_[:, :4, 4:],
+        'lower_left': np.s_[:, 4:, :4],
+        'lower_right': np.s_[:, 4:, 4:],
+    },
+}
+
+
+class GaussianPixels:
+    """Gaussian pixels with one learned noise; nothing is ever missing."""
+
+    def __init__(self, location: Tensor, noise: Tensor) -> None:
+        self.location, self.noise = location, noise
+
+    def log_prob(self, batch: SensorBatch) -> Tensor:
+        """Return log p(x_m|z), the leading shape of the location."""
+        error = (batch.values - self.location).square().sum(-1)
+        count = self.location.shape[-1]
+        return -0.5 * error / self.noise.square() - count * (
+            self.noise.log() + 0.5 * np.log(2 * np.pi)
+        )
+
+    def mean(self) -> tuple[Tensor, Tensor | None]:
+        """Return the expected pixels."""
+        return self.location, None
+
+
+class Trunk(nn.Module):
+    """Features of the pixels."""
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(pixels, HIDDEN), nn.SiLU())
+
+    def forward(self, batch: SensorBatch) -> Tensor:
+        """Return ``(batch, features)``."""
+        features: Tensor = self.layers(batch.values - 0.5)
+        return features
+
+
+class Decoder(nn.Module):
+    """The likelihood of the pixels."""
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(LATENT, HIDDEN), nn.SiLU(),
+            nn.Linear(HIDDEN, HIDDEN), nn.SiLU(),
+            nn.Linear(HIDDEN, pixels), nn.Sigmoid(),
+        )
+        self.log_noise = nn.Parameter(torch.tensor(-1.5))
+
+    def forward(self, latents: Tensor) -> GaussianPixels:
+        """Return the likelihood of latents ``(..., latent)``."""
+        return GaussianPixels(self.layers(latents), LEAST_NOISE + self.log_noise.exp())
+
+
+def networks(sensors: int) -> Networks:
+    """Return the networks for halves or quadrants."""
+    pixels = 64 // sensors
+    return Networks(
+        names=tuple(PARTS[sensors]),
+        latent=LATENT,
+        trunk=lambda name: Trunk(pixels),
+        head=lambda count: nn.Sequential(
+            nn.Linear(count * HIDDEN, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, 2 * LATENT)
+        ),
+        decoder=lambda name: Decoder(pixels),
+        packing=lambda name: ValuesOnly(),
+    )
+
+
+def load(sensors: int) -> tuple[dict[str, SensorBatch], Tensor]:
+    """Return the images cut into parts, pixels in 0..1, and the classes, in the fixed order."""
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.images))
+    images = (digits.images[order] / 16).astype(np.float32)
+    batch = {}
+    for name, part in PARTS[sensors].items():
+        values = torch.from_numpy(images[part].reshape(len(images), -1).copy())
+        mask = torch.ones(len(values), 1, dtype=torch.bool)
+        batch[name] = SensorBatch(values, mask, mask)
+    return batch, torch.from_numpy(digits.target[order])
+
+
+def assemble(parts: dict[str, Tensor]) -> Tensor:
+    """Return images of all parts, flat."""
+    side = [part.unflatten(-1, (-1, 4)) for part in parts.values()]
+    if len(side) == 2:
+        return torch.cat(side, -1).flatten(-2)
+    rows = [torch.cat(side[i:i + 2], -1) for i in (0, 2)]
+    return torch.cat(rows, -2).flatten(-2)
+
+
+def classes(model: Model, data, labels: Tensor, split: str, draws: int = 32) -> dict:
+    """
+    Return the class accuracy and the coherence from every subset.
+
+    Accuracy: one logistic regression, fitted to draws from q(z|x_M) of the training split,
+    looks at draws of q(z|x_S) and the mean of its probabilities decides. Coherence: how often
+    a logistic regression of the true images sees the class in the image decoded from a draw of
+    q(z|x_S).
+    """
+    train, asked = (select(data, SPLITS[which]) for which in ('train', split))
+    known, truth = (labels[SPLITS[which]].numpy() for which in ('train', split))
+    with torch.no_grad():
+        latents = model.posterior(train, tuple(model.names)).sample((4,))
+        on_latents = LogisticRegression(max_iter=300).fit(
+            latents.flatten(0, 1).numpy(), np.tile(known, 4)
+        )
+        images = assemble({name: train[name].values for name in model.names})
+        on_images = LogisticRegression(max_iter=300).fit(images.numpy(), known)
+        accuracy, coherence = {}, {}
+        for subset in lattice(model.names):
+            latents = model.posterior(asked, subset).sample((draws,))
+            probability = on_latents.predict_proba(latents.flatten(0, 1).numpy())
+            decided = probability.reshape(draws, len(truth), -1).mean(0).argmax(1)
+            accuracy['+'.join(subset)] = float((decided == truth).mean())
+            few = latents[:4]
+            decoded = assemble({name: model.decode(few, name).mean()[0] for name in model.names})
+            seen = on_images.predict(decoded.flatten(0, 1).numpy()).reshape(len(few), -1)
+            coherence['+'.join(subset)] = float((seen == truth).mean())
+    return {'accuracy': accuracy, 'coherence': coherence}
+
+
+def run(sensors: int, name: str, settings: dict, seed: int, steps: int, samples: int) -> dict:
+    """Train one model and return its figures on both splits."""
+    torch.manual_seed(seed)
+    data, labels = load(sensors)
+    model = build(name, networks(sensors), **settings)
+    start = time.perf_counter()
+    fit(
+        model, select(data, SPLITS['train']),
+        size=64, steps=steps, batch_size=64, learning_rate=2e-3, warm_up=0.1,
+    )
+    figures = {'seconds': time.perf_counter() - start}
+    for split in ('validation', 'test'):
+        torch.manual_seed(seed)
+        figures[split] = {
+            **likelihoods(model, select(data, SPLITS[split]), samples),
+            **classes(model, data, labels, split),
+        }
+    return figures
+
+
+def main() -> None:
+    """Run every trial that has not been run, summarise and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument('--out', type=Path, required=True, help='JSON to write')
+    parser.add_argument('--runs', type=Path, help='figures of each run, to go on with later')
+    parser.add_argument('--seeds', type=int, default=3)
+    parser.add_argument('--steps', type=int, default=2000)
+    parser.add_argument('--samples', type=int, default=512, help='of the posterior, for scores')
+    parser.add_argument('--sensors', type=int, nargs='+', default=[2, 4], choices=PARTS)
+    parser.add_argument('--models', nargs='+', default=list(TRIALS), choices=TRIALS)
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    torch.set_num_threads(1)
+    records = Records(arguments.runs or arguments.out.with_suffix('.runs.jsonl'))
+    for seed in range(arguments.seeds):
+        for sensors in arguments.sensors:
+            for name in arguments.models:
+                for settings in TRIALS[name]:
+                    records.once(
+                        {'sensors': sensors, 'model': name, 'settings': settings, 'seed': seed},
+                        lambda sensors, model, settings, seed: run(
+                            sensors, model, settings, seed, arguments.steps, arguments.samples
+                        ),
+                    )
+    write(arguments.out, 'digits', summarise(records, by='sensors'), started)
+
+
+if __name__ == '__main__':
+    main()
