@@ -19,6 +19,7 @@ pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros
 
 from m2vae_ros import cli  # noqa: E402
 from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
+from m2vae_ros.fusion.synchronizer import FusedSet  # noqa: E402
 from m2vae_ros.learning.dataset import SampleDataset  # noqa: E402
 from m2vae_ros.learning.evaluation import reconstruction_errors, table, View  # noqa: E402
 from m2vae_ros.learning.training import train, TrainingOptions  # noqa: E402
@@ -40,6 +41,11 @@ NAMES = tuple(spec.name for spec in SENSORS)
 
 def train_command(out, *options):
     return cli.main(['train', '--simulated', '--out', str(out), *TINY, *options])
+
+
+def ones(spec, stamp_ns=0):
+    seen = np.ones(spec.spatial_shape, np.bool_)
+    return Measurement(np.ones(spec.shape, np.float32), seen, seen, stamp_ns, spec.frame_id)
 
 
 @pytest.fixture(scope='module')
@@ -78,12 +84,49 @@ def test_the_model_fuses_messages(trained):
     left = []
     for now in (10**18, 10**18 + 10**8):  # whom it has not heard it does not wait for
         for spec in SENSORS:
-            seen = np.ones(spec.spatial_shape, np.bool_)
-            ones = Measurement(np.ones(spec.shape, np.float32), seen, seen, now, spec.frame_id)
-            left += pipeline.receive(spec.name, encode(spec, ones, classes), now)
+            left += pipeline.receive(spec.name, encode(spec, ones(spec, now), classes), now)
     result = pipeline.fuse(left[-1], reconstruct=NAMES)
     assert result.sensors == NAMES
     assert set(result.reconstructions) == set(NAMES)
+
+
+@pytest.mark.parametrize(('setting', 'sizes'), [
+    ({'objective': 'vae', 'gamma': 0.5}, {1}),
+    ({'objective': 'jvae', 'beta_norm': 0.01}, {3}),
+    ({'objective': 'jmvae', 'alpha': 0.1}, {2, 3}),
+    ({'objective': 'm2vae', 'joint_prior_weight': 0.0}, {1, 2, 3}),
+    ({'objective': 'm2vae', 'orderings': 'sampled'}, {1, 2, 3}),
+])
+def test_what_an_objective_leaves_untrained_is_never_used(setting, sizes, dataset, tmp_path):
+    options = TrainingOptions(**setting, steps=24, batch_size=4, accelerator='cpu')
+    subsets = [subset for subset in lattice(NAMES) if len(subset) in sizes]
+    torch.manual_seed(options.seed)
+    untouched = M2VAE(SENSORS, SMALL, subsets).state_dict()
+    model = train(dataset, options, SMALL, progress=False)
+    assert [name for name, weight in model.named_parameters()
+            if torch.equal(weight, untouched[name])] == []
+
+    header = checkpoint.describe(model, objective=options.describe_objective())
+    checkpoint.save(tmp_path / 'model.safetensors', model, header)
+    loaded = checkpoint.load(tmp_path / 'model.safetensors')
+    assert list(loaded.header.trained_subsets) == subsets
+    known = {'objective': loaded.header.objective['name'], **loaded.header.objective}
+    assert setting.items() <= known.items()
+
+    pipeline = Pipeline(loaded.model, device='cpu')
+    unheard = {}
+    for heard in lattice(NAMES):
+        items = {spec.name: ones(spec) for spec in SENSORS if spec.name in heard}
+        result = pipeline.fuse(FusedSet(0, items), reconstruct=NAMES)
+        usable = [subset for subset in subsets if set(subset) <= set(heard)]
+        if usable:
+            assert result.sensors in usable
+            assert len(result.sensors) == max(map(len, usable))
+            assert set(result.reconstructions) == set(NAMES)
+        else:
+            assert result is None
+            unheard[heard] = 1
+    assert pipeline.untrained == unheard
 
 
 def test_a_seed_decides_all(trained, tmp_path):
@@ -105,6 +148,10 @@ def test_a_seed_decides_all(trained, tmp_path):
     (['--steps', '0'], 'steps: 0'),
     (['--warm-up', '2'], 'warm_up: 2'),
     (['--objective', 'mvae'], "'mvae'"),
+    (['--orderings', 'none'], "'none'"),
+    (['--objective', 'jmvae', '--orderings', 'sampled'], 'not for jmvae'),
+    (['--beta', '2', '--beta-norm', '1'], 'give one'),
+    (['--alpha', '-1'], 'alpha: -1'),
     (['--latent-size', '0'], 'latent_size: 0'),
     (['--batch-size', '17'], '16 samples'),
 ])

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, fields
+from inspect import cleandoc
 from math import pi
 from pathlib import Path
 import sys
@@ -44,12 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--processes', type=int, default=2, help='processes that generate samples'
     )
     for group in (TrainingOptions, Architecture):
+        told = _descriptions(group)
         for option in fields(group):
             parser.add_argument(
                 f'--{option.name.replace("_", "-")}',
-                type=type(option.default),
+                type=float if option.default is None else type(option.default),
                 default=option.default,
-                help=f'{group.__name__}: default %(default)s',
+                help=told[option.name].replace('%', '%%') + ' Default: %(default)s.',
             )
 
 
@@ -71,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     header = checkpoint.describe(
         model,
-        objective={'name': options.objective, **options.knobs()},
+        objective=options.describe_objective(),
         provenance={
             'data': f'simulated: {arguments.worlds} training worlds, '
                     f'{arguments.samples_per_world} samples in each',
@@ -93,6 +95,18 @@ def run(arguments: argparse.Namespace) -> int:
         f'{arguments.out}: {size:.1f} MB, {seconds / 60:.0f} min'
     )
     return 0
+
+
+def _descriptions(group: type) -> dict[str, str]:
+    """Return what the docstring of a dataclass says of each parameter."""
+    found: dict[str, str] = {}
+    name = ''
+    for line in cleandoc(group.__doc__ or '').splitlines():
+        if line.startswith(' '):
+            found[name] = f'{found.get(name, "")} {line.strip()}'.strip()
+        else:
+            name = line
+    return found
 
 
 def _check(arguments: argparse.Namespace) -> None:

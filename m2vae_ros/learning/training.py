@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from random import Random
 from typing import Any, TypedDict
 import warnings
 
@@ -16,19 +17,23 @@ from torch import Tensor
 
 from m2vae_ros.learning.dataset import Batch, SampleDataset
 from m2vae_ros.vae.model import Architecture, M2VAE
-from m2vae_ros.vae.objectives import bound
-from m2vae_ros.vae.terms import required_subsets
+from m2vae_ros.vae.objectives import bound, normalised_beta
+from m2vae_ros.vae.subsets import lattice, Subset
+from m2vae_ros.vae.terms import reconstructions, required_subsets
 
 # The logarithm of the noise has some units to go while weights move by hundredths: at their rate
 # it would lag behind the errors for thousands of steps, and hold back sensors with few numbers.
 _NOISE_RATE = 20
 
 
+ORDERINGS = ('all', 'sampled')
+
+
 class Knobs(TypedDict):
     """Knobs of an objective, see `vae.objectives.bound`."""
 
     alpha: float
-    beta: float
+    beta: dict[Subset, float]
     gamma: float
     joint_prior_weight: float
 
@@ -41,9 +46,20 @@ class TrainingOptions:
     Parameters
     ----------
     objective
-        ``vae``, ``jvae``, ``jmvae`` or ``m2vae``.
-    alpha, beta, gamma, joint_prior_weight
-        Knobs of the objective, see `vae.objectives.bound`.
+        What is maximised: vae, jvae, jmvae or m2vae.
+    orderings
+        Of m2vae: all (every subset in every step), or sampled (the subsets of one random
+        ordering of the sensors in every step, for many sensors).
+    alpha
+        Weight of the divergence of a posterior from those that lack one of its sensors.
+    beta
+        Weight of the divergence of a posterior from the prior.
+    beta_norm
+        Instead of beta: a subset's beta is this times its data size over the latent size.
+    gamma
+        Weight of the reconstructions from single sensors.
+    joint_prior_weight
+        Weight, on top of beta, of the prior's divergence for two sensors and more.
     steps
         Optimiser steps.
     batch_size
@@ -54,17 +70,19 @@ class TrainingOptions:
         Share of the steps over which alpha and beta rise from 0, so that decoders learn before
         the divergences close the latent space.
     seed
-        Of weights, order and samples.
+        Of weights, order, orderings and latent samples.
     precision
-        Lightning's name: ``32-true``, ``bf16-mixed``, ``16-mixed``.
+        Lightning's name: 32-true, bf16-mixed, 16-mixed.
     accelerator
-        Lightning's name: ``auto``, ``cpu``, ``gpu``.
+        Lightning's name: auto, cpu, gpu.
 
     """
 
     objective: str = 'm2vae'
+    orderings: str = 'all'
     alpha: float = 1.0
     beta: float = 1.0
+    beta_norm: float | None = None
     gamma: float = 1.0
     joint_prior_weight: float = 1.0
     steps: int = 6000
@@ -83,6 +101,7 @@ class TrainingOptions:
             'warm_up': 0 <= self.warm_up <= 1,
             'alpha': self.alpha >= 0,
             'beta': self.beta >= 0,
+            'beta_norm': self.beta_norm is None or self.beta_norm >= 0,
             'gamma': self.gamma >= 0,
             'joint_prior_weight': self.joint_prior_weight >= 0,
         }
@@ -90,15 +109,20 @@ class TrainingOptions:
             if not holds:
                 raise ValueError(f'training option {name}: {getattr(self, name)!r} out of range')
         required_subsets(self.objective, ('any',))
+        if self.orderings not in ORDERINGS:
+            raise ValueError(
+                f'training option orderings: {self.orderings!r} must be one of '
+                f'{", ".join(ORDERINGS)}'
+            )
+        if self.orderings == 'sampled' and self.objective != 'm2vae':
+            raise ValueError(f'orderings are sampled for m2vae only, not for {self.objective}')
+        if self.beta_norm is not None and self.beta != 1:
+            raise ValueError(f'beta {self.beta} and beta_norm {self.beta_norm}: give one of them')
 
-    def knobs(self, warmed_up: float = 1.0) -> Knobs:
-        """Return the objective's knobs, those that the warm-up raises scaled by its share."""
-        return Knobs(
-            alpha=warmed_up * self.alpha,
-            beta=warmed_up * self.beta,
-            gamma=self.gamma,
-            joint_prior_weight=self.joint_prior_weight,
-        )
+    def describe_objective(self) -> dict[str, Any]:
+        """Return the objective's name and knobs, as the model's header has them."""
+        chosen = ('orderings', 'alpha', 'beta', 'beta_norm', 'gamma', 'joint_prior_weight')
+        return {'name': self.objective, **{name: getattr(self, name) for name in chosen}}
 
 
 class BoundMaximisation(lightning.LightningModule):  # type: ignore[misc]
@@ -118,17 +142,38 @@ class BoundMaximisation(lightning.LightningModule):  # type: ignore[misc]
         super().__init__()
         self.model = model
         self.options = options
-        self._size = sum(prod(spec.shape) for spec in model.sensors)
+        sizes = {spec.name: prod(spec.shape) for spec in model.sensors}
+        self._size = sum(sizes.values())
+        self._beta = dict.fromkeys(lattice(model.names), options.beta)
+        if options.beta_norm is not None:
+            self._beta = normalised_beta(options.beta_norm, sizes, model.latent_size)
+        self._orderings = Random(options.seed)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss: minus the bound per sample and number."""
-        posteriors, log_likelihoods = self.model(batch)
-        knobs = self.options.knobs(self._warmed_up())
-        value = bound(self.options.objective, posteriors, log_likelihoods, **knobs).mean()
+        objective, names = self.options.objective, self.model.names
+        sampled = self.options.orderings == 'sampled'
+        ordering = self._orderings.sample(names, len(names)) if sampled else None
+        posteriors, log_likelihoods = self.model(
+            batch, reconstruct=reconstructions(objective, names, ordering=ordering)
+        )
+        value = bound(
+            objective, posteriors, log_likelihoods, names=names, ordering=ordering,
+            **self.knobs(self._warmed_up()),
+        ).mean()
         self.log('bound', value, prog_bar=True)
         largest = self.model.trained_subsets[-1]
         self.log('kl', posteriors[largest].kl_from_standard().mean(), prog_bar=True)
         return -value / self._size
+
+    def knobs(self, warmed_up: float = 1.0) -> Knobs:
+        """Return the objective's knobs, those that the warm-up raises scaled by its share."""
+        return Knobs(
+            alpha=warmed_up * self.options.alpha,
+            beta={subset: warmed_up * beta for subset, beta in self._beta.items()},
+            gamma=self.options.gamma,
+            joint_prior_weight=self.options.joint_prior_weight,
+        )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Skip nothing silently: a bound that is not finite ends the training."""
