@@ -18,7 +18,7 @@ from torch import Tensor
 from m2vae_ros.learning.dataset import Batch, SampleDataset
 from m2vae_ros.vae.model import Architecture, M2VAE
 from m2vae_ros.vae.objectives import bound, normalised_beta
-from m2vae_ros.vae.subsets import lattice, Subset
+from m2vae_ros.vae.subsets import Subset
 from m2vae_ros.vae.terms import reconstructions, required_subsets
 
 # The logarithm of the noise has some units to go while weights move by hundredths: at their rate
@@ -33,7 +33,7 @@ class Knobs(TypedDict):
     """Knobs of an objective, see `vae.objectives.bound`."""
 
     alpha: float
-    beta: dict[Subset, float]
+    beta: float | dict[Subset, float]
     gamma: float
     joint_prior_weight: float
 
@@ -144,7 +144,7 @@ class BoundMaximisation(lightning.LightningModule):  # type: ignore[misc]
         self.options = options
         sizes = {spec.name: prod(spec.shape) for spec in model.sensors}
         self._size = sum(sizes.values())
-        self._beta = dict.fromkeys(lattice(model.names), options.beta)
+        self._beta: dict[Subset, float] = {}  # where it differs between the subsets
         if options.beta_norm is not None:
             self._beta = normalised_beta(options.beta_norm, sizes, model.latent_size)
         self._orderings = Random(options.seed)
@@ -170,7 +170,8 @@ class BoundMaximisation(lightning.LightningModule):  # type: ignore[misc]
         """Return the objective's knobs, those that the warm-up raises scaled by its share."""
         return Knobs(
             alpha=warmed_up * self.options.alpha,
-            beta={subset: warmed_up * beta for subset, beta in self._beta.items()},
+            beta={subset: warmed_up * beta for subset, beta in self._beta.items()}
+            or warmed_up * self.options.beta,
             gamma=self.options.gamma,
             joint_prior_weight=self.options.joint_prior_weight,
         )

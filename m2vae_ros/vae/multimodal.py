@@ -154,7 +154,7 @@ class MultimodalVAE(nn.Module):
         return DiagonalGaussian(*moments.chunk(2, 1))
 
     def _check_trained(self, subset: Subset) -> None:
-        if subset not in self.trained_subsets:
+        if '+'.join(subset) not in self.heads:
             raise ValueError(
                 f'subset {subset}: no trained encoder; trained are {self.trained_subsets}'
             )

@@ -170,7 +170,9 @@ def reconstructions(
     sensors, _ = weights(name, names, available, ordering)
     needed: dict[Subset, Subset] = {smaller: () for _, smaller in divergences(name, sensors)}
     needed.update(sensors)
-    return {subset: needed[subset] for subset in lattice(names) if subset in needed}
+    place = {sensor: index for index, sensor in enumerate(names)}
+    ordered = sorted(needed, key=lambda subset: (len(subset), [place[m] for m in subset]))
+    return {subset: needed[subset] for subset in ordered}
 
 
 def required_subsets(name: str, names: Subset) -> list[Subset]:
