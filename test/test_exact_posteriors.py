@@ -28,7 +28,7 @@ class LinearGaussian:
         def drawn(*shape):
             return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-        self.names = tuple('abcd'[:n])
+        self.names = tuple('abcdefgh'[:n])
         self.weights = {m: drawn(SIZE) for m in self.names}
         self.noise = {m: 0.3 + drawn(1).abs() for m in self.names}
         z = drawn(BATCH, 1)
@@ -71,7 +71,7 @@ class LinearGaussian:
                             for s, q in posteriors.items()}
 
 
-@pytest.fixture(params=[1, 2, 3, 4])
+@pytest.fixture(params=[1, 2, 3, 4, 8])
 def model(request):
     return LinearGaussian(request.param, seed=request.param)
 
