@@ -39,7 +39,7 @@ class ModelHeader:
     trained_subsets
         The subsets that have an encoder, in lattice order.
     architecture
-        Sizes of the networks: the fields of `m2vae_ros.vae.model.Architecture`.
+        Sizes and kind of the networks: the fields of `m2vae_ros.vae.model.Architecture`.
     objective
         ``name`` and the knobs it was trained with.
     provenance
@@ -51,7 +51,7 @@ class ModelHeader:
 
     sensors: tuple[SensorSpec, ...]
     trained_subsets: tuple[tuple[str, ...], ...]
-    architecture: Mapping[str, int]
+    architecture: Mapping[str, Any]
     objective: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)

@@ -35,6 +35,22 @@ def product(factors: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
     return DiagonalGaussian(weighted / precision, -precision.log())
 
 
+def bayes_product(experts: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
+    r"""
+    Return p prod_m (q_m / p), what Bayes' rule makes of sensors that are independent given z.
+
+    The evidence of a sensor is the precision of its posterior beyond the prior's,
+    :math:`1/s_m^2 - 1`. A dimension of which it knows less than the prior (more than unit
+    variance) counts as no evidence, so the product is always a Gaussian.
+    """
+    precisions = [(-expert.log_variance).exp() for expert in experts]
+    precision = 1 + torch.stack([(p - 1).clamp(min=0) for p in precisions]).sum(0)
+    weighted = torch.stack(
+        [p * expert.mean for p, expert in zip(precisions, experts, strict=True)]
+    ).sum(0)
+    return DiagonalGaussian(weighted / precision, -precision.log())
+
+
 def fuse_in_place(
     old: DiagonalGaussian, new: DiagonalGaussian
 ) -> tuple[DiagonalGaussian, Tensor]:

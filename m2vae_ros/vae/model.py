@@ -14,11 +14,13 @@ from m2vae_ros.vae.multimodal import MultimodalVAE
 from m2vae_ros.vae.networks import Decoder, Normalisation, Trunk
 from m2vae_ros.vae.subsets import lattice, Subset
 
+HEADS = ('product', 'separate')
+
 
 @dataclass(frozen=True)
 class Architecture:
     """
-    Sizes of the networks.
+    Sizes and kind of the networks.
 
     Parameters
     ----------
@@ -28,17 +30,24 @@ class Architecture:
         Size of a trunk's output and of the decoders' hidden layer.
     hidden_size
         Size of the hidden layers of a subset's encoder head.
+    heads
+        ``product``: the head of several sensors corrects the product of their single encoders.
+        ``separate``: it gives mean and variance by itself.
 
     """
 
     latent_size: int = 96
     feature_size: int = 256
     hidden_size: int = 256
+    heads: str = 'product'
 
     def __post_init__(self) -> None:
-        for name, size in vars(self).items():
+        for name in ('latent_size', 'feature_size', 'hidden_size'):
+            size = getattr(self, name)
             if not isinstance(size, int) or size < 1:
                 raise ValueError(f'architecture {name}: {size!r} must be a positive integer')
+        if self.heads not in HEADS:
+            raise ValueError(f'architecture heads: {self.heads!r} must be one of {HEADS}')
 
 
 class M2VAE(MultimodalVAE):
@@ -79,6 +88,7 @@ class M2VAE(MultimodalVAE):
                 for spec in sensors
             },
             trained_subsets,
+            product_of_experts=size.heads == 'product',
         )
         self.sensors = tuple(sensors)
         self.architecture = size
@@ -102,11 +112,15 @@ class M2VAE(MultimodalVAE):
 
 
 def _head(sensors: int, size: Architecture) -> nn.Sequential:
+    last = nn.Linear(size.hidden_size, 2 * size.latent_size)
+    if sensors > 1 and size.heads == 'product':
+        nn.init.normal_(last.weight, std=1e-3)  # begins as the product
+        nn.init.zeros_(last.bias)
     return nn.Sequential(
         nn.Linear(sensors * size.feature_size, size.hidden_size),
         nn.SiLU(),
         nn.LayerNorm(size.hidden_size),
         nn.Linear(size.hidden_size, size.hidden_size),
         nn.SiLU(),
-        nn.Linear(size.hidden_size, 2 * size.latent_size),
+        last,
     )

@@ -10,6 +10,7 @@ import torch
 from torch import nn, Tensor
 
 from m2vae_ros.vae.gaussian import DiagonalGaussian
+from m2vae_ros.vae.information import bayes_product
 from m2vae_ros.vae.likelihoods import Likelihood, SensorBatch
 from m2vae_ros.vae.subsets import lattice, Subset
 
@@ -32,6 +33,12 @@ class MultimodalVAE(nn.Module):
         Sensor -> network from latents ``(..., latent)`` to a `Likelihood`.
     trained_subsets
         The subsets whose encoders exist; None = all 2^N - 1.
+    product_of_experts
+        Whether the head of several sensors adds to the moments of the product of their single
+        encoders, q_S = p prod_m (q_m / p), instead of giving the moments itself. The product is
+        the exact posterior where the single ones are exact, so the head has only to learn what
+        they lack; let it begin near zero. Single encoders then exist even where no objective
+        trains them by themselves.
 
     Raises
     ------
@@ -46,6 +53,8 @@ class MultimodalVAE(nn.Module):
         head: Callable[[Subset], nn.Module],
         decoders: Mapping[str, nn.Module],
         trained_subsets: Sequence[Subset] | None = None,
+        *,
+        product_of_experts: bool = False,
     ) -> None:
         super().__init__()
         self.names = tuple(trunks)
@@ -56,7 +65,10 @@ class MultimodalVAE(nn.Module):
             raise ValueError(f'trained subsets {unknown or chosen!r}: must be some of {every}')
         self.trained_subsets = tuple(subset for subset in every if subset in chosen)
         self.trunks = nn.ModuleDict(trunks)
-        self.heads = nn.ModuleDict({'+'.join(s): head(s) for s in self.trained_subsets})
+        self.product_of_experts = product_of_experts
+        experts = [(name,) for name in self.names] if product_of_experts else []
+        used = {*self.trained_subsets, *experts}
+        self.heads = nn.ModuleDict({'+'.join(s): head(s) for s in every if s in used})
         self.decoders = nn.ModuleDict(decoders)
 
     def encode(self, batch: Batch, subset: Subset) -> DiagonalGaussian:
@@ -78,7 +90,7 @@ class MultimodalVAE(nn.Module):
         """
         self._check_trained(subset)
         features = {name: self.trunks[name](batch[name]) for name in subset}
-        return self._posterior(features, subset)
+        return self._posteriors(features, [subset])[subset]
 
     def decode(self, latents: Tensor, sensor: str) -> Likelihood:
         """Return p(x_m|z) for latents ``(..., latent)``."""
@@ -134,7 +146,7 @@ class MultimodalVAE(nn.Module):
             }
         seen = [name for name in self.names if any(name in subset for subset in reconstruct)]
         features = {name: self.trunks[name](batch[name]) for name in seen}
-        posteriors = {subset: self._posterior(features, subset) for subset in reconstruct}
+        posteriors = self._posteriors(features, list(reconstruct))
         latents = {subset: q.rsample(generator) for subset, q in posteriors.items()}
         log_likelihoods: dict[Subset, dict[str, Tensor]] = {subset: {} for subset in reconstruct}
         for name in self.names:
@@ -147,14 +159,35 @@ class MultimodalVAE(nn.Module):
                 log_likelihoods[subset][name] = score
         return posteriors, log_likelihoods
 
-    def _posterior(self, features: Mapping[str, Tensor], subset: Subset) -> DiagonalGaussian:
+    def _posteriors(
+        self, features: Mapping[str, Tensor], subsets: Sequence[Subset]
+    ) -> dict[Subset, DiagonalGaussian]:
+        """Return q(z|x_S) of some subsets; the head of each runs once."""
+        posteriors = {subset: self._moments(features, subset) for subset in subsets}
+        joint = [subset for subset in subsets if len(subset) > 1]
+        if self.product_of_experts:
+            experts = {
+                (name,): posteriors.get((name,)) or self._moments(features, (name,))
+                for name in features
+                if any(name in subset for subset in joint)
+            }
+            for subset in joint:
+                product = bayes_product([experts[(name,)] for name in subset])
+                correction = posteriors[subset]
+                posteriors[subset] = DiagonalGaussian(
+                    product.mean + correction.mean,
+                    product.log_variance + correction.log_variance,
+                )
+        return posteriors
+
+    def _moments(self, features: Mapping[str, Tensor], subset: Subset) -> DiagonalGaussian:
         joined = torch.cat([features[name] for name in subset], 1)
         moments = self.heads['+'.join(subset)](joined)
         moments = moments.to(torch.promote_types(moments.dtype, torch.float32))  # not in bfloat16
         return DiagonalGaussian(*moments.chunk(2, 1))
 
     def _check_trained(self, subset: Subset) -> None:
-        if '+'.join(subset) not in self.heads:
+        if subset not in self.trained_subsets:
             raise ValueError(
                 f'subset {subset}: no trained encoder; trained are {self.trained_subsets}'
             )
