@@ -14,6 +14,7 @@ from torch.distributions import Normal
 
 from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.information import (
+    bayes_product,
     expected_information_gain,
     fuse_in_place,
     information_gain,
@@ -74,7 +75,7 @@ def test_fusion_and_mutual_information_are_the_integrals_they_say(first, second)
 
 
 def test_fusing_exact_posteriors_gives_the_exact_joint_posterior():
-    gains, noise, x = (0.7, 1.9), (0.5, 0.8), (0.3, -1.1)
+    gains, noise, x = (0.7, 1.9, 0.4), (0.5, 0.8, 1.3), (0.3, -1.1, 2.0)
 
     def exact(*sensors):
         precision = 1 + sum(gains[m] ** 2 / noise[m] ** 2 for m in sensors)
@@ -84,10 +85,13 @@ def test_fusing_exact_posteriors_gives_the_exact_joint_posterior():
     fused, _ = fuse_in_place(exact(0), exact(1))
     torch.testing.assert_close(fused.mean, exact(0, 1).mean, rtol=0, atol=1e-12)
     torch.testing.assert_close(fused.log_variance, exact(0, 1).log_variance, rtol=0, atol=1e-12)
+    three = bayes_product([exact(0), exact(1), exact(2)])
+    torch.testing.assert_close(three.mean, exact(0, 1, 2).mean, rtol=0, atol=1e-12)
+    torch.testing.assert_close(three.log_variance, exact(0, 1, 2).log_variance, rtol=0, atol=1e-12)
     covariance = torch.tensor([
         [gains[a] * gains[b] + (a == b) * noise[a] ** 2 for b in (0, 1)] for a in (0, 1)
     ], dtype=torch.float64)
-    point = torch.tensor(x, dtype=torch.float64)
+    point = torch.tensor(x[:2], dtype=torch.float64)
     zero = torch.zeros(2, dtype=torch.float64)
     joint = torch.distributions.MultivariateNormal(zero, covariance).log_prob(point)
     alone = Normal(zero, covariance.diagonal().sqrt()).log_prob(point).sum()
@@ -102,6 +106,13 @@ def test_what_is_no_gaussian_is_marked_per_dimension():
     assert proper.tolist() == finite.tolist() == [[False, True]]
     assert fused.mean.isnan().tolist() == [[True, False]]
     assert information.isinf().tolist() == [[True, False]]
+
+
+def test_an_expert_less_sure_than_the_prior_takes_nothing_away():
+    wide, sharp = gaussian((0.5, 1.0)), gaussian((0.2, -1.0))
+    fused = bayes_product([wide, sharp])
+    assert bool(fused.mean.isfinite())
+    assert fused.log_variance.item() == pytest.approx(-1.0)
 
 
 def test_contradiction_is_worth_less_than_agreement():

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import json
 import math
 import os
@@ -16,9 +17,11 @@ import torch
 from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.header import CheckpointError, read_header
+from m2vae_ros.vae.information import bayes_product
 from m2vae_ros.vae.likelihoods import GaussianImage, MaskedRange, SensorBatch
-from m2vae_ros.vae.model import Architecture, M2VAE
+from m2vae_ros.vae.model import Architecture, HEADS, M2VAE
 from m2vae_ros.vae.objectives import bound
+from m2vae_ros.vae.terms import OBJECTIVES, required_subsets
 
 RANGES = {'range_min': 0.1, 'range_max': 10.0}
 CAMERA = SensorSpec('camera', 'image', 'camera/image_raw', 'camera', (3, 13, 21))
@@ -46,14 +49,17 @@ def random_batch(sensors, size=3, seed=0):
     return batch
 
 
-def small_model(sensors=SENSORS, **options):
+def small_model(sensors=SENSORS, architecture=SMALL, **options):
     torch.manual_seed(0)
-    return M2VAE(sensors, SMALL, **options)
+    return M2VAE(sensors, architecture, **options)
 
 
-def test_every_weight_gets_a_gradient_from_one_step():
-    model = small_model()
-    bound('m2vae', *model(random_batch(SENSORS))).sum().backward()
+@pytest.mark.parametrize('heads', HEADS)
+@pytest.mark.parametrize('objective', OBJECTIVES)
+def test_every_weight_gets_a_gradient_from_one_step(objective, heads):
+    subsets = required_subsets(objective, tuple(spec.name for spec in SENSORS))
+    model = small_model(architecture=replace(SMALL, heads=heads), trained_subsets=subsets)
+    bound(objective, *model(random_batch(SENSORS))).sum().backward()
     lame = [name for name, weight in model.named_parameters()
             if weight.grad is None or not weight.grad.isfinite().all() or not weight.grad.any()]
     assert lame == []
@@ -84,6 +90,18 @@ def test_the_stacked_step_is_what_each_subset_gives_alone():
             torch.testing.assert_close(
                 model.decode(latents, name).log_prob(batch[name]), scores[subset][name],
                 rtol=1e-5, atol=1e-4)
+
+
+def test_a_joint_encoder_begins_as_the_product_of_the_single_ones():
+    model = small_model()
+    batch = random_batch(SENSORS)
+    singles = [model.encode(batch, (name,)) for name in model.names]
+    joint = model.encode(batch, model.names)
+    product = bayes_product(singles)
+    torch.testing.assert_close(joint.mean, product.mean, rtol=0, atol=0.02)
+    torch.testing.assert_close(joint.log_variance, product.log_variance, rtol=0, atol=0.02)
+    separate = small_model(architecture=replace(SMALL, heads='separate'))
+    assert (separate.encode(batch, model.names).mean - product.mean).abs().max() > 0.02
 
 
 @pytest.mark.parametrize('spec', SENSORS, ids=lambda spec: spec.name)

@@ -66,8 +66,9 @@ class MultimodalVAE(nn.Module):
         self.trained_subsets = tuple(subset for subset in every if subset in chosen)
         self.trunks = nn.ModuleDict(trunks)
         self.product_of_experts = product_of_experts
-        experts = [(name,) for name in self.names] if product_of_experts else []
-        used = {*self.trained_subsets, *experts}
+        joint = [subset for subset in self.trained_subsets if len(subset) > 1]
+        experts = {(name,) for subset in joint for name in subset if product_of_experts}
+        used = experts.union(self.trained_subsets)
         self.heads = nn.ModuleDict({'+'.join(s): head(s) for s in every if s in used})
         self.decoders = nn.ModuleDict(decoders)
 
