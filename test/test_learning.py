@@ -22,13 +22,18 @@ from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
 from m2vae_ros.fusion.synchronizer import FusedSet  # noqa: E402
 from m2vae_ros.learning.dataset import SampleDataset  # noqa: E402
 from m2vae_ros.learning.evaluation import reconstruction_errors, table, View  # noqa: E402
-from m2vae_ros.learning.training import train, TrainingOptions  # noqa: E402
+from m2vae_ros.learning.training import (  # noqa: E402
+    BoundMaximisation,
+    train,
+    TrainingOptions,
+)
 from m2vae_ros.sensors import encode, ros_message_classes  # noqa: E402
 from m2vae_ros.simulation.generator import generate, world_seeds  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.specs import Measurement  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402
 from m2vae_ros.vae.model import Architecture, M2VAE  # noqa: E402
+from m2vae_ros.vae.objectives import bound  # noqa: E402
 from m2vae_ros.vae.subsets import lattice  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,6 +132,24 @@ def test_what_an_objective_leaves_untrained_is_never_used(setting, sizes, datase
             assert result is None
             unheard[heard] = 1
     assert pipeline.untrained == unheard
+
+
+@pytest.mark.filterwarnings('ignore:.*self.log:UserWarning')
+@pytest.mark.parametrize(('warm_up', 'risen'), [(0.0, 1.0), (0.5, 0.0)])
+def test_a_step_maximises_the_bound_with_its_knobs(warm_up, risen, dataset):
+    torch.manual_seed(0)
+    model = M2VAE(SENSORS, SMALL)
+    batch = next(iter(dataset.loader(8)))
+    others = {'gamma': 0.5, 'joint_prior_weight': 0.7}
+    options = TrainingOptions(warm_up=warm_up, alpha=0.3, beta_norm=0.2, **others)
+    torch.manual_seed(1)
+    loss = BoundMaximisation(model, options).training_step(batch, 0)
+    torch.manual_seed(1)
+    sizes = {'camera': 3 * 48 * 64, 'lidar': 180, 'depth': 12 * 64}
+    beta = {subset: risen * 0.2 * sum(sizes[name] for name in subset) / SMALL.latent_size
+            for subset in lattice(NAMES)}
+    value = bound('m2vae', *model(batch), alpha=risen * 0.3, beta=beta, **others).mean()
+    torch.testing.assert_close(loss, -value / sum(sizes.values()))
 
 
 def test_a_seed_decides_all(trained, tmp_path):
