@@ -13,11 +13,12 @@ log p(other | one), and the figures are those of the test split.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 import time
 
-from comparison import fit, Records, summarise, TRIALS
-from multivae_models import build, Model, Networks, ValuesOnly
+from comparison import compare, Figures, fit, Records, TRIALS
+from multivae_models import Batch, build, Model, Networks, ValuesOnly
 import numpy as np
 from results import write
 from scoring import likelihoods, select
@@ -30,7 +31,7 @@ from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.subsets import lattice
 
 LATENT = 8
-HIDDEN = 128
+HIDDEN = 64
 LEAST_NOISE = 1 / 16  # the data's resolution
 # Split by a fixed order of the 1797 images.
 SPLITS = {'train': slice(0, 1197), 'validation': slice(1197, 1497), 'test': slice(1497, 1797)}
@@ -131,7 +132,7 @@ def assemble(parts: dict[str, Tensor]) -> Tensor:
     return torch.cat(rows, -2).flatten(-2)
 
 
-def classes(model: Model, data, labels: Tensor, split: str, draws: int = 32) -> dict:
+def classes(model: Model, data: Batch, labels: Tensor, split: str, draws: int = 32) -> Figures:
     """
     Return the class accuracy and the coherence from every subset.
 
@@ -162,22 +163,24 @@ def classes(model: Model, data, labels: Tensor, split: str, draws: int = 32) -> 
     return {'accuracy': accuracy, 'coherence': coherence}
 
 
-def run(sensors: int, name: str, settings: dict, seed: int, steps: int, samples: int) -> dict:
+def run(
+    sensors: int, model: str, settings: Figures, seed: int, steps: int, samples: int
+) -> Figures:
     """Train one model and return its figures on both splits."""
     torch.manual_seed(seed)
     data, labels = load(sensors)
-    model = build(name, networks(sensors), **settings)
+    built = build(model, networks(sensors), **settings)
     start = time.perf_counter()
     fit(
-        model, select(data, SPLITS['train']),
-        size=64, steps=steps, batch_size=64, learning_rate=2e-3, warm_up=0.1,
+        built, select(data, SPLITS['train']),
+        size=64, steps=steps, batch_size=64, learning_rate=5e-3, warm_up=0.1,
     )
     figures = {'seconds': time.perf_counter() - start}
     for split in ('validation', 'test'):
         torch.manual_seed(seed)
         figures[split] = {
-            **likelihoods(model, select(data, SPLITS[split]), samples),
-            **classes(model, data, labels, split),
+            **likelihoods(built, select(data, SPLITS[split]), samples),
+            **classes(built, data, labels, split),
         }
     return figures
 
@@ -188,25 +191,19 @@ def main() -> None:
     parser.add_argument('--out', type=Path, required=True, help='JSON to write')
     parser.add_argument('--runs', type=Path, help='figures of each run, to go on with later')
     parser.add_argument('--seeds', type=int, default=3)
-    parser.add_argument('--steps', type=int, default=2000)
-    parser.add_argument('--samples', type=int, default=512, help='of the posterior, for scores')
+    parser.add_argument('--steps', type=int, default=1200)
+    parser.add_argument('--samples', type=int, default=256, help='of the posterior, for scores')
     parser.add_argument('--sensors', type=int, nargs='+', default=[2, 4], choices=PARTS)
     parser.add_argument('--models', nargs='+', default=list(TRIALS), choices=TRIALS)
     arguments = parser.parse_args()
     started = time.perf_counter()
     torch.set_num_threads(1)
     records = Records(arguments.runs or arguments.out.with_suffix('.runs.jsonl'))
-    for seed in range(arguments.seeds):
-        for sensors in arguments.sensors:
-            for name in arguments.models:
-                for settings in TRIALS[name]:
-                    records.once(
-                        {'sensors': sensors, 'model': name, 'settings': settings, 'seed': seed},
-                        lambda sensors, model, settings, seed: run(
-                            sensors, model, settings, seed, arguments.steps, arguments.samples
-                        ),
-                    )
-    write(arguments.out, 'digits', summarise(records, by='sensors'), started)
+    results = compare(
+        records, [{'sensors': sensors} for sensors in arguments.sensors], arguments.models,
+        arguments.seeds, partial(run, steps=arguments.steps, samples=arguments.samples),
+    )
+    write(arguments.out, 'digits', results, started)
 
 
 if __name__ == '__main__':

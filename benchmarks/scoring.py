@@ -81,7 +81,9 @@ def predictive(
     return scores.logsumexp(0) - log(samples)
 
 
-def _over_draws(posterior: Distribution, samples: int, score: Callable[[Tensor], Tensor]) -> Tensor:
+def _over_draws(
+    posterior: Distribution, samples: int, score: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Return the scores of draws, ``(samples, batch)``, with bounded memory."""
     sizes = [min(_CHUNK, samples - start) for start in range(0, samples, _CHUNK)]
     return torch.cat([score(posterior.sample((size,))) for size in sizes])
