@@ -143,14 +143,14 @@ def _brief(figures: Figures) -> str:
     )
 
 
-def choose(records: Records, case: Figures, name: str) -> Figures:
+def choose(tried: Sequence[Figures]) -> Figures:
     """Return the setting that is best on the validation split with the first seed."""
-    scores = [
-        (figures['validation']['joint'] + figures['validation']['other_given_one'], settings)
-        for settings in TRIALS[name]
-        for figures in [records.figures(case | {'model': name, 'settings': settings, 'seed': 0})]
-    ]
-    return max(scores, key=lambda each: each[0])[1]
+    best = max(
+        (each['validation']['joint'] + each['validation']['other_given_one'], index)
+        for index, each in enumerate(tried)
+    )
+    settings: Figures = tried[best[1]]['settings']
+    return settings
 
 
 def compare(
@@ -159,6 +159,8 @@ def compare(
     models: Sequence[str],
     seeds: int,
     run: Callable[..., Figures],
+    *,
+    trials: int = 5,
 ) -> Figures:
     """
     Try every setting with the first seed, and the chosen ones with the others.
@@ -175,6 +177,8 @@ def compare(
         How many.
     run
         Called with a case, ``model``, ``settings`` and ``seed``.
+    trials
+        How many settings of each model to try.
 
     Returns
     -------
@@ -186,20 +190,20 @@ def compare(
     """
     results = {}
     for case in cases:
-        chosen, trials = {}, []
+        chosen, tried = {}, []
         for name in models:
-            for settings in TRIALS[name]:
-                tried = case | {'model': name, 'settings': settings, 'seed': 0}
-                records.once(tried, run)
-                trials.append({'model': name, 'settings': settings} | {
+            for settings in TRIALS[name][:trials]:
+                once = case | {'model': name, 'settings': settings, 'seed': 0}
+                records.once(once, run)
+                tried.append({'model': name, 'settings': settings} | {
                     split: {
                         key: round(value, 4)
-                        for key, value in _flat(records.figures(tried)[split]).items()
+                        for key, value in _flat(records.figures(once)[split]).items()
                         if ' ' not in key
                     }
                     for split in ('validation', 'test')
                 })
-            settings = choose(records, case, name)
+            settings = choose([each for each in tried if each['model'] == name])
             final = [
                 case | {'model': name, 'settings': settings, 'seed': seed}
                 for seed in range(seeds)
@@ -213,8 +217,8 @@ def compare(
                 'seconds': round(mean(each['seconds'] for each in figures), 1),
                 'test': _over_seeds([each['test'] for each in figures]),
             }
-        title = ', '.join(f'{key} {value}' for key, value in case.items())
-        results[title] = {'chosen': chosen, 'standings': standings(chosen), 'trials': trials}
+        title = ', '.join(f'{key} {value}' for key, value in case.items()) or 'all'
+        results[title] = {'chosen': chosen, 'standings': standings(chosen), 'trials': tried}
     return results
 
 
@@ -229,6 +233,8 @@ def standings(chosen: Figures) -> Figures:
     if 'm2vae' not in chosen:
         return result
     for figure in ('joint', 'other_given_one', 'one_given_rest', 'accuracy_one'):
+        if figure not in chosen['m2vae']['test']:
+            continue
         first = max(chosen, key=lambda name: chosen[name]['test'][figure][0])
         best, ours = (chosen[name]['test'][figure] for name in (first, 'm2vae'))
         behind, error = best[0] - ours[0], sqrt(best[1] ** 2 + ours[1] ** 2)

@@ -1,0 +1,126 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+Compare M2VAE with MultiVae's models on the simulated robot: camera, lidar and depth.
+
+All models have our trunks, heads, decoders and likelihoods, the same latent size, data, steps,
+optimiser and number of settings to choose from; the setting is chosen on worlds of the validation
+split by the sum of log p(M) and log p(other | one), and the figures are those of the test split.
+The latent space is wide: read log p with its effective sample size beside it, as a lower bound.
+
+    python benchmarks/robot_comparison.py --out benchmarks/results/robot_comparison.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+import time
+
+from comparison import compare, Figures, fit, Records, TRIALS
+from multivae_models import Batch, build, Networks, WithMasks
+from results import write
+from scoring import likelihoods
+import torch
+from torch import nn
+
+from m2vae_ros.learning.dataset import SampleDataset
+from m2vae_ros.simulation.generator import generate, world_seeds
+from m2vae_ros.simulation.robot import SENSORS
+from m2vae_ros.vae.likelihoods import SensorBatch
+from m2vae_ros.vae.model import M2VAE
+from m2vae_ros.vae.networks import Decoder, Trunk
+
+LATENT = 32
+FEATURES = 128
+SPECS = {spec.name: spec for spec in SENSORS}
+
+
+def networks(dataset: SampleDataset | None = None) -> Networks:
+    """Return our networks, normalised for a data set."""
+    measures = M2VAE(SENSORS)
+    if dataset is not None:
+        dataset.fit_normalisation(measures)
+    normalisation = {name: measures.normalisation(name) for name in SPECS}
+    return Networks(
+        names=tuple(SPECS),
+        latent=LATENT,
+        trunk=lambda name: Trunk(SPECS[name], FEATURES, normalisation[name]),
+        head=lambda count: nn.Sequential(
+            nn.Linear(count * FEATURES, FEATURES), nn.SiLU(), nn.LayerNorm(FEATURES),
+            nn.Linear(FEATURES, 2 * LATENT),
+        ),
+        decoder=lambda name: Decoder(SPECS[name], LATENT, FEATURES, normalisation[name]),
+        packing=lambda name: WithMasks(SPECS[name].shape, SPECS[name].spatial_shape),
+    )
+
+
+def random_batch(size: int) -> dict[str, SensorBatch]:
+    """Return measurements of nothing in particular, to time a step with."""
+    return {
+        name: SensorBatch(
+            torch.rand(size, *spec.shape),
+            torch.ones(size, *spec.spatial_shape, dtype=torch.bool),
+            torch.ones(size, *spec.spatial_shape, dtype=torch.bool),
+        )
+        for name, spec in SPECS.items()
+    }
+
+
+def run(
+    model: str,
+    settings: Figures,
+    seed: int,
+    *,
+    data: dict[str, SampleDataset],
+    steps: int,
+    samples: int,
+) -> Figures:
+    """Train one model and return its figures on both splits."""
+    torch.manual_seed(seed)
+    built = build(model, networks(data['train']), **settings)
+    batches: dict[str, Batch] = {
+        split: dataset[range(len(dataset))] for split, dataset in data.items()
+    }
+    numbers = sum(torch.Size(spec.shape).numel() for spec in SENSORS)
+    start = time.perf_counter()
+    fit(
+        built, batches['train'],
+        size=numbers, steps=steps, batch_size=64, learning_rate=1e-3, warm_up=0.3,
+    )
+    figures: Figures = {'seconds': time.perf_counter() - start}
+    for split in ('validation', 'test'):
+        torch.manual_seed(seed)
+        figures[split] = likelihoods(built, batches[split], samples)
+    return figures
+
+
+def main() -> None:
+    """Run every trial that has not been run, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument('--out', type=Path, required=True, help='JSON to write')
+    parser.add_argument('--runs', type=Path, help='figures of each run, to go on with later')
+    parser.add_argument('--seeds', type=int, default=3)
+    parser.add_argument('--steps', type=int, default=600)
+    parser.add_argument('--worlds', type=int, default=400, help='to train in, 16 samples each')
+    parser.add_argument('--samples', type=int, default=64, help='of the posterior, for scores')
+    parser.add_argument('--trials', type=int, default=2, help='settings of each model to try')
+    parser.add_argument('--models', nargs='+', default=list(TRIALS), choices=TRIALS)
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    data = {
+        split: SampleDataset(SENSORS, generate(world_seeds(split, worlds), 16).sensors)
+        for split, worlds in (('train', arguments.worlds), ('validation', 16), ('test', 16))
+    }
+    records = Records(arguments.runs or arguments.out.with_suffix('.runs.jsonl'))
+    results = compare(
+        records, [{}], arguments.models, arguments.seeds,
+        partial(run, data=data, steps=arguments.steps, samples=arguments.samples),
+        trials=arguments.trials,
+    )
+    write(arguments.out, 'robot_comparison', results, started)
+
+
+if __name__ == '__main__':
+    main()
