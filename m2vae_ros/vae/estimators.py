@@ -83,6 +83,28 @@ class WeightedDraws(NamedTuple):
     log_weights: Tensor
 
 
+class WeightSum:
+    """Adds up weights of importance draws, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._draws = 0
+        self._log_sum = self._log_sum_of_squares = torch.tensor(-torch.inf, dtype=torch.float64)
+
+    def add(self, log_weights: Tensor) -> None:
+        """Add log weights, float64 ``(draws, batch)``."""
+        squares = (2 * log_weights).logsumexp(0)
+        self._draws += len(log_weights)
+        self._log_sum = torch.logaddexp(self._log_sum, log_weights.logsumexp(0))
+        self._log_sum_of_squares = torch.logaddexp(self._log_sum_of_squares, squares)
+
+    def estimate(self) -> Estimate:
+        """Return the logarithm of the mean weight, of two draws or more."""
+        effective = (2 * self._log_sum - self._log_sum_of_squares).exp()
+        effective = effective.clamp(1, self._draws)  # rounding may lead beyond
+        relative_variance = (self._draws / effective - 1) / (self._draws - 1)
+        return Estimate(self._log_sum - log(self._draws), effective, relative_variance.sqrt())
+
+
 @torch.no_grad()
 def log_likelihood(
     model: MultimodalVAE,
@@ -121,12 +143,13 @@ def log_likelihood(
 
     """
     wanted = _ordered(model, sensors)
-    return _log_mean_weight(samples, (
-        draws.log_weights for draws in importance_draws(
-            model, batch, wanted, samples=samples, generator=generator,
-            proposal=wanted if proposal is None else _ordered(model, proposal), chunk=chunk,
-        )
-    ))
+    weights = WeightSum()
+    for draws in importance_draws(
+        model, batch, wanted, samples=samples, generator=generator,
+        proposal=wanted if proposal is None else _ordered(model, proposal), chunk=chunk,
+    ):
+        weights.add(draws.log_weights)
+    return weights.estimate()
 
 
 def conditional(
@@ -203,10 +226,10 @@ def predictive(
     _check_disjoint(target, given)
     wanted = _ordered(model, target)
     posterior = model.encode(batch, _ordered(model, given))
-    return _log_mean_weight(samples, (
-        decoder_log_likelihood(model, batch, wanted, latents)
-        for latents in _draws(posterior, samples, generator, chunk)
-    ))
+    weights = WeightSum()
+    for latents in _draws(posterior, samples, generator, chunk):
+        weights.add(decoder_log_likelihood(model, batch, wanted, latents))
+    return weights.estimate()
 
 
 @torch.no_grad()
@@ -277,17 +300,6 @@ def _draws(
     for start in range(0, samples, chunk):
         size = min(chunk, samples - start)
         yield torch.stack([posterior.rsample(generator) for _ in range(size)])
-
-
-def _log_mean_weight(samples: int, chunks: Iterable[Tensor]) -> Estimate:
-    """Return the estimate from log weights ``(draws, batch)``, added up chunk by chunk."""
-    log_sum = log_square_sum = torch.tensor(-torch.inf, dtype=torch.float64)
-    for log_weights in chunks:
-        log_sum = torch.logaddexp(log_sum, log_weights.logsumexp(0))
-        log_square_sum = torch.logaddexp(log_square_sum, (2 * log_weights).logsumexp(0))
-    effective = (2 * log_sum - log_square_sum).exp().clamp(1, samples)  # but for rounding
-    relative_variance = (samples / effective - 1) / (samples - 1)
-    return Estimate(log_sum - log(samples), effective, relative_variance.sqrt())
 
 
 def _ordered(model: MultimodalVAE, sensors: Sequence[str]) -> Subset:
