@@ -30,6 +30,7 @@ os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
 ROOT = Path(__file__).resolve().parents[1]
 RUN = 'import sys; from m2vae_ros.cli import fusion_node; sys.exit(fusion_node())'
 PATIENCE = 30.0  # s, on a machine that does much else
+TEMPERATURE = 1e6  # of every subset: no untrained posterior is as wide by itself
 PERIODS = {'camera': 1 / 30, 'lidar': 1 / 10, 'depth': 1 / 12}
 SPECS = {spec.name: spec for spec in SENSORS}
 CLASSES = ros_message_classes()
@@ -206,7 +207,8 @@ def save_untrained_model(folder: Path) -> Path:
     """Write a small model of the simulated robot's sensors; what it says means nothing."""
     path = folder / 'untrained.safetensors'
     model = M2VAE(SENSORS, Architecture(latent_size=8, feature_size=16, hidden_size=16))
-    checkpoint.save(path, model, checkpoint.describe(model))
+    calibration = {'temperature': {'+'.join(s): TEMPERATURE for s in model.trained_subsets}}
+    checkpoint.save(path, model, checkpoint.describe(model, calibration=calibration))
     return path
 
 

@@ -68,6 +68,32 @@ def test_only_what_was_asked_for_runs():
     assert sorted(calls) == ['decoders camera', 'heads depth', 'trunks depth']
 
 
+@pytest.mark.parametrize('subset', lattice(NAMES), ids='+'.join)
+def test_a_temperature_scales_the_variances_of_its_subset_alone(subset):
+    model = small_model()
+    plain = Engine(model, device='cpu')
+    warm = Engine(model, device='cpu', temperatures={('lidar',): 1.44, ('camera', 'depth'): 0.5})
+    before, _ = plain.fuse(measurements(subset))
+    after, shown = warm.fuse(measurements(subset), reconstruct=('camera',))
+    assert torch.equal(after.mean, before.mean)
+    ratio = {('lidar',): 1.44, ('camera', 'depth'): 0.5}.get(subset, 1.0)
+    torch.testing.assert_close(
+        after.log_variance.exp(), ratio * before.log_variance.exp(), rtol=1e-5, atol=0)
+    _, again = plain.fuse(measurements(subset), reconstruct=('camera',))
+    assert np.array_equal(shown['camera'].values, again['camera'].values)
+
+
+@pytest.mark.parametrize(('temperatures', 'reason'), [
+    ({('sonar',): 1.0}, 'sonar: no such trained subset'),
+    ({('lidar', 'camera'): 1.0}, r'lidar\+camera: no such'),
+    ({('lidar',): 0.0}, 'must be a positive number'),
+    ({('lidar',): float('nan')}, 'must be a positive number'),
+])
+def test_a_wrong_temperature_is_refused(temperatures, reason):
+    with pytest.raises(ValueError, match=reason):
+        Engine(small_model(), device='cpu', temperatures=temperatures)
+
+
 def test_warming_runs_every_trained_subset_and_every_decoder():
     model = small_model()
     ran = set()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from math import log
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from node_processes import (  # noqa: E402
     SimulatedSensors,
     SPECS,
     stamp_of,
+    TEMPERATURE,
     TYPES,
 )
 from rcl_interfaces.srv import SetParameters  # noqa: E402
@@ -145,6 +147,7 @@ def test_a_latent_carries_a_stamp_of_a_source_and_a_proper_posterior(peer, senso
         assert latent.mean.shape == latent.log_variance.shape == (8,)
         assert np.isfinite(latent.mean).all()
         assert np.isfinite(latent.log_variance).all()
+        assert (latent.log_variance > log(TEMPERATURE) / 2).all()  # it is calibrated
         assert message_heard.header.frame_id == ''
 
 

@@ -155,10 +155,12 @@ def test_likelihoods_agree_with_torchs_distributions():
 
 def test_a_model_comes_back_from_its_file(tmp_path):
     model = small_model(trained_subsets=[('camera',), ('camera', 'lidar')]).eval()
-    header = checkpoint.describe(model, provenance={'seed': 3})
+    header = checkpoint.describe(
+        model, provenance={'seed': 3}, calibration={'temperature': {'camera+lidar': 1.25}})
     checkpoint.save(tmp_path / 'a.safetensors', model, header)
     loaded = checkpoint.load(tmp_path / 'a.safetensors')
     assert loaded.header == header == read_header(tmp_path / 'a.safetensors')
+    assert loaded.header.temperatures == {('camera', 'lidar'): 1.25}
     assert loaded.model.sensors == SENSORS
     assert loaded.model.trained_subsets == (('camera',), ('camera', 'lidar'))
     batch = random_batch(SENSORS)
@@ -197,6 +199,18 @@ def changed_header(path, change):
         path, lambda h: h['architecture'].update(latent_size='big')), 'describes no model'),
     (lambda path: changed_header(
         path, lambda h: h.update(trained_subsets=[['sonar']])), 'describes no model'),
+    *((lambda path, wrong=wrong: changed_header(
+        path, lambda h: h.update(calibration={'temperature': wrong})), reason)
+      for wrong, reason in [
+        ({'sonar': 1.0}, 'temperature of sonar: no such trained subset'),
+        ({'lidar+camera': 1.0}, r'lidar\+camera: no such trained subset'),
+        ({'lidar': 0}, 'temperature of lidar: 0 must be a positive number'),
+        ({'lidar': -1.5}, 'must be a positive number'),
+        ({'lidar': math.inf}, 'must be a positive number'),
+        ({'lidar': math.nan}, 'must be a positive number'),
+        ({'lidar': '1.0'}, 'must be a positive number'),
+        ({'lidar': True}, 'must be a positive number'),
+        ([1.0], 'damaged')]),
 ])
 def test_a_wrong_file_says_what_is_wrong(tmp_path, spoil, reason):
     path = tmp_path / 'model.safetensors'
@@ -206,6 +220,15 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path, spoil, reason):
     with pytest.raises(CheckpointError, match=reason) as caught:
         checkpoint.load(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_file_from_before_there_were_temperatures_has_none(tmp_path):
+    path = tmp_path / 'model.safetensors'
+    model = small_model()
+    checkpoint.save(path, model, checkpoint.describe(model))
+    changed_header(path, lambda h: h.pop('calibration'))
+    assert checkpoint.load(path).header.calibration == {}
+    assert read_header(path).temperatures == {}
 
 
 def test_a_diverged_model_is_not_written(tmp_path):

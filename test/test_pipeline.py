@@ -55,6 +55,17 @@ def test_messages_become_a_result(robot):
     assert pipeline.live(NOW + 400 * MS) == result.sensors
 
 
+def test_the_temperatures_of_a_model_reach_its_results(robot):
+    torch.manual_seed(0)
+    model = M2VAE(SENSORS, SMALL)
+    plain, calibrated = Pipeline(model, device='cpu'), Pipeline(
+        model, device='cpu', temperatures={('lidar',): 4.0})
+    (fused_set,) = feed(plain, robot, ('lidar',))
+    first, second = (pipeline.fuse(fused_set).posterior for pipeline in (plain, calibrated))
+    assert torch.equal(first.mean, second.mean)
+    torch.testing.assert_close(4 * first.log_variance.exp(), second.log_variance.exp())
+
+
 def test_an_invalid_message_is_counted_and_the_others_go_on(robot):
     pipeline = small_pipeline()
     broken = observe(robot, 'camera', NOW, PLAIN_CLASSES)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from m2vae_ros.specs import Measurement, SensorSpec
 from m2vae_ros.vae.gaussian import DiagonalGaussian
+from m2vae_ros.vae.header import check_temperatures
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import Subset
@@ -37,15 +38,27 @@ class Engine:
         The trained model; it is moved to the device.
     device
         ``auto`` (the GPU if this torch can use one, else the CPU), or a name that torch knows.
+    temperatures
+        Trained subset -> factor on the variances of its posterior, of the model's calibration
+        (`ModelHeader.temperatures`); a subset that is not named has 1.
 
     Raises
     ------
     ValueError
-        If the device is unknown or not there.
+        If the device is unknown or not there, or a temperature is not positive or its subset not
+        trained.
 
     """
 
-    def __init__(self, model: M2VAE, *, device: str = 'auto') -> None:
+    def __init__(
+        self,
+        model: M2VAE,
+        *,
+        device: str = 'auto',
+        temperatures: Mapping[Subset, float] | None = None,
+    ) -> None:
+        self.temperatures = dict(temperatures or {})
+        check_temperatures(self.temperatures, model.trained_subsets)
         self.device, self.device_report = choose_device(device)
         self.model = model.to(self.device).eval().requires_grad_(False)
 
@@ -87,7 +100,7 @@ class Engine:
         Returns
         -------
         posterior, reconstructions
-            On the CPU: ``(1, latent)``; sensor -> Measurement in the spec's frame.
+            On the CPU: calibrated, ``(1, latent)``; sensor -> Measurement in the spec's frame.
 
         Raises
         ------
@@ -111,6 +124,8 @@ class Engine:
         reconstructions = {
             name: self.model.decode(posterior.mean, name).mean() for name in reconstruct
         }
+        if subset in self.temperatures:
+            posterior = posterior.tempered(self.temperatures[subset])
         return Inferred(posterior, reconstructions)
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ class Result:
     sensors
         The sensors that were fused, in the model's order.
     posterior
-        q(z|x_S) on the CPU, tensors ``(1, latent)``.
+        q(z|x_S), calibrated, on the CPU, tensors ``(1, latent)``.
     reconstructions
         Sensor -> what it should see: the decoder's mean at the posterior's mean.
 
@@ -55,7 +55,7 @@ class Pipeline:
     ----------
     model
         The trained model.
-    device
+    device, temperatures
         See `Engine`.
     synchronizer
         Options of `Synchronizer`.
@@ -63,14 +63,21 @@ class Pipeline:
     Raises
     ------
     ValueError
-        If a sensor of the model, the device or an option is wrong.
+        If a sensor of the model, the device, a temperature or an option is wrong.
 
     """
 
-    def __init__(self, model: M2VAE, *, device: str = 'auto', **synchronizer: Any) -> None:
+    def __init__(
+        self,
+        model: M2VAE,
+        *,
+        device: str = 'auto',
+        temperatures: Mapping[Subset, float] | None = None,
+        **synchronizer: Any,
+    ) -> None:
         for spec in model.sensors:
             validate(spec)
-        self.engine = Engine(model, device=device)
+        self.engine = Engine(model, device=device, temperatures=temperatures)
         self.synchronizer = Synchronizer(model.names, **synchronizer)
         self.engine.warm()
         self._specs = {spec.name: spec for spec in model.sensors}

@@ -27,7 +27,7 @@ class Checkpoint:
 
 
 def describe(model: M2VAE, **knowledge: dict[str, object]) -> ModelHeader:
-    """Return the header of a model; `knowledge` is its objective, provenance and evaluation."""
+    """Return the header of a model; `knowledge` is the rest of `ModelHeader`'s fields."""
     return ModelHeader(
         model.sensors, model.trained_subsets, asdict(model.architecture), **knowledge
     )

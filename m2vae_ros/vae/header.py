@@ -10,9 +10,10 @@ JSON object with the fields of `ModelHeader`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import json
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ class ModelHeader:
         Data, seed, steps and package version it was trained with.
     evaluation
         Summary of its held-out errors.
+    calibration
+        ``temperature``: subset, its sensors joined by ``+``, -> factor on the variances of its
+        posterior; a subset that is not named has 1. Beside it, how it was found. Empty in files
+        that were written before there was one.
+
+    Raises
+    ------
+    ValueError
+        If a temperature is no positive number or its subset is not trained.
 
     """
 
@@ -55,6 +65,16 @@ class ModelHeader:
     objective: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_temperatures(self.temperatures, self.trained_subsets)
+
+    @property
+    def temperatures(self) -> dict[tuple[str, ...], float]:
+        """Subset -> factor on the variances of its posterior; 1 where it is not named."""
+        named = self.calibration.get('temperature', {})
+        return {tuple(subset.split('+')): value for subset, value in named.items()}
 
     def to_json(self) -> str:
         """Return the text that `from_json` reads."""
@@ -67,6 +87,7 @@ class ModelHeader:
                 'objective': dict(self.objective),
                 'provenance': dict(self.provenance),
                 'evaluation': dict(self.evaluation),
+                'calibration': dict(self.calibration),
             },
             allow_nan=False,
         )
@@ -97,6 +118,7 @@ class ModelHeader:
                 objective=dict(fields['objective']),
                 provenance=dict(fields['provenance']),
                 evaluation=dict(fields['evaluation']),
+                calibration=dict(fields.get('calibration', {})),
             )
         except CheckpointError:
             raise
@@ -104,6 +126,28 @@ class ModelHeader:
             raise CheckpointError(
                 f'the model header is damaged: {type(error).__name__}: {error}'
             ) from error
+
+
+def check_temperatures(
+    temperatures: Mapping[tuple[str, ...], Any], trained_subsets: Sequence[tuple[str, ...]]
+) -> None:
+    """
+    Hold temperatures to trained subsets and to positive numbers.
+
+    Raises
+    ------
+    ValueError
+        If one breaks these rules; names its subset and its value.
+
+    """
+    for subset, value in temperatures.items():
+        name = '+'.join(subset)
+        if subset not in trained_subsets:
+            trained = ', '.join(map('+'.join, trained_subsets))
+            raise ValueError(f'temperature of {name}: no such trained subset; trained: {trained}')
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (is_number and 0 < value < inf):
+            raise ValueError(f'temperature of {name}: {value!r} must be a positive number')
 
 
 def read_header(path: str | Path) -> ModelHeader:
