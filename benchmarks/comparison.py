@@ -12,24 +12,25 @@ from statistics import mean, stdev
 import sys
 from typing import Any
 
+from results import bar, table
 from scoring import select
 import torch
 from torch import nn
 
 from m2vae_ros.vae.likelihoods import SensorBatch
 
-# Five settings of each model's own knobs to choose from. The first is the paper's objective or
-# the library's default; for MVTCAE that is followed by what its authors ran. beta with gamma below
-# 1 and joint_prior_weight 0 lets single sensors weigh less against the mutual divergences.
+# Five settings of each model's own knobs to choose from. The first is the paper's objective or the
+# library's default. beta and gamma below 1 with joint_prior_weight 0 let single sensors weigh less
+# against the mutual divergences; the heads are those of `multivae_models.Ours`.
 TRIALS: dict[str, list[dict[str, Any]]] = {
     'm2vae': [
         {'alpha': 1, 'joint_prior_weight': 1},
-        {'alpha': 1, 'joint_prior_weight': 0},
-        {'alpha': 3, 'joint_prior_weight': 0},
         {'alpha': 1, 'joint_prior_weight': 0, 'beta': 0.3, 'gamma': 0.3},
-        {'alpha': 2, 'joint_prior_weight': 0, 'beta': 0.1, 'gamma': 0.1},
+        {'heads': 'product', 'alpha': 1, 'joint_prior_weight': 1},
+        {'heads': 'product', 'alpha': 1, 'joint_prior_weight': 0, 'beta': 0.3, 'gamma': 0.3},
+        {'heads': 'product', 'alpha': 2, 'joint_prior_weight': 0, 'beta': 0.1, 'gamma': 0.1},
     ],
-    'JMVAE': [{'alpha': alpha} for alpha in (0.1, 0.03, 0.3, 1.0, 3.0)],
+    'JMVAE': [{'alpha': alpha} for alpha in (0.1, 0.03, 0.2, 0.3, 1.0)],
     'MVAE': [{'beta': beta} for beta in (1.0, 0.25, 0.5, 2.0, 4.0)],
     'MMVAE': [
         {'prior_and_posterior_dist': 'laplace_with_softmax', 'loss': 'dreg_looser'},
@@ -44,8 +45,13 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
         {'alpha': 0.9, 'beta': 2.5},
         {'alpha': 0.1, 'beta': 1.0},
         {'alpha': 0.9, 'beta': 1.0},
-        {'alpha': 0.5, 'beta': 0.5},
+        {'alpha': 0.9, 'beta': 0.5},
     ],
+}
+BARS = {
+    'joint': 'log p(M)',
+    'other_given_one': 'log p(other | one)',
+    'accuracy_one': 'class accuracy from one sensor',
 }
 Figures = dict[str, Any]
 
@@ -143,25 +149,15 @@ def _brief(figures: Figures) -> str:
     )
 
 
-def choose(tried: Sequence[Figures]) -> Figures:
-    """Return the setting that is best on the validation split with the first seed."""
-    best = max(
-        (each['validation']['joint'] + each['validation']['other_given_one'], index)
-        for index, each in enumerate(tried)
-    )
-    settings: Figures = tried[best[1]]['settings']
-    return settings
-
-
 def compare(
     records: Records,
-    cases: Sequence[Figures],
+    case: Figures,
     models: Sequence[str],
     seeds: int,
     run: Callable[..., Figures],
     *,
     trials: int = 5,
-) -> Figures:
+) -> tuple[dict[str, Figures], list[Figures]]:
     """
     Try every setting with the first seed, and the chosen ones with the others.
 
@@ -169,92 +165,118 @@ def compare(
     ----------
     records
         What was run before.
-    cases
+    case
         What the models are compared on, arguments of `run`.
     models
         Of `TRIALS`.
     seeds
         How many.
     run
-        Called with a case, ``model``, ``settings`` and ``seed``.
+        Called with the case, ``model``, ``settings`` and ``seed``.
     trials
         How many settings of each model to try.
 
     Returns
     -------
-    dict
-        Case -> ``chosen``: model -> its setting and its figures on the test split as [mean,
-        standard error] over the seeds; ``standings``; ``trials``: the first seed's figures with
-        every setting.
+    chosen, tried
+        Model -> ``settings`` and ``test``, the figures on the test split as (mean, standard
+        error) over the seeds; and each setting's ``model``, ``settings``, ``validation`` and
+        ``test`` with the first seed. The sum of the validation figures decides.
 
     """
-    results = {}
-    for case in cases:
-        chosen, tried = {}, []
-        for name in models:
-            for settings in TRIALS[name][:trials]:
-                once = case | {'model': name, 'settings': settings, 'seed': 0}
-                records.once(once, run)
-                tried.append({'model': name, 'settings': settings} | {
-                    split: {
-                        key: round(value, 4)
-                        for key, value in _flat(records.figures(once)[split]).items()
-                        if ' ' not in key
-                    }
-                    for split in ('validation', 'test')
-                })
-            settings = choose([each for each in tried if each['model'] == name])
-            final = [
-                case | {'model': name, 'settings': settings, 'seed': seed}
-                for seed in range(seeds)
-            ]
-            for each in final:
-                records.once(each, run)
-            figures = [records.figures(each) for each in final]
-            chosen[name] = {
+    chosen, tried = {}, []
+    for name in models:
+        candidates = []
+        for settings in TRIALS[name][:trials]:
+            once = case | {'model': name, 'settings': settings, 'seed': 0}
+            records.once(once, run)
+            figures = records.figures(once)
+            candidates.append({
+                'model': name,
                 'settings': settings,
-                'seeds': seeds,
-                'seconds': round(mean(each['seconds'] for each in figures), 1),
-                'test': _over_seeds([each['test'] for each in figures]),
-            }
-        title = ', '.join(f'{key} {value}' for key, value in case.items()) or 'all'
-        results[title] = {'chosen': chosen, 'standings': standings(chosen), 'trials': tried}
-    return results
-
-
-def standings(chosen: Figures) -> Figures:
-    """
-    Return, for each figure of the bar, who is first and how far M2VAE is behind.
-
-    ``within`` says that M2VAE is first or no more than one standard error of the difference to
-    the first behind it.
-    """
-    result: Figures = {}
-    if 'm2vae' not in chosen:
-        return result
-    for figure in ('joint', 'other_given_one', 'one_given_rest', 'accuracy_one'):
-        if figure not in chosen['m2vae']['test']:
-            continue
-        first = max(chosen, key=lambda name: chosen[name]['test'][figure][0])
-        best, ours = (chosen[name]['test'][figure] for name in (first, 'm2vae'))
-        behind, error = best[0] - ours[0], sqrt(best[1] ** 2 + ours[1] ** 2)
-        result[figure] = {
-            'first': first,
-            'm2vae_behind': round(behind, 4),
-            'standard_error': round(error, 4),
-            'within': behind <= error,
+                'validation': figures['validation'],
+                'test': _flat(figures['test']),
+            })
+        settings = max(candidates, key=lambda each: sum(each['validation'].values()))['settings']
+        finals = [
+            case | {'model': name, 'settings': settings, 'seed': seed} for seed in range(seeds)
+        ]
+        for each in finals:
+            records.once(each, run)
+        seeds_of = [_flat(records.figures(each)['test']) for each in finals]
+        chosen[name] = {
+            'settings': settings,
+            'test': {key: _mean_error([each[key] for each in seeds_of]) for key in seeds_of[0]},
         }
+        tried += candidates
+    return chosen, tried
+
+
+def tables(
+    title: str, chosen: Mapping[str, Figures], tried: Sequence[Figures]
+) -> list[dict[str, Any]]:
+    """Return the tables of a case: the chosen settings' figures, each subset's, all settings'."""
+    first = next(iter(chosen.values()))['test']
+    figures = [key for key in first if ' ' not in key]
+    of_subsets = [key for key in first if key.startswith('accuracy ')]
+    criteria = list(tried[0]['validation'])
+    result = [
+        table(
+            f'{title}: test split', ['model', 'settings', *figures],
+            [
+                [name, _named(each['settings']), *(_pair(each['test'][key]) for key in figures)]
+                for name, each in chosen.items()
+            ],
+            'Mean and standard error over the seeds; log-likelihoods in nats per sample.',
+        ),
+        table(
+            f'{title}: every setting, first seed',
+            ['model', 'settings', *(f'validation {key}' for key in criteria), *figures],
+            [
+                [each['model'], _named(each['settings']),
+                 *(f'{each["validation"][key]:.3f}' for key in criteria),
+                 *(f'{each["test"][key]:.3f}' for key in figures)]
+                for each in tried
+            ],
+            'The sum of the validation figures chose the settings of the table above.',
+        ),
+    ]
+    if of_subsets:
+        result.append(table(
+            f'{title}: class accuracy from every subset, test split', ['sensors', *chosen],
+            [
+                [key.split(' ')[1], *(_pair(each['test'][key]) for each in chosen.values())]
+                for key in of_subsets
+            ],
+        ))
     return result
 
 
-def _over_seeds(figures: list[Figures]) -> Figures:
-    """Return [mean, standard error] of every figure, and of the subsets of each size."""
-    flat = [_flat(each) for each in figures]
-    return {key: _mean_error([each[key] for each in flat]) for key in flat[0]}
+def bars(title: str, chosen: Mapping[str, Figures]) -> list[dict[str, Any]]:
+    """
+    Return whether m2vae is first or behind by no more than one standard error.
+
+    It is that of the difference to the first: the root of the sum of both squares.
+    """
+    result = []
+    ours = chosen.get('m2vae', {'test': {}})['test']
+    for key, name in BARS.items():
+        if key not in ours:
+            continue
+        first = max(chosen, key=lambda model: chosen[model]['test'][key][0])
+        best = chosen[first]['test'][key]
+        behind, error = best[0] - ours[key][0], sqrt(best[1] ** 2 + ours[key][1] ** 2)
+        value = f'{_pair(ours[key])}, first' if first == 'm2vae' else (
+            f'{_pair(ours[key])}, behind {first} {_pair(best)} by {behind:.3f} +- {error:.3f}'
+        )
+        result.append(bar(
+            f'{title}: m2vae first or within one standard error on {name}', value, behind <= error
+        ))
+    return result
 
 
 def _flat(figures: Figures) -> dict[str, float]:
-    """Put every subset's figure, and their means over the subsets of one and of all but one."""
+    """Put every subset's figure, and the means over the subsets of one, all but one, and all."""
     flat = {key: value for key, value in figures.items() if not isinstance(value, dict)}
     for key, of_subset in figures.items():
         if isinstance(of_subset, dict):
@@ -267,6 +289,13 @@ def _flat(figures: Figures) -> dict[str, float]:
     return flat
 
 
-def _mean_error(values: list[float]) -> list[float]:
-    error = stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
-    return [round(mean(values), 4), round(error, 4)]
+def _mean_error(values: Sequence[float]) -> tuple[float, float]:
+    return mean(values), stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
+
+
+def _pair(figure: tuple[float, float]) -> str:
+    return f'{figure[0]:.3f} +- {figure[1]:.3f}'
+
+
+def _named(settings: Figures) -> str:
+    return ', '.join(f'{key} {value}' for key, value in settings.items())

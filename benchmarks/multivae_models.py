@@ -189,20 +189,26 @@ class Ours(nn.Module):
         See `vae.objectives.bound`.
     networks
         What it is built from.
+    heads
+        ``product``: the head of several sensors corrects the product of their single encoders;
+        ``separate``: it gives the moments itself.
     knobs
         Of the objective.
 
     """
 
-    def __init__(self, objective: str, networks: Networks, **knobs: float) -> None:
+    def __init__(
+        self, objective: str, networks: Networks, *, heads: str = 'separate', **knobs: float
+    ) -> None:
         super().__init__()
         self.objective, self.knobs, self.names = objective, knobs, networks.names
         self.latent = networks.latent
         self.model = MultimodalVAE(
             {name: networks.trunk(name) for name in networks.names},
-            lambda subset: networks.head(len(subset)),
+            lambda subset: _head(networks, len(subset), near_zero=heads == 'product'),
             {name: networks.decoder(name) for name in networks.names},
             required_subsets(objective, networks.names),
+            product_of_experts=heads == 'product',
         )
 
     def loss(self, batch: Batch, warmed_up: float = 1.0) -> Tensor:
@@ -223,6 +229,15 @@ class Ours(nn.Module):
     def decode(self, latents: Tensor, sensor: str) -> Likelihood:
         """Return p(x_m|z)."""
         return self.model.decode(latents, sensor)
+
+
+def _head(networks: Networks, sensors: int, near_zero: bool) -> nn.Module:
+    head = networks.head(sensors)
+    if near_zero and sensors > 1:
+        *_, last = (layer for layer in head.modules() if isinstance(layer, nn.Linear))
+        nn.init.normal_(last.weight, std=1e-3)
+        nn.init.zeros_(last.bias)
+    return head
 
 
 class MultiVae(nn.Module):

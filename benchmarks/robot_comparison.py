@@ -16,12 +16,14 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
+import shlex
+import sys
 import time
 
-from comparison import compare, Figures, fit, Records, TRIALS
+from comparison import bars, compare, Figures, fit, Records, tables, TRIALS
 from multivae_models import Batch, build, Networks, WithMasks
 from results import write
-from scoring import likelihoods
+from scoring import criterion, likelihoods
 import torch
 from torch import nn
 
@@ -89,11 +91,13 @@ def run(
         built, batches['train'],
         size=numbers, steps=steps, batch_size=64, learning_rate=1e-3, warm_up=0.3,
     )
-    figures: Figures = {'seconds': time.perf_counter() - start}
-    for split in ('validation', 'test'):
-        torch.manual_seed(seed)
-        figures[split] = likelihoods(built, batches[split], samples)
-    return figures
+    seconds = time.perf_counter() - start
+    torch.manual_seed(seed)
+    return {
+        'seconds': seconds,
+        'validation': criterion(built, batches['validation'], samples),
+        'test': likelihoods(built, batches['test'], samples),
+    }
 
 
 def main() -> None:
@@ -108,18 +112,22 @@ def main() -> None:
     parser.add_argument('--trials', type=int, default=2, help='settings of each model to try')
     parser.add_argument('--models', nargs='+', default=list(TRIALS), choices=TRIALS)
     arguments = parser.parse_args()
-    started = time.perf_counter()
+    started = time.monotonic()
     data = {
         split: SampleDataset(SENSORS, generate(world_seeds(split, worlds), 16).sensors)
         for split, worlds in (('train', arguments.worlds), ('validation', 16), ('test', 16))
     }
     records = Records(arguments.runs or arguments.out.with_suffix('.runs.jsonl'))
-    results = compare(
-        records, [{}], arguments.models, arguments.seeds,
+    chosen, tried = compare(
+        records, {}, arguments.models, arguments.seeds,
         partial(run, data=data, steps=arguments.steps, samples=arguments.samples),
         trials=arguments.trials,
     )
-    write(arguments.out, 'robot_comparison', results, started)
+    title = 'Simulated robot'
+    write(
+        arguments.out, 'robot_comparison', shlex.join(['python', *sys.argv]), started,
+        tables(title, chosen, tried), bars(title, chosen),
+    )
 
 
 if __name__ == '__main__':

@@ -24,15 +24,26 @@ from m2vae_ros.vae.subsets import Subset, without
 _CHUNK = 64  # draws decoded at once
 
 
+def criterion(model: Model, batch: Batch, samples: int) -> dict[str, float]:
+    """Return what a setting is chosen by: ``joint`` and ``other_given_one`` of `likelihoods`."""
+    names = tuple(model.names)
+    joint, _ = log_likelihood(model, batch, names, samples)
+    singles = [(name,) for name in names]
+    return {
+        'joint': float(joint.mean()),
+        'other_given_one': _predictive_mean(model, batch, singles, samples),
+    }
+
+
 def likelihoods(model: Model, batch: Batch, samples: int) -> dict[str, float]:
     """
     Return the likelihoods that the models are compared by.
 
-    ``joint`` is log p(x_M), with the share of the draws that count as ``effective_samples``.
+    ``joint`` is log p(x_M), with the number of draws that count as ``effective_samples``.
     ``other_given_one`` and ``one_given_rest``, means over the sensors, are predictive: the log of
     the mean of p(x_T|z) over z ~ q_S. The same with ``conditional_`` in front is the generative
     model's own, log p(x_M) - log p(x_S), each importance-sampled; a posterior that is wrong lowers
-    the first and leaves the second.
+    the first, while the second can only suffer from too few draws.
     """
     names = tuple(model.names)
     joint, effective = log_likelihood(model, batch, names, samples)
@@ -41,15 +52,24 @@ def likelihoods(model: Model, batch: Batch, samples: int) -> dict[str, float]:
         ('other_given_one', [(name,) for name in names]),
         ('one_given_rest', [without(names, name) for name in names]),
     ):
-        targets = [tuple(name for name in names if name not in subset) for subset in given]
-        scores[title] = _mean([
-            predictive(model, batch, target, subset, samples)
-            for target, subset in zip(targets, given, strict=True)
-        ])
+        scores[title] = _predictive_mean(model, batch, given, samples)
         scores[f'conditional_{title}'] = _mean([
             joint - log_likelihood(model, batch, subset, samples)[0] for subset in given
         ])
     return scores
+
+
+def _predictive_mean(
+    model: Model, batch: Batch, given: Sequence[Subset], samples: int
+) -> float:
+    """Return the mean of log p(x_T|x_S), predictive, of the subsets S; T is what S lacks."""
+    return _mean([
+        predictive(
+            model, batch, tuple(name for name in model.names if name not in subset), subset,
+            samples,
+        )
+        for subset in given
+    ])
 
 
 @torch.no_grad()
