@@ -43,6 +43,7 @@ setup(
     extras_require={
         'learning': ['lightning>=2.4', 'matplotlib>=3.5', 'rich>=13', 'rosbags>=0.10',
                      'tqdm>=4.57'],
+        'benchmarks': ['multivae>=1.0.3', 'scikit-learn>=1.2'],
         'test': ['hypothesis>=6.36', 'pytest>=6.2.5', 'pytest-timeout>=2'],
         'lint': ['flake8', 'flake8-builtins', 'flake8-comprehensions', 'flake8-deprecated',
                  'flake8-import-order', 'flake8-quotes', 'mypy', 'pydocstyle', 'ros-ament-flake8',

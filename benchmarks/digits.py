@@ -19,8 +19,9 @@ import shlex
 import sys
 import time
 
+from compared_networks import Batch, Model, Networks, ValuesOnly
 from comparison import bars, compare, Figures, fit, Records, tables, TRIALS
-from multivae_models import Batch, build, Model, Networks, ValuesOnly
+from multivae_models import build
 import numpy as np
 from results import write
 from scoring import criterion, likelihoods, select

@@ -3,9 +3,9 @@
 """
 The models of MultiVae and ours behind one interface, built from the same networks.
 
-`Networks` makes fresh trunks, heads and decoders; each model takes what it has use for: a trunk
-and a head per sensor, a decoder per sensor, and a head over all sensors where it has a joint
-encoder (JMVAE's own, with trunks of its own as in the library; ours shares the trunks).
+`compared_networks.Networks` makes fresh trunks, heads and decoders; each model takes what it has
+use for: a trunk and a head per sensor, a decoder per sensor, and a head over all sensors where it
+has a joint encoder (JMVAE's own, with trunks of its own as in the library; ours shares them).
 
 What is the library's stays the library's: its `forward` computes every loss, with likelihoods
 unscaled (``uses_likelihood_rescaling`` is off, its default) and KL annealing where the model has
@@ -26,10 +26,10 @@ MVTCAE  product of the sensors' encoders
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
+from compared_networks import Batch, Networks
 import torch
 from torch import nn, Tensor
 from torch.distributions import (
@@ -40,11 +40,11 @@ from torch.distributions import (
     Normal,
 )
 
-from m2vae_ros.vae.likelihoods import Likelihood, SensorBatch
+from m2vae_ros.vae.likelihoods import Likelihood
 from m2vae_ros.vae.multimodal import MultimodalVAE
 from m2vae_ros.vae.objectives import bound
 from m2vae_ros.vae.subsets import Subset
-from m2vae_ros.vae.terms import required_subsets
+from m2vae_ros.vae.terms import OBJECTIVES, required_subsets
 
 try:
     from multivae.data.datasets.base import MultimodalBaseDataset
@@ -69,7 +69,6 @@ except ImportError as error:
         f"{error}; the comparison needs more: pip install 'm2vae_ros[benchmarks]'"
     ) from error
 
-Batch = Mapping[str, SensorBatch]
 _LIBRARY = {
     'JMVAE': (JMVAE, JMVAEConfig),
     'MVAE': (MVAE, MVAEConfig),
@@ -77,106 +76,6 @@ _LIBRARY = {
     'MoPoE': (MoPoE, MoPoEConfig),
     'MVTCAE': (MVTCAE, MVTCAEConfig),
 }
-OURS = ('vae', 'jvae', 'jmvae', 'm2vae')
-NAMES = ('m2vae', *_LIBRARY)
-
-
-class Packing(Protocol):
-    """How a sensor's measurements become the one tensor that the library carries about."""
-
-    def pack(self, batch: SensorBatch) -> Tensor:
-        """Return a tensor ``(batch, ...)``."""
-
-    def unpack(self, packed: Tensor) -> SensorBatch:
-        """Return what was packed."""
-
-
-class ValuesOnly:
-    """For sensors of which nothing is ever missing."""
-
-    def pack(self, batch: SensorBatch) -> Tensor:
-        """Return the values."""
-        return batch.values
-
-    def unpack(self, packed: Tensor) -> SensorBatch:
-        """Return the values with masks that nobody may look at."""
-        return SensorBatch(packed, packed, packed)
-
-
-@dataclass(frozen=True)
-class WithMasks:
-    """
-    For sensors with cells that are not valid or returned nothing.
-
-    Parameters
-    ----------
-    shape, spatial_shape
-        Of the values and of the masks, see `specs.SensorSpec`.
-
-    """
-
-    shape: tuple[int, ...]
-    spatial_shape: tuple[int, ...]
-
-    def pack(self, batch: SensorBatch) -> Tensor:
-        """Return values and masks, flat, one behind the other."""
-        return torch.cat([part.flatten(1).float() for part in batch], 1)
-
-    def unpack(self, packed: Tensor) -> SensorBatch:
-        """Return values and masks."""
-        cells = torch.Size(self.spatial_shape).numel()
-        values, valid, returned = packed.split([packed.shape[1] - 2 * cells, cells, cells], 1)
-        return SensorBatch(
-            values.unflatten(1, self.shape),
-            valid.unflatten(1, self.spatial_shape) > 0.5,
-            returned.unflatten(1, self.spatial_shape) > 0.5,
-        )
-
-
-@dataclass(frozen=True)
-class Networks:
-    """
-    Makers of the networks that every model is built from.
-
-    Parameters
-    ----------
-    names
-        The sensors.
-    latent
-        Size of the latent vector.
-    trunk, decoder
-        Sensor -> a fresh network, see `vae.multimodal.MultimodalVAE`.
-    head
-        Number of sensors -> a fresh network from their features to ``(batch, 2 * latent)``.
-    packing
-        Sensor -> how its measurements travel through the library.
-
-    """
-
-    names: tuple[str, ...]
-    latent: int
-    trunk: Callable[[str], nn.Module]
-    head: Callable[[int], nn.Module]
-    decoder: Callable[[str], nn.Module]
-    packing: Callable[[str], Packing]
-
-
-class Model(Protocol):
-    """What the benchmarks ask of a model."""
-
-    names: tuple[str, ...]
-
-    def loss(self, batch: Batch, warmed_up: float = 1.0) -> Tensor:
-        """Return what training minimises, per sample, the divergences annealed by a share."""
-
-    def posterior(self, batch: Batch, subset: Subset) -> Distribution:
-        """Return q(z|x_S), one distribution over latent vectors per sample."""
-
-    def prior(self) -> Distribution:
-        """Return p(z)."""
-
-    def decode(self, latents: Tensor, sensor: str) -> Likelihood:
-        """Return p(x_m|z) for latents ``(..., latent)``."""
 
 
 class Ours(nn.Module):
@@ -321,7 +220,7 @@ class MultiVae(nn.Module):
 
 def build(name: str, networks: Networks, **settings: Any) -> Ours | MultiVae:
     """Return a fresh model: one of our objectives or one of the library's classes."""
-    return (Ours if name in OURS else MultiVae)(name, networks, **settings)
+    return (Ours if name in OBJECTIVES else MultiVae)(name, networks, **settings)
 
 
 class _Encoder(BaseEncoder):

@@ -20,8 +20,9 @@ import shlex
 import sys
 import time
 
+from compared_networks import Batch, Networks, WithMasks
 from comparison import bars, compare, Figures, fit, Records, tables, TRIALS
-from multivae_models import Batch, build, Networks, WithMasks
+from multivae_models import build
 from results import write
 from scoring import criterion, likelihoods
 import torch

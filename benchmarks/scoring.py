@@ -1,7 +1,7 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Scores that hold for every model that `multivae_models` builds, whatever its posterior.
+Scores that hold for every model that `multivae_models.build` makes, whatever its posterior.
 
 One importance-sampled estimate for all: each model's own posterior is the proposal, a mixture
 with the density of a mixture, and each model's own prior is its prior. All are means over the
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import log
 
-from multivae_models import Batch, Model
+from compared_networks import Batch, Model
 import torch
 from torch import Tensor
 from torch.distributions import Distribution

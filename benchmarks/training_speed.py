@@ -20,13 +20,16 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 import random
+import shlex
 from statistics import median, quantiles
+import sys
 import time
 from typing import Any
 
+from compared_networks import Batch, Networks
 import digits
-from multivae_models import Batch, MultiVae, Networks, Ours
-from results import write
+from multivae_models import MultiVae, Ours
+from results import bar, table, write
 import robot_comparison
 from scoring import select
 import torch
@@ -38,7 +41,10 @@ from m2vae_ros.vae.subsets import Subset, without
 from m2vae_ros.vae.terms import reconstructions
 
 BATCH = 64
-LIMIT = {'closed': 8, 'sampled': 8, 'recursion': 6}
+LARGEST_RECURSION = 6
+FASTER = 1.5
+LIBRARY = 'JMVAE of MultiVae'
+Times = dict[str, list[float]]
 
 
 class SampledOrderings(nn.Module):
@@ -96,13 +102,13 @@ def stepping(model: Any, batch: Batch) -> Callable[[], None]:
 
 def rounds(
     steps: Mapping[str, Callable[[], None]], count: int, seconds: float
-) -> dict[str, list[float]]:
+) -> Times:
     """Return each contender's time of a step in each round, in seconds."""
     repeats = {}
     for name, step in steps.items():
         step()
         repeats[name] = max(1, round(seconds / _timed(step)))
-    times: dict[str, list[float]] = {name: [] for name in steps}
+    times: Times = {name: [] for name in steps}
     for _ in range(count):
         for name, step in steps.items():
             times[name].append(_timed(step, repeats[name]))
@@ -116,46 +122,32 @@ def _timed(step: Callable[[], None], repeats: int = 1) -> float:
     return (time.process_time() - start) / repeats
 
 
-def beside_multivae(networks: Networks, batch: Batch, count: int) -> dict[str, Any]:
-    """Return samples a second, and ours over the library's as [median, quartiles]."""
+def beside_multivae(networks: Networks, batch: Batch, count: int) -> Times:
+    """Return the time of a step of each contender in every round, the library's first."""
     models = {
-        'MultiVae JMVAE': MultiVae('JMVAE', networks),
-        'm2vae, closed form': Ours('m2vae', networks),
+        LIBRARY: MultiVae('JMVAE', networks),
+        'm2vae': Ours('m2vae', networks),
         'm2vae, sampled orderings': SampledOrderings(networks),
         'jmvae': Ours('jmvae', networks),
     }
-    times = rounds({name: stepping(model, batch) for name, model in models.items()}, count, 0.2)
-    library = times.pop('MultiVae JMVAE')
-    return {
-        'samples_per_second': {
-            name: round(BATCH / median(each))
-            for name, each in {'MultiVae JMVAE': library, **times}.items()
-        },
-        'ratio': {
-            name: _spread([theirs / ours for theirs, ours in zip(library, each, strict=True)])
-            for name, each in times.items()
-        },
-    }
+    return rounds({name: stepping(model, batch) for name, model in models.items()}, count, 0.2)
 
 
-def growth(count: int, largest: int) -> dict[str, dict[str, Any]]:
-    """Return milliseconds of a step for 1.. sensors: [median, quartiles]."""
-    result: dict[str, dict[str, Any]] = {form: {} for form in LIMIT}
+def growth(count: int, largest: int) -> dict[int, Times]:
+    """Return, for 1.. sensors, the time of a step in every round."""
+    result = {}
     for sensors in range(1, largest + 1):
         networks = _small(sensors)
         values = torch.rand(BATCH, 16)
         batch = {name: SensorBatch(values, values, values) for name in networks.names}
         models = {
-            'closed': Ours('m2vae', networks),
-            'sampled': SampledOrderings(networks),
-            'recursion': Recursion(networks),
+            'closed form': Ours('m2vae', networks),
+            'sampled orderings': SampledOrderings(networks),
         }
-        steps = {
-            form: stepping(model, batch)
-            for form, model in models.items() if sensors <= LIMIT[form]
-        }
-        for form, times in rounds(steps, count, 0.05).items():
-            result[form][str(sensors)] = _spread([1000 * each for each in times])
+        if sensors <= LARGEST_RECURSION:
+            models['recursion'] = Recursion(networks)
+        steps = {form: stepping(model, batch) for form, model in models.items()}
+        result[sensors] = rounds(steps, count, 0.05)
     return result
 
 
@@ -168,9 +160,53 @@ def _small(sensors: int) -> Networks:
     )
 
 
-def _spread(values: list[float]) -> list[float]:
+def _spread(values: list[float]) -> str:
     low, _, high = quantiles(values, n=4) if len(values) > 1 else 3 * values
-    return [round(each, 3) for each in (median(values), low, high)]
+    return f'{median(values):.2f} ({low:.2f}-{high:.2f})'
+
+
+def _beside_tables(cases: Mapping[str, Times]) -> tuple[list[Any], list[Any]]:
+    """Return the table of samples a second, and the bars on the ratios."""
+    rows, bars = [], []
+    for title, times in cases.items():
+        for name, ours in times.items():
+            ratios = [
+                theirs / own for theirs, own in zip(times[LIBRARY], ours, strict=True)
+            ]
+            rows.append([title, name, f'{BATCH / median(ours):.0f}', _spread(ratios)])
+            if name != LIBRARY:
+                bars.append(bar(
+                    f'{title}: {name} at least {FASTER} times the samples a second of {LIBRARY}',
+                    _spread(ratios), median(ratios) >= FASTER,
+                ))
+    note = f'Batches of {BATCH}; median and quartiles over the rounds.'
+    columns = ['networks', 'objective', 'samples/s', 'times the library']
+    return [table('A step beside MultiVae', columns, rows, note)], bars
+
+
+def _growth_tables(times: Mapping[int, Times]) -> tuple[list[Any], list[Any]]:
+    """Return the table of step times by the number of sensors, and the bars on their growth."""
+    forms = list(times[1])
+    rows = [
+        [n, *(_spread([1000 * t for t in at[form]]) if form in at else '' for form in forms)]
+        for n, at in times.items()
+    ]
+    bars = []
+    for form, law, steps in (
+        ('closed form', 'N 2^(N-1)', lambda n: n * 2 ** (n - 1)),
+        ('sampled orderings', 'N', lambda n: n),
+    ):
+        growths = {
+            n: median(at[form]) / median(times[1][form]) for n, at in times.items() if n > 1
+        }
+        bars.append(bar(
+            f'A step of m2vae, {form}, grows no faster than {law} from 1 sensor on',
+            ', '.join(f'N={n}: {growth:.1f} of {steps(n)}' for n, growth in growths.items()),
+            all(growth <= steps(n) for n, growth in growths.items()),
+        ))
+    columns = ['sensors', *(f'{form}, ms' for form in forms)]
+    note = 'Networks of a quadrant of the digits; median and quartiles over the rounds.'
+    return [table('A step by the number of sensors', columns, rows, note)], bars
 
 
 def main() -> None:
@@ -180,25 +216,26 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=20)
     parser.add_argument('--largest', type=int, default=8, help='number of sensors')
     arguments = parser.parse_args()
-    started = time.perf_counter()
+    started = time.monotonic()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     random.seed(0)
     beside = {}
-    for sensors in (2, 4):
+    for sensors in digits.PARTS:
         data, _ = digits.load(sensors)
-        beside[f'digits, {sensors} sensors'] = beside_multivae(
+        beside[f'digits in {sensors} parts'] = beside_multivae(
             digits.networks(sensors), select(data, slice(0, BATCH)), arguments.rounds
         )
     beside['robot, 3 sensors'] = beside_multivae(
-        robot_comparison.networks(), robot_comparison.random_batch(BATCH), arguments.rounds // 4
+        robot_comparison.networks(), robot_comparison.random_batch(BATCH),
+        max(4, arguments.rounds // 4),
     )
-    results = {
-        'batch': BATCH,
-        'beside_multivae': beside,
-        'milliseconds_by_sensors': growth(arguments.rounds // 4, arguments.largest),
-    }
-    write(arguments.out, 'training_speed', results, started)
+    tables, bars = _beside_tables(beside)
+    more, growths = _growth_tables(growth(max(4, arguments.rounds // 4), arguments.largest))
+    write(
+        arguments.out, 'training_speed', shlex.join(['python', *sys.argv]), started,
+        tables + more, bars + growths,
+    )
 
 
 if __name__ == '__main__':
