@@ -38,6 +38,7 @@ from m2vae_ros.vae.subsets import lattice  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ['--worlds', '2', '--samples-per-world', '8', '--test-worlds', '2', '--processes', '1',
+        '--validation-worlds', '2', '--calibration-samples', '6', '--importance-draws', '4',
         '--steps', '3', '--batch-size', '4', '--latent-size', '4', '--feature-size', '16',
         '--hidden-size', '16']
 SMALL = Architecture(8, 32, 32)
@@ -81,6 +82,12 @@ def test_the_command_writes_a_model_that_says_what_it_is(trained):
     columns = [*NAMES, 'lidar/front']
     assert shown == {(column, *subset) for column in columns for subset in lattice(NAMES)}
     assert [path.name for path in trained.parent.iterdir()] == [trained.name]
+    assert set(header.temperatures) == set(lattice(NAMES))
+    assert 1 <= header.calibration['effective_sample_size'] <= 4
+    assert header.calibration['data'] == 'simulated: 2 validation worlds'
+    covered = header.evaluation['calibration']['subsets']
+    assert [tuple(row['subset']) for row in covered] == lattice(NAMES)
+    assert all(0 <= row['coverage']['0.9'] <= 1 for row in covered)
 
 
 def test_the_model_fuses_messages(trained):
@@ -167,6 +174,9 @@ def test_a_seed_decides_all(trained, tmp_path):
     (['--out', 'model.pt'], '.safetensors'),
     (['--worlds', '0'], '--worlds 0'),
     (['--test-worlds', '-1'], '--test-worlds -1'),
+    (['--validation-worlds', '0'], '--validation-worlds 0'),
+    (['--calibration-samples', '0'], 'calibration_samples: 0'),
+    (['--importance-draws', '1'], 'importance_draws: 1'),
     (['--processes', '0'], '--processes 0'),
     (['--steps', '0'], 'steps: 0'),
     (['--warm-up', '2'], 'warm_up: 2'),

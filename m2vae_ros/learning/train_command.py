@@ -17,6 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from m2vae_ros import __version__
+from m2vae_ros.learning import calibration
+from m2vae_ros.learning.calibration import CalibrationOptions
 from m2vae_ros.learning.dataset import SampleDataset
 from m2vae_ros.learning.evaluation import reconstruction_errors, table, View
 from m2vae_ros.learning.training import train, TrainingOptions
@@ -42,9 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--test-worlds', type=int, default=100, help='held-out worlds to report the errors on'
     )
     parser.add_argument(
+        '--validation-worlds', type=int, default=32,
+        help='held-out worlds to fit the temperatures of the posteriors on',
+    )
+    parser.add_argument(
         '--processes', type=int, default=2, help='processes that generate samples'
     )
-    for group in (TrainingOptions, Architecture):
+    for group in (TrainingOptions, Architecture, CalibrationOptions):
         told = _descriptions(group)
         for option in fields(group):
             parser.add_argument(
@@ -63,14 +69,19 @@ def run(arguments: argparse.Namespace) -> int:
     architecture = Architecture(
         **{option.name: getattr(arguments, option.name) for option in fields(Architecture)}
     )
+    references = CalibrationOptions(
+        **{option.name: getattr(arguments, option.name) for option in fields(CalibrationOptions)}
+    )
     _check(arguments)
     started = monotonic()
     training_data = _samples('train', arguments.worlds, arguments)
     model = train(training_data, options, architecture)
     seconds = monotonic() - started
-    errors = reconstruction_errors(
-        model, _samples('test', arguments.test_worlds, arguments), views={'lidar': _front()}
-    )
+    test_data = _samples('test', arguments.test_worlds, arguments)
+    errors = reconstruction_errors(model, test_data, views={'lidar': _front()})
+    validation_data = _samples('validation', arguments.validation_worlds, arguments)
+    fitted = calibration.fit(calibration.hold_out(model, validation_data, references))
+    covered = calibration.judge(calibration.hold_out(model, test_data, references), fitted)
     header = checkpoint.describe(
         model,
         objective=options.describe_objective(),
@@ -85,6 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
             'data': f'simulated: {arguments.test_worlds} held-out worlds, '
                     f'{arguments.samples_per_world} samples in each',
             'reconstruction': [error.to_dict() for error in errors],
+            'calibration': covered,
+        },
+        calibration={
+            'data': f'simulated: {arguments.validation_worlds} validation worlds', **fitted
         },
     )
     checkpoint.save(arguments.out, model, header)
@@ -92,6 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(
         "Error over the mean predictor's, held-out worlds "
         f'(columns: reconstructed, rows: from):\n{table(errors)}\n'
+        'Share of references within the regions of their posteriors, held-out worlds:\n'
+        f'{calibration.table(covered)}\n'
         f'{arguments.out}: {size:.1f} MB, {seconds / 60:.0f} min'
     )
     return 0
@@ -111,7 +128,7 @@ def _descriptions(group: type) -> dict[str, str]:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse now what would otherwise fail after hours of training."""
-    for name in ('worlds', 'samples_per_world', 'test_worlds', 'processes'):
+    for name in ('worlds', 'samples_per_world', 'test_worlds', 'validation_worlds', 'processes'):
         if getattr(arguments, name) < 1:
             raise ValueError(
                 f'--{name.replace("_", "-")} {getattr(arguments, name)}: must be 1 or more'
