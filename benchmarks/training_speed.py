@@ -6,10 +6,10 @@ Measure a training step: beside MultiVae's JMVAE, and as the number of sensors g
 The contenders take turns in every round, so that a ratio holds on a busy machine; times are those
 of the processor, with one thread. A step is the loss, its gradient and the optimiser's step.
 
-* Beside MultiVae's JMVAE with the same networks, batch and optimiser: m2vae in closed form, m2vae
-  with sampled orderings, and jmvae, which has the same terms as the library's for two sensors.
-* For 1..8 sensors with small networks: closed form, sampled orderings, and Eq. 83 as it is
-  written, a recursion of N! branches that encodes and decodes anew in each call.
+* Beside MultiVae's JMVAE with the same networks, batch and optimiser: m2vae in closed form, with
+  sampled orderings or reconstructions, and jmvae, which for two sensors has the library's terms.
+* For 1..8 sensors with small networks: the same, and Eq. 83 as it is written, a recursion of N!
+  branches that encodes and decodes anew in each call.
 
     python benchmarks/training_speed.py --out benchmarks/results/training_speed.json
 """
@@ -37,7 +37,7 @@ from torch import nn, Tensor
 
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.objectives import bound
-from m2vae_ros.vae.subsets import Subset, without
+from m2vae_ros.vae.subsets import m2vae_weight, Subset, without
 from m2vae_ros.vae.terms import reconstructions
 
 BATCH = 64
@@ -61,6 +61,40 @@ class SampledOrderings(nn.Module):
         needed = reconstructions('m2vae', names, ordering=ordering)
         posteriors, scores = self.model(batch, reconstruct=needed)
         return -bound('m2vae', posteriors, scores, names=names, ordering=ordering).mean()
+
+
+class SampledReconstructions(nn.Module):
+    r"""
+    Our model, trained by m2vae with all divergences and one reconstruction per sensor.
+
+    The weights 1 / (\|S\| C(N, \|S\|)) of the subsets that have a sensor sum to 1: the
+    reconstruction terms are a mean over subsets, of which each sample draws one per sensor.
+    """
+
+    def __init__(self, networks: Networks) -> None:
+        super().__init__()
+        self.model = Ours('m2vae', networks).model
+        subsets, count = self.model.trained_subsets, len(self.model.names)
+        self.chances = {
+            name: torch.tensor([
+                m2vae_weight(len(subset), count) if name in subset else 0.0 for subset in subsets
+            ])
+            for name in self.model.names
+        }
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return minus the estimate."""
+        subsets = self.model.trained_subsets
+        posteriors, _ = self.model(batch, reconstruct=dict.fromkeys(subsets, ()))
+        latents = torch.stack([posterior.rsample() for posterior in posteriors.values()])
+        samples = torch.arange(latents.shape[1])
+        zero = latents.new_zeros(len(samples))
+        none = {subset: dict.fromkeys(subset, zero) for subset in subsets}
+        value = bound('m2vae', posteriors, none)
+        for name, chance in self.chances.items():
+            rows = torch.multinomial(chance, len(samples), replacement=True)
+            value = value + self.model.decode(latents[rows, samples], name).log_prob(batch[name])
+        return -value.mean()
 
 
 class Recursion(nn.Module):
@@ -128,6 +162,7 @@ def beside_multivae(networks: Networks, batch: Batch, count: int) -> Times:
         LIBRARY: MultiVae('JMVAE', networks),
         'm2vae': Ours('m2vae', networks),
         'm2vae, sampled orderings': SampledOrderings(networks),
+        'm2vae, sampled reconstructions': SampledReconstructions(networks),
         'jmvae': Ours('jmvae', networks),
     }
     return rounds({name: stepping(model, batch) for name, model in models.items()}, count, 0.2)
@@ -143,6 +178,7 @@ def growth(count: int, largest: int) -> dict[int, Times]:
         models = {
             'closed form': Ours('m2vae', networks),
             'sampled orderings': SampledOrderings(networks),
+            'sampled reconstructions': SampledReconstructions(networks),
         }
         if sensors <= LARGEST_RECURSION:
             models['recursion'] = Recursion(networks)
