@@ -44,7 +44,7 @@ from m2vae_ros.vae.likelihoods import Likelihood
 from m2vae_ros.vae.multimodal import MultimodalVAE
 from m2vae_ros.vae.objectives import bound
 from m2vae_ros.vae.subsets import Subset
-from m2vae_ros.vae.terms import OBJECTIVES, required_subsets
+from m2vae_ros.vae.terms import OBJECTIVES, reconstructions
 
 try:
     from multivae.data.datasets.base import MultimodalBaseDataset
@@ -102,11 +102,12 @@ class Ours(nn.Module):
         super().__init__()
         self.objective, self.knobs, self.names = objective, knobs, networks.names
         self.latent = networks.latent
+        self.needed = reconstructions(objective, networks.names)
         self.model = MultimodalVAE(
             {name: networks.trunk(name) for name in networks.names},
             lambda subset: _head(networks, len(subset), near_zero=heads == 'product'),
             {name: networks.decoder(name) for name in networks.names},
-            required_subsets(objective, networks.names),
+            list(self.needed),
             product_of_experts=heads == 'product',
         )
 
@@ -114,7 +115,8 @@ class Ours(nn.Module):
         """Return minus the bound; alpha and beta rise with the share."""
         knobs = {'alpha': 1.0, 'beta': 1.0} | self.knobs
         knobs |= {name: warmed_up * knobs[name] for name in ('alpha', 'beta')}
-        return -bound(self.objective, *self.model(batch), **knobs).mean()
+        posteriors, log_likelihoods = self.model(batch, reconstruct=self.needed)
+        return -bound(self.objective, posteriors, log_likelihoods, **knobs).mean()
 
     def posterior(self, batch: Batch, subset: Subset) -> Distribution:
         """Return q(z|x_S)."""
