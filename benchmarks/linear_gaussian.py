@@ -15,6 +15,7 @@ the true z lies in the 90 % region, before and after a temperature is fitted on 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from math import log, pi
 from pathlib import Path
 from random import Random
@@ -30,6 +31,7 @@ from torch.distributions import MultivariateNormal
 
 from m2vae_ros.vae.calibration import coverage, fit_temperature
 from m2vae_ros.vae.estimators import log_likelihood
+from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.multimodal import MultimodalVAE
 from m2vae_ros.vae.objectives import bound
@@ -148,6 +150,37 @@ def trained(
             averaged.update_parameters(model)
     model.load_state_dict(averaged.module.state_dict())
     return model.eval()
+
+
+def expected_bound(
+    truth: LinearGaussian, name: str, posteriors: Mapping[Subset, Posterior], **knobs: float
+) -> float:
+    """
+    Return the mean of `objectives.bound` over all data, exactly.
+
+    It is quadratic in the data, so it is the mean over any points with the data's mean and
+    covariance; the reconstruction's mean over q_S is closed.
+    """
+    n = len(truth.gains)
+    root = n**0.5 * np.linalg.cholesky(truth.covariance)
+    points = torch.from_numpy(np.concatenate([root.T, -root.T]))  # (2 n, n)
+    gaussians, scores = {}, {}
+    for subset, q in posteriors.items():
+        key = tuple(NAMES[m] for m in subset)
+        mean = points[:, list(subset)] @ torch.from_numpy(q.mean_map)
+        gaussians[key] = DiagonalGaussian(
+            mean.unsqueeze(1), torch.full((2 * n, 1), log(q.variance), dtype=torch.float64)
+        )
+        scores[key] = {
+            NAMES[m]: -0.5 * (
+                ((points[:, m] - gain * mean).square() + gain**2 * q.variance) / noise**2
+                + log(2 * pi * noise**2)
+            )
+            for m, gain, noise in (
+                (m, float(truth.gains[m]), float(truth.noises[m])) for m in subset
+            )
+        }
+    return float(bound(name, gaussians, scores, names=NAMES[:n], **knobs).mean())
 
 
 def learned(model: MultimodalVAE) -> dict[Subset, Posterior]:
