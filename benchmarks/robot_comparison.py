@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--steps', type=int, default=600)
     parser.add_argument('--worlds', type=int, default=400, help='to train in, 16 samples each')
+    parser.add_argument('--held-out', type=int, default=16, help='worlds to score in, each split')
     parser.add_argument('--samples', type=int, default=64, help='of the posterior, for scores')
     parser.add_argument('--trials', type=int, default=2, help='settings of each model to try')
     parser.add_argument('--models', nargs='+', default=list(TRIALS), choices=TRIALS)
@@ -116,7 +117,11 @@ def main() -> None:
     started = time.monotonic()
     data = {
         split: SampleDataset(SENSORS, generate(world_seeds(split, worlds), 16).sensors)
-        for split, worlds in (('train', arguments.worlds), ('validation', 16), ('test', 16))
+        for split, worlds in (
+            ('train', arguments.worlds),
+            ('validation', arguments.held_out),
+            ('test', arguments.held_out),
+        )
     }
     records = Records(arguments.runs or arguments.out.with_suffix('.runs.jsonl'))
     chosen, tried = compare(
