@@ -41,7 +41,7 @@ class CalibrationOptions:
 
     """
 
-    calibration_samples: int = 32
+    calibration_samples: int = 24
     importance_draws: int = 1000
 
     def __post_init__(self) -> None:

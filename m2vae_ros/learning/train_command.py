@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--test-worlds', type=int, default=100, help='held-out worlds to report the errors on'
     )
     parser.add_argument(
-        '--validation-worlds', type=int, default=32,
+        '--validation-worlds', type=int, default=24,
         help='held-out worlds to fit the temperatures of the posteriors on',
     )
     parser.add_argument(
