@@ -81,6 +81,25 @@ def bayes_accuracy(samples: Samples, subset: Sequence[str]) -> float:
     return float(np.exp(posterior.max(1)).mean())
 
 
+def entropy(samples: Samples, subset: Sequence[str]) -> Array:
+    """Return the entropy of p(k|x_S), ``(count,)``, in nats."""
+    posterior = log_joint(samples, subset) - log_density(samples, subset)[:, None]
+    total: Array = -(np.exp(posterior) * posterior).sum(1)
+    return total
+
+
+def expected_log_density(samples: Samples, subset: Sequence[str]) -> tuple[float, float]:
+    """
+    Return E log p(x_S) and its standard error.
+
+    It is E log p(x_S, k), which is closed, plus the class's entropy given x_S; only that is left
+    to the samples.
+    """
+    closed = -log(CLASSES) - sum(log(2 * pi * NOISES[name] ** 2) + 1 for name in subset)
+    left, error = mean_and_error(entropy(samples, subset))
+    return closed + left, error
+
+
 def mean_and_error(values: Array) -> tuple[float, float]:
     """Return a mean and its standard error."""
     return float(values.mean()), float(values.std(ddof=1)) / sqrt(len(values))

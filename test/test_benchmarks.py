@@ -14,6 +14,9 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[1] / 'benchmarks'
 sys.path.insert(0, str(BENCHMARKS))
 
+from gaussian_mixture_truth import (  # noqa: E402
+    bayes_accuracy, drawn, expected_log_density, log_density, mean_and_error,
+)
 from linear_gaussian_optimum import LinearGaussian, optimum  # noqa: E402
 import report  # noqa: E402
 
@@ -48,3 +51,15 @@ def test_no_posterior_near_the_optimum_is_better(objective, knobs):
             q.variance, q.mean_map = variance, factor * mean_map
             assert expected_bound(model, objective, best, **knobs) < height
             q.mean_map = mean_map
+
+
+@pytest.mark.parametrize(('subset', 'accuracy', 'nats'), [
+    (('x',), 0.698, 0.954), (('w',), 0.900, -0.395), (('x', 'w'), 1.000, 2.251),
+])
+def test_the_mixture_is_the_published_one(subset, accuracy, nats):
+    samples = drawn(50_000, np.random.default_rng(0))
+    assert bayes_accuracy(samples, subset) == pytest.approx(accuracy, abs=0.01)
+    closed, _ = expected_log_density(samples, subset)
+    assert closed == pytest.approx(nats, abs=0.01)
+    counted, error = mean_and_error(log_density(samples, subset))
+    assert abs(closed - counted) < 5 * error
