@@ -15,7 +15,11 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / 'benchmarks'
 sys.path.insert(0, str(BENCHMARKS))
 
 from gaussian_mixture_truth import (  # noqa: E402
-    bayes_accuracy, drawn, expected_log_density, log_density, mean_and_error,
+    bayes_accuracy,
+    drawn,
+    expected_log_density,
+    log_density,
+    mean_and_error,
 )
 from linear_gaussian_optimum import LinearGaussian, optimum  # noqa: E402
 import report  # noqa: E402
