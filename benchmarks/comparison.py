@@ -50,7 +50,7 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
 }
 BARS = {
     'joint': 'log p(M)',
-    'other_given_one': 'log p(other | one)',
+    'other_given_one': 'log p(other | one), predictive',
     'accuracy_one': 'class accuracy from one sensor',
 }
 Figures = dict[str, Any]
@@ -119,13 +119,25 @@ class Records:
     ----------
     path
         Made where it is missing.
+    options
+        What all runs have in common; the file's first line.
+
+    Raises
+    ------
+    ValueError
+        If the file is of runs with other options.
 
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **options: Any) -> None:
         self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self._done = [json.loads(line) for line in lines]
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(options) + '\n')
+        first, *lines = (json.loads(line) for line in path.read_text().splitlines())
+        if first != options:
+            raise ValueError(f'{path} is of runs with {first}, not {options}: name another file')
+        self._done: list[Figures] = lines
 
     def figures(self, run: Figures) -> Figures:
         """Return the figures of a run."""

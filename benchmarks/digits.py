@@ -194,7 +194,10 @@ def main() -> None:
     """Run every trial that has not been run, summarise and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--out', type=Path, required=True, help='JSON to write')
-    parser.add_argument('--runs', type=Path, help='figures of each run, to go on with later')
+    parser.add_argument(
+        '--runs', type=Path, default=Path('build/digits.runs.jsonl'),
+        help='where the figures of each run are kept, to go on with later',
+    )
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--steps', type=int, default=1200)
     parser.add_argument('--samples', type=int, default=256, help='of the posterior, for scores')
@@ -203,12 +206,13 @@ def main() -> None:
     arguments = parser.parse_args()
     started = time.monotonic()
     torch.set_num_threads(1)
-    records = Records(arguments.runs or arguments.out.with_suffix('.runs.jsonl'))
+    options = {'steps': arguments.steps, 'samples': arguments.samples}
+    records = Records(arguments.runs, **options)
     found, met = [], []
     for sensors in arguments.sensors:
         chosen, tried = compare(
             records, {'sensors': sensors}, arguments.models, arguments.seeds,
-            partial(run, steps=arguments.steps, samples=arguments.samples),
+            partial(run, **options),
         )
         title = f'Digits in {sensors} parts'
         found += tables(title, chosen, tried)

@@ -105,7 +105,10 @@ def main() -> None:
     """Run every trial that has not been run, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--out', type=Path, required=True, help='JSON to write')
-    parser.add_argument('--runs', type=Path, help='figures of each run, to go on with later')
+    parser.add_argument(
+        '--runs', type=Path, default=Path('build/robot_comparison.runs.jsonl'),
+        help='where the figures of each run are kept, to go on with later',
+    )
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--steps', type=int, default=600)
     parser.add_argument('--worlds', type=int, default=400, help='to train in, 16 samples each')
@@ -123,7 +126,10 @@ def main() -> None:
             ('test', arguments.held_out),
         )
     }
-    records = Records(arguments.runs or arguments.out.with_suffix('.runs.jsonl'))
+    records = Records(
+        arguments.runs, steps=arguments.steps, samples=arguments.samples,
+        worlds=arguments.worlds, held_out=arguments.held_out,
+    )
     chosen, tried = compare(
         records, {}, arguments.models, arguments.seeds,
         partial(run, data=data, steps=arguments.steps, samples=arguments.samples),
