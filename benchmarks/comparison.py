@@ -25,8 +25,8 @@ from m2vae_ros.vae.likelihoods import SensorBatch
 TRIALS: dict[str, list[dict[str, Any]]] = {
     'm2vae': [
         {'alpha': 1, 'joint_prior_weight': 1},
-        {'alpha': 1, 'joint_prior_weight': 0, 'beta': 0.3, 'gamma': 0.3},
         {'heads': 'product', 'alpha': 1, 'joint_prior_weight': 1},
+        {'alpha': 1, 'joint_prior_weight': 0, 'beta': 0.3, 'gamma': 0.3},
         {'heads': 'product', 'alpha': 1, 'joint_prior_weight': 0, 'beta': 0.3, 'gamma': 0.3},
         {'heads': 'product', 'alpha': 2, 'joint_prior_weight': 0, 'beta': 0.1, 'gamma': 0.1},
     ],
