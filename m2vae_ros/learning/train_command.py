@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from inspect import cleandoc
 from math import pi
 from pathlib import Path
@@ -26,7 +26,8 @@ from m2vae_ros.simulation.generator import generate, world_seeds
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.simulation.sensing import HALF_VIEW
 from m2vae_ros.vae import checkpoint
-from m2vae_ros.vae.model import Architecture
+from m2vae_ros.vae.header import ModelHeader
+from m2vae_ros.vae.model import Architecture, M2VAE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,11 +78,6 @@ def run(arguments: argparse.Namespace) -> int:
     training_data = _samples('train', arguments.worlds, arguments)
     model = train(training_data, options, architecture)
     seconds = monotonic() - started
-    test_data = _samples('test', arguments.test_worlds, arguments)
-    errors = reconstruction_errors(model, test_data, views={'lidar': _front()})
-    validation_data = _samples('validation', arguments.validation_worlds, arguments)
-    fitted = calibration.fit(calibration.hold_out(model, validation_data, references))
-    covered = calibration.judge(calibration.hold_out(model, test_data, references), fitted)
     header = checkpoint.describe(
         model,
         objective=options.describe_objective(),
@@ -92,6 +88,27 @@ def run(arguments: argparse.Namespace) -> int:
             'options': asdict(options),
             'seconds': round(seconds),
         },
+    )
+    checkpoint.save(arguments.out, model, header)  # whatever happens while it is measured
+    header, report = measured(model, header, references, arguments)
+    checkpoint.save(arguments.out, model, header)
+    size = arguments.out.stat().st_size / 1e6
+    print(f'{report}\n{arguments.out}: {size:.1f} MB, {seconds / 60:.0f} min')
+    return 0
+
+
+def measured(
+    model: M2VAE, header: ModelHeader, references: CalibrationOptions,
+    arguments: argparse.Namespace,
+) -> tuple[ModelHeader, str]:
+    """Return the header with evaluation and calibration on held-out worlds, and their tables."""
+    test_data = _samples('test', arguments.test_worlds, arguments)
+    errors = reconstruction_errors(model, test_data, views={'lidar': _front()})
+    validation_data = _samples('validation', arguments.validation_worlds, arguments)
+    fitted = calibration.fit(calibration.hold_out(model, validation_data, references))
+    covered = calibration.judge(calibration.hold_out(model, test_data, references), fitted)
+    header = replace(
+        header,
         evaluation={
             'data': f'simulated: {arguments.test_worlds} held-out worlds, '
                     f'{arguments.samples_per_world} samples in each',
@@ -102,16 +119,12 @@ def run(arguments: argparse.Namespace) -> int:
             'data': f'simulated: {arguments.validation_worlds} validation worlds', **fitted
         },
     )
-    checkpoint.save(arguments.out, model, header)
-    size = arguments.out.stat().st_size / 1e6
-    print(
+    return header, (
         "Error over the mean predictor's, held-out worlds "
         f'(columns: reconstructed, rows: from):\n{table(errors)}\n'
         'Share of references within the regions of their posteriors, held-out worlds:\n'
-        f'{calibration.table(covered)}\n'
-        f'{arguments.out}: {size:.1f} MB, {seconds / 60:.0f} min'
+        f'{calibration.table(covered)}'
     )
-    return 0
 
 
 def _descriptions(group: type) -> dict[str, str]:
@@ -135,9 +148,14 @@ def _check(arguments: argparse.Namespace) -> None:
             )
     if arguments.out.suffix != '.safetensors' or arguments.out.is_dir():
         raise ValueError(f'--out {arguments.out}: must be a file that ends in .safetensors')
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=arguments.out.parent):
-        pass
+    try:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=arguments.out.parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f'--out {arguments.out}: its folder cannot be written: {error.strerror}'
+        ) from error
 
 
 def _samples(split: str, worlds: int, arguments: argparse.Namespace) -> SampleDataset:
