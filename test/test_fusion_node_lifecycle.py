@@ -21,6 +21,7 @@ from node_processes import (  # noqa: E402
     Peer,
     save_untrained_model,
     SimulatedSensors,
+    stamp_of,
 )
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters  # noqa: E402
 from sensor_msgs.msg import CompressedImage, PointCloud2  # noqa: E402
@@ -107,6 +108,29 @@ def test_a_manager_leads_the_node_through_its_whole_life(start, model):
     assert state(peer) == 'finalized'
     assert process.stop() == 0
     assert 'Traceback' not in process.log
+
+
+def test_what_waited_at_deactivate_is_not_published_when_the_node_comes_back(start, model):
+    max_wait = 2.0
+    _, peer = start(model=model, autostart=False, max_wait=max_wait, timeout=10.0)
+    sensors = SimulatedSensors(peer)
+    latents = peer.hear(PointCloud2, 'fusion/latent')
+    assert change(peer, Transition.TRANSITION_CONFIGURE)
+    assert change(peer, Transition.TRANSITION_ACTIVATE)
+    peer.wait_for(
+        lambda: latents and latent_from_message(latents[-1]).sensors == 0b111, 'complete set'
+    )
+    sensors.silent.update(('lidar', 'depth'))
+    peer.pass_time(0.5)  # now images wait for the others, which are still taken for live
+    assert change(peer, Transition.TRANSITION_DEACTIVATE)
+    sensors.silent.add('camera')
+    peer.pass_time(1.5 * max_wait)
+    del latents[:]
+    back_ns = peer.node.get_clock().now().nanoseconds
+    sensors.silent.clear()
+    assert change(peer, Transition.TRANSITION_ACTIVATE)
+    peer.wait_for(lambda: len(latents) > 3, 'latents')
+    assert all(stamp_of(latent) >= back_ns for latent in latents)
 
 
 def test_a_model_that_is_not_there_fails_to_configure_in_one_line(start, model, tmp_path):

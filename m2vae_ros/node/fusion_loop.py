@@ -90,6 +90,8 @@ class FusionLoop:
         self._trace = trace
         self._clock = node.get_clock()
         self._armed_ns: int | None = None
+        # What waited when the node was last deactivated has left unseen, unless it is still fresh.
+        pipeline.poll(self._clock.now().nanoseconds)
         self.results = Results()
         self.arrivals = {spec.name: Arrivals() for spec in sensors}
         self._worker = Worker(self._fuse, self._failed)
