@@ -44,10 +44,18 @@ def model_in(params_file: Path) -> str:
     """Return the parameter ``model`` of a parameter file, unset where it has none."""
     if not params_file.is_file():
         raise RuntimeError(f'params_file {params_file}: no such file')
-    model = UNSET
-    for node, section in (yaml.safe_load(params_file.read_text()) or {}).items():
-        if node.rsplit('/', 1)[-1] in ('fusion', '*', '**'):
-            model = section.get('ros__parameters', {}).get('model', model)
+    return _model_of(yaml.safe_load(params_file.read_text()) or {})
+
+
+def _model_of(section: object, name: str = '', model: str = UNSET) -> str:
+    """Return the model that a section sets for the node; namespaces may be nested in it."""
+    if not isinstance(section, dict):
+        return model
+    for key, content in section.items():
+        if key != 'ros__parameters':
+            model = _model_of(content, key.rsplit('/', 1)[-1], model)
+        elif name in ('fusion', '*', '**'):
+            model = (content or {}).get('model', model)
     return model
 
 

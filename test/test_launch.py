@@ -153,6 +153,17 @@ def test_the_parameter_file_may_choose_the_model_and_the_argument_overrides_it(
 
 
 @needs_launch
+def test_a_parameter_file_may_nest_the_node_in_its_namespace(
+    package: Path, tmp_path: Path,
+) -> None:
+    launch_file = module_of(package, 'fusion.launch.py')
+    file = tmp_path / 'params.yaml'
+    nested = {'robot': {'fusion': {'ros__parameters': {'model': 'own.safetensors'}}}}
+    file.write_text(yaml.dump({'fusion': None, **nested}))
+    assert launch_file.model_in(file) == 'own.safetensors'
+
+
+@needs_launch
 @pytest.mark.parametrize('content', [
     b'', b'\xff' * 8, (2).to_bytes(8, 'little') + b'{}', (9).to_bytes(8, 'little') + b'{"a"',
 ], ids=['empty', 'hostile length', 'foreign', 'truncated'])
