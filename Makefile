@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 LOCK := .ci/requirements.lock
 STAMP := $(VENV)/.installed
 MODEL := config/models/default.safetensors
-TRAIN_OPTIONS ?= --precision bf16-mixed
+TRAIN_OPTIONS ?= --precision bf16-mixed --joint-prior-weight 0
 LINTED := m2vae_ros launch test $(wildcard benchmarks) setup.py
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.10
 SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
