@@ -161,6 +161,7 @@ def test_a_model_comes_back_from_its_file(tmp_path):
     loaded = checkpoint.load(tmp_path / 'a.safetensors')
     assert loaded.header == header == read_header(tmp_path / 'a.safetensors')
     assert loaded.header.temperatures == {('camera', 'lidar'): 1.25}
+    assert loaded.model.temperatures == loaded.header.temperatures
     assert loaded.model.sensors == SENSORS
     assert loaded.model.trained_subsets == (('camera',), ('camera', 'lidar'))
     batch = random_batch(SENSORS)

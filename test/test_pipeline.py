@@ -58,8 +58,9 @@ def test_messages_become_a_result(robot):
 def test_the_temperatures_of_a_model_reach_its_results(robot):
     torch.manual_seed(0)
     model = M2VAE(SENSORS, SMALL)
-    plain, calibrated = Pipeline(model, device='cpu'), Pipeline(
-        model, device='cpu', temperatures={('lidar',): 4.0})
+    plain = Pipeline(model, device='cpu')
+    model.temperatures = {('lidar',): 4.0}
+    calibrated = Pipeline(model, device='cpu')
     (fused_set,) = feed(plain, robot, ('lidar',))
     first, second = (pipeline.fuse(fused_set).posterior for pipeline in (plain, calibrated))
     assert torch.equal(first.mean, second.mean)

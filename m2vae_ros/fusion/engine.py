@@ -39,8 +39,8 @@ class Engine:
     device
         ``auto`` (the GPU if this torch can use one, else the CPU), or a name that torch knows.
     temperatures
-        Trained subset -> factor on the variances of its posterior, of the model's calibration
-        (`ModelHeader.temperatures`); a subset that is not named has 1.
+        Trained subset -> factor on the variances of its posterior; a subset that is not named has
+        1. None = the model's own, which came with its file.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class Engine:
         device: str = 'auto',
         temperatures: Mapping[Subset, float] | None = None,
     ) -> None:
-        self.temperatures = dict(temperatures or {})
+        self.temperatures = dict(model.temperatures if temperatures is None else temperatures)
         check_temperatures(self.temperatures, model.trained_subsets)
         self.device, self.device_report = choose_device(device)
         self.model = model.to(self.device).eval().requires_grad_(False)

@@ -164,7 +164,6 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         self._pipeline = Pipeline(
             model,
             device=self._settings.device,
-            temperatures=loaded.header.temperatures,
             offsets={name: own.offset for name, own in self._sensor_parameters.items()},
             **asdict(self._settings.synchronizer()),
         )

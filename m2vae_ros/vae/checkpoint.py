@@ -102,4 +102,5 @@ def load(path: str | Path, *, device: str | torch.device = 'cpu') -> Checkpoint:
                 f'found {found.get(name, "none")}'
             )
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    model.temperatures = header.temperatures
     return Checkpoint(model.to(device).eval().requires_grad_(False), header)

@@ -63,6 +63,12 @@ class M2VAE(MultimodalVAE):
     trained_subsets
         The subsets whose encoders exist; None = all 2^N - 1.
 
+    Attributes
+    ----------
+    temperatures
+        Trained subset -> factor that calibrates the variances of its posterior, from the model's
+        file; a subset that is not named has 1. `encode` does not apply them, the engine does.
+
     Raises
     ------
     ValueError
@@ -91,6 +97,7 @@ class M2VAE(MultimodalVAE):
             product_of_experts=size.heads == 'product',
         )
         self.sensors = tuple(sensors)
+        self.temperatures: dict[Subset, float] = {}
         self.architecture = size
 
     @property
