@@ -9,7 +9,7 @@ it sees from outside what waits, what left and what was dropped, and at which mo
 
 from __future__ import annotations
 
-from itertools import chain, product
+from itertools import chain, pairwise, product
 import random
 import weakref
 
@@ -218,3 +218,23 @@ def test_one_stray_message_says_nothing_of_the_clock():
     assert synchronizer.clock_difference_ns('camera', START + 5000 * MS) is None
     synchronizer.add('camera', START - 55_000 * MS, None, START + 5000 * MS)
     assert synchronizer.clock_difference_ns('camera', START + 5000 * MS) == -60_000 * MS
+
+
+@given(
+    seed=st.integers(0, 2**32), timeout=st.sampled_from([0.0, 0.03, 0.1]),
+    latest=st.integers(0, 300),
+)
+@settings(max_examples=30, deadline=None)
+def test_messages_out_of_order_are_no_clock_jump_however_short_the_timeout(seed, timeout, latest):
+    rng = random.Random(seed)
+    arrivals = [
+        (stamp + rng.randrange(latest * MS + 1), stamp)
+        for stamp in range(START, START + 3000 * MS, 20 * MS)
+    ]
+    synchronizer = Synchronizer(('camera',), timeout=timeout)
+    sets = []
+    for arrival, stamp in sorted(arrivals):
+        for _ in range(2):  # a message that comes twice is late as well
+            sets += synchronizer.add('camera', stamp, None, arrival)
+    assert synchronizer.statistics.clock_jumps == 0
+    assert all(a.stamp_ns < b.stamp_ns for a, b in pairwise(sets))

@@ -29,6 +29,7 @@ from m2vae_ros.fusion.statistics import (
 )
 
 _NEVER = -(2**63)
+_LEAST_JUMP = 500_000_000  # ns; messages out of order are late by less, however short `timeout`
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +78,9 @@ class Synchronizer:
     A measurement is accepted if its stamp is newer than the last set's and neither zero, ancient
     nor of the future. A clock that goes back by more than ``slop`` (a recording starts again) is a
     jump: it empties the queues, forgets who is live and is counted. So is it when the stamps alone
-    go back, once all that comes has been late for ``timeout`` and still is by as much. A smaller
-    step back of the clock counts as no step. While simulation time has not begun, ``now_ns`` is 0
-    and any other stamp lies in the future.
+    go back, once all that comes has been late for ``timeout``, at least 0.5 s, and still is by as
+    much. A smaller step back of the clock counts as no step. While simulation time has not begun,
+    ``now_ns`` is 0 and any other stamp lies in the future.
 
     Parameters
     ----------
@@ -246,7 +247,7 @@ class Synchronizer:
         if self._late_since is None:
             self._late_since = self._now
         behind = self._last_stamp - (stamp_ns - one.offset_ns)
-        if min(self._now - self._late_since, behind) < self._timeout:
+        if min(self._now - self._late_since, behind) < max(self._timeout, _LEAST_JUMP):
             self._refuse(one, stamp_ns, LATE)
             return True
         self._jump()
