@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from operator import index
 import re
 from typing import Any, Union
 
@@ -63,9 +64,12 @@ class SensorSpec:
                 f'sensor name {self.name!r}: must be lower-case letters, digits and underscores, '
                 f'starting with a letter'
             )
-        shape = tuple(int(size) for size in self.shape)
+        try:
+            shape = tuple(index(size) for size in self.shape)
+        except TypeError:
+            shape = ()
         if not shape or min(shape) < 1:
-            raise ValueError(f'sensor {self.name}: shape {self.shape!r} must be positive sizes')
+            raise ValueError(f'sensor {self.name}: shape {self.shape!r} must be positive integers')
         object.__setattr__(self, 'shape', shape)
         object.__setattr__(self, 'geometry', dict(self.geometry))
 

@@ -34,6 +34,12 @@ def spec(kind, shape=None, **geometry):
     )
 
 
+@pytest.mark.parametrize('shape', [(), (3.7,), (0, 4), (8, -1), 'ab', 5], ids=str)
+def test_a_shape_is_made_of_positive_integers(shape):
+    with pytest.raises(ValueError, match=r'sensor eye: shape .* must be positive integers'):
+        SensorSpec('eye', 'laser_scan', 'topic', 'frame', shape)
+
+
 @pytest.mark.parametrize('kind', sorted(SHAPES))
 def test_a_proper_spec_passes(kind):
     validate(spec(kind))
