@@ -122,6 +122,11 @@ class Records:
     options
         What all runs have in common; the file's first line.
 
+    Attributes
+    ----------
+    seconds_before
+        What the runs took that were there already.
+
     Raises
     ------
     ValueError
@@ -138,6 +143,7 @@ class Records:
         if first != options:
             raise ValueError(f'{path} is of runs with {first}, not {options}: name another file')
         self._done: list[Figures] = lines
+        self.seconds_before = sum(each['figures']['seconds'] for each in lines)
 
     def figures(self, run: Figures) -> Figures:
         """Return the figures of a run."""

@@ -217,7 +217,10 @@ def main() -> None:
         title = f'Digits in {sensors} parts'
         found += tables(title, chosen, tried)
         met += bars(title, chosen)
-    write(arguments.out, 'digits', shlex.join(['python', *sys.argv]), started, found, met)
+    write(
+        arguments.out, 'digits', shlex.join(['python', *sys.argv]),
+        started - records.seconds_before, found, met,
+    )
 
 
 if __name__ == '__main__':

@@ -139,8 +139,8 @@ def main() -> None:
     )
     title = 'Simulated robot'
     write(
-        arguments.out, 'robot_comparison', shlex.join(['python', *sys.argv]), started,
-        tables(title, chosen, tried), bars(title, chosen),
+        arguments.out, 'robot_comparison', shlex.join(['python', *sys.argv]),
+        started - records.seconds_before, tables(title, chosen, tried), bars(title, chosen),
     )
 
 
