@@ -86,7 +86,7 @@ def run(
     draws = {'K': 1} if model == 'MMVAE' else {}
     built = build(model, networks(data['train']), **settings, **draws)
     batches: dict[str, Batch] = {
-        split: dataset[range(len(dataset))] for split, dataset in data.items()
+        split: dataset[range(len(dataset))].sensors for split, dataset in data.items()
     }
     numbers = sum(torch.Size(spec.shape).numel() for spec in SENSORS)
     start = time.perf_counter()

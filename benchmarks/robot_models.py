@@ -22,12 +22,13 @@ from results import bar, table, write
 import torch
 from torch import Tensor
 
-from m2vae_ros.learning.dataset import Batch, SampleDataset
+from m2vae_ros.learning.dataset import SampleDataset
 from m2vae_ros.learning.evaluation import reconstruction_errors, ReconstructionError
 from m2vae_ros.simulation.generator import generate, world_seeds
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.estimators import Estimate, log_likelihood, predictive
+from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import lattice, without
 
@@ -45,7 +46,7 @@ def growths(errors: list[ReconstructionError]) -> list[tuple[float, str]]:
     ), reverse=True)
 
 
-def likelihoods(model: M2VAE, batch: Batch, draws: int) -> dict[str, Estimate]:
+def likelihoods(model: M2VAE, batch: dict[str, SensorBatch], draws: int) -> dict[str, Estimate]:
     """Return log p(x_S) of every subset, and the predictive log p of one sensor given others."""
     def generator() -> torch.Generator:
         return torch.Generator().manual_seed(0)
@@ -82,7 +83,7 @@ def main() -> None:
         SENSORS, generate(world_seeds('test', arguments.worlds), 16, processes=2).sensors
     )
     apart = max(1, len(data) // arguments.scored)
-    batch = data[range(0, len(data), apart)[:arguments.scored]]
+    batch = data[range(0, len(data), apart)[:arguments.scored]].sensors
     tables: list[dict[str, Any]] = []
     bars: list[dict[str, Any]] = []
     first: dict[str, Estimate] = {}

@@ -155,7 +155,7 @@ def test_a_step_maximises_the_bound_with_its_knobs(warm_up, risen, dataset):
     sizes = {'camera': 3 * 48 * 64, 'lidar': 180, 'depth': 12 * 64}
     beta = {subset: risen * 0.2 * sum(sizes[name] for name in subset) / SMALL.latent_size
             for subset in lattice(NAMES)}
-    value = bound('m2vae', *model(batch), alpha=risen * 0.3, beta=beta, **others).mean()
+    value = bound('m2vae', *model(batch.sensors), alpha=risen * 0.3, beta=beta, **others).mean()
     torch.testing.assert_close(loss, -value / sum(sizes.values()))
 
 
@@ -248,7 +248,7 @@ def test_errors_are_those_of_the_cells_that_returned(dataset, samples):
         (error.sensor, error.source): error for error in
         reconstruction_errors(model, dataset, views={'lidar': View('left', cells)}, batch_size=7)
     }
-    (everything,) = dataset.loader(len(dataset))
+    ((everything, _),) = dataset.loader(len(dataset))
     for subset in (('camera',), ('lidar', 'depth')):
         with torch.no_grad():
             latents = model.encode(everything, subset).mean

@@ -19,6 +19,7 @@ from m2vae_ros.learning.calibration import (  # noqa: E402
     judge,
     table,
 )
+from m2vae_ros.learning.dataset import Batch  # noqa: E402
 from m2vae_ros.specs import SensorSpec  # noqa: E402
 from m2vae_ros.vae.header import ModelHeader  # noqa: E402
 from m2vae_ros.vae.likelihoods import SensorBatch  # noqa: E402
@@ -39,8 +40,8 @@ class Measured:
 
     def __getitem__(self, rows):
         self.asked += rows
-        return {name: SensorBatch(*(part[rows] for part in each))
-                for name, each in self.batch.items()}
+        return Batch({name: SensorBatch(*(part[rows] for part in each))
+                      for name, each in self.batch.items()})
 
 
 @pytest.fixture(scope='module')

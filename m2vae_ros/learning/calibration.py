@@ -107,7 +107,7 @@ def hold_out(
     found: dict[Subset, list[DiagonalGaussian]] = {s: [] for s in model.trained_subsets}
     with tqdm(total=count, desc='calibration', file=sys.stderr) as bar:
         for start in range(0, count, _BATCH):
-            batch = dataset[rows[start:start + _BATCH]]
+            batch = dataset[rows[start:start + _BATCH]].sensors
             reference = draw_reference(
                 model, batch, samples=options.importance_draws, generator=generator
             )

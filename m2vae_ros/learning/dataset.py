@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,24 @@ from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE
 
-Batch = dict[str, SensorBatch]
 Arrays = Mapping[str, Sequence[NDArray[np.generic]]]  # sensor -> values, valid, returned
+
+
+class Batch(NamedTuple):
+    """
+    Some samples.
+
+    Parameters
+    ----------
+    sensors
+        Sensor -> its measurements; what is not available says nothing (not valid).
+    available
+        Which sensors each sample has, bool ``(batch, N)`` in the model's order; None = all.
+
+    """
+
+    sensors: dict[str, SensorBatch]
+    available: Tensor | None = None
 
 
 class SampleDataset(Dataset[Batch]):
@@ -47,10 +64,10 @@ class SampleDataset(Dataset[Batch]):
     def __getitem__(self, indices: Sequence[int]) -> Batch:
         """Return the samples of some indices."""
         rows = torch.as_tensor(indices)
-        return {
+        return Batch({
             name: SensorBatch(in_unit(part.values[rows]), part.valid[rows], part.returned[rows])
             for name, part in self._tensors.items()
-        }
+        })
 
     def loader(self, batch_size: int, *, shuffle_seed: int | None = None) -> DataLoader[Batch]:
         """Return batches: in order, or shuffled by a seed without the last, smaller one."""

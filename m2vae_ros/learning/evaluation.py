@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from m2vae_ros.learning.dataset import Batch, SampleDataset
+from m2vae_ros.learning.dataset import SampleDataset
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import Subset
@@ -127,7 +127,7 @@ def reconstruction_errors(
     """
     views = views or {}
     sums: dict[tuple[str, Subset], ErrorSum] = {}
-    for batch in dataset.loader(batch_size):
+    for batch, _ in dataset.loader(batch_size):
         for subset in model.trained_subsets:
             latents = model.encode(batch, subset).mean
             for name in model.names:
@@ -138,7 +138,7 @@ def reconstruction_errors(
 def _add(
     sums: dict[tuple[str, Subset], ErrorSum],
     model: M2VAE,
-    batch: Batch,
+    batch: Mapping[str, SensorBatch],
     latents: Tensor,
     name: str,
     subset: Subset,

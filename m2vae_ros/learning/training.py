@@ -155,10 +155,13 @@ class BoundMaximisation(lightning.LightningModule):  # type: ignore[misc]
         sampled = self.options.orderings == 'sampled'
         ordering = self._orderings.sample(names, len(names)) if sampled else None
         posteriors, log_likelihoods = self.model(
-            batch, reconstruct=reconstructions(objective, names, ordering=ordering)
+            batch.sensors,
+            available=batch.available,
+            reconstruct=reconstructions(objective, names, ordering=ordering),
         )
         value = bound(
             objective, posteriors, log_likelihoods, names=names, ordering=ordering,
+            available=batch.available,
             **self.knobs(self._warmed_up()),
         ).mean()
         self.log('bound', value, prog_bar=True)
