@@ -110,7 +110,7 @@ def test_samples_are_spread_over_the_worlds_and_the_seed_decides_the_draws(wide)
     assert torch.equal(first.latents, second.latents)
     assert not torch.equal(first.latents, other.latents)
     for subset, posterior in first.posteriors.items():
-        expected = wide.encode(data[data.asked[:6]], subset)
+        expected = wide.encode(data[data.asked[:6]].sensors, subset)
         torch.testing.assert_close(posterior.mean, expected.mean)
     few = hold_out(wide, Measured(wide, 3, 3), options)
     assert few.latents.shape == (3, 2)
