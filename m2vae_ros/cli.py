@@ -17,6 +17,10 @@ COMMANDS = {
         'm2vae_ros.demo.command',
         'a simulated robot whose sensors die and come back, and the fusion node, over DDS',
     ),
+    'play': (
+        'm2vae_ros.replay.play_command',
+        'play a bag on its topics, with its time on /clock',
+    ),
     'train': (
         'm2vae_ros.learning.train_command',
         'train a model, report its errors on held-out worlds and write it to a file',

@@ -1,0 +1,72 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The node ``latent_recorder``: what a fusion node says, as it says it, into a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import PointCloud2
+
+from m2vae_ros.learning.bag_writer import BagWriter
+from m2vae_ros.node.process import run_node
+
+_DEPTH = 1000
+_TYPE = 'sensor_msgs/msg/PointCloud2'
+
+
+class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
+    """
+    Write the latents that are published on ``fusion/latent`` to a bag.
+
+    The bag is there once the node has ended.
+
+    Raises
+    ------
+    ValueError
+        If the parameter ``output`` is empty or its path exists.
+
+    """
+
+    def __init__(self, **node_options: Any) -> None:
+        super().__init__('latent_recorder', **node_options)
+        output = self._declare('output', '', 'Folder of the bag that is written')
+        storage = self._declare('storage', 'mcap', 'Format of the bag: mcap or sqlite3')
+        if not output:
+            raise ValueError('parameter output is empty: name the folder of the bag to write')
+        self._writer = BagWriter(Path(output).expanduser(), storage=storage)
+        self._writer.__enter__()
+        self.count = 0
+        self._subscription = self.create_subscription(
+            PointCloud2, 'fusion/latent', self._on_latent, QoSProfile(depth=_DEPTH), raw=True,
+        )
+        self._topic = self._subscription.topic_name
+        self._writer.add_topic(self._topic, _TYPE)
+        self.get_logger().info(f'recording {self._topic} to {output}')
+
+    def destroy_node(self) -> None:
+        """Finish the bag and leave the graph."""
+        self._writer.__exit__(None, None, None)
+        super().destroy_node()
+
+    def _declare(self, name: str, default: str, description: str) -> str:
+        value: str = self.declare_parameter(name, default, ParameterDescriptor(
+            description=description, read_only=True,
+        )).value
+        return value
+
+    def _on_latent(self, serialized: bytes) -> None:
+        self.count += 1
+        self._writer.write_serialized(
+            self._topic, self.get_clock().now().nanoseconds, serialized
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Record until told to end; return the process's exit code."""
+    return run_node(LatentRecorder, 'latent_recorder', arguments)
