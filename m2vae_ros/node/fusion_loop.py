@@ -21,7 +21,7 @@ from rclpy.node import Node
 
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.fusion.synchronizer import FusedSet
-from m2vae_ros.node.arrivals import Arrivals, Results
+from m2vae_ros.node.arrivals import Arrivals, elapsing_ns, Results
 from m2vae_ros.node.outputs import Outputs
 from m2vae_ros.node.parameters import SensorParameters
 from m2vae_ros.node.subscriptions import SensorSubscription
@@ -134,7 +134,7 @@ class FusionLoop:
     def _receive(self, sensor: str, message: Any) -> None:
         entered_ns = time.perf_counter_ns()
         now_ns = self._clock.now().nanoseconds
-        self.arrivals[sensor].note(now_ns, time.monotonic_ns())
+        self.arrivals[sensor].note(now_ns, elapsing_ns(self._clock))
         try:
             fused_sets = self._pipeline.receive(sensor, message, now_ns)
         except Exception as error:  # no message may end the node
@@ -168,14 +168,16 @@ class FusionLoop:
         self._node.get_logger().warning(
             f'the clock jumped by {jump.delta.nanoseconds * 1e-9:.3f} s'
         )
+        for arrivals in self.arrivals.values():
+            arrivals.restart(elapsing_ns(self._clock))
         self._poll()
 
     def _adapt(self) -> None:
-        steady_ns = time.monotonic_ns()
+        now_ns = elapsing_ns(self._clock)
         for sensor, subscription in self.subscriptions.items():
             subscription.adapt()
             heard = any(map(subscription.matches, subscription.offers()))
-            self.arrivals[sensor].note_publishers(heard, steady_ns)
+            self.arrivals[sensor].note_publishers(heard, now_ns)
 
     def _fuse(self, delivery: Delivery) -> None:
         """Fuse one set and publish it; runs in the worker's thread."""

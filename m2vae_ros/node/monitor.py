@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from rclpy.clock import ROSClock
 
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.fusion.statistics import BAD_STAMPS
+from m2vae_ros.node.arrivals import elapsing_ns
 from m2vae_ros.node.diagnostics import (
     ERROR,
     fusion_status,
@@ -77,13 +77,13 @@ class Monitor:
         if pipeline is None or loop is None:
             report = FusionReport(state=state, model=model, device=device, problems=problems)
             return [fusion_status(self._node, report)]
-        steady_ns = time.monotonic_ns()
+        elapsed_ns = elapsing_ns(self._clock)
         live = pipeline.live(now_ns)
         results = loop.results
         statistics = pipeline.synchronizer.statistics
         fusion = FusionReport(
             state=state, model=model, device=device, problems=problems,
-            rate=results.rate(steady_ns), latency_ms=results.latency(),
+            rate=results.rate(elapsed_ns), latency_ms=results.latency(),
             subsets=dict(results.subsets),
             dropped=loop.dropped, newly_dropped=self._new('dropped', loop.dropped),
             clock_jumps=statistics.clock_jumps,
@@ -95,14 +95,14 @@ class Monitor:
         )
         return [fusion_status(self._node, fusion)] + [
             sensor_status(
-                self._node, self._sensor(name, loop, pipeline, now_ns, steady_ns),
+                self._node, self._sensor(name, loop, pipeline, now_ns, elapsed_ns),
                 max_wait=limits.max_wait, timeout=limits.timeout,
             )
             for name in loop.subscriptions
         ]
 
     def _sensor(
-        self, name: str, loop: FusionLoop, pipeline: Pipeline, now_ns: int, steady_ns: int
+        self, name: str, loop: FusionLoop, pipeline: Pipeline, now_ns: int, elapsed_ns: int
     ) -> SensorReport:
         subscription, arrivals = loop.subscriptions[name], loop.arrivals[name]
         offers = subscription.offers()
@@ -121,8 +121,8 @@ class Monitor:
             newly_rejected=self._new(f'rejected {name}', sum(rejected.values())),
             dropped=dropped,
             period=arrivals.period(),
-            silence=arrivals.silence(steady_ns),
-            unanswered=arrivals.unheard(steady_ns),
+            silence=arrivals.silence(elapsed_ns),
+            unanswered=arrivals.unheard(elapsed_ns),
             clock_difference=None if ahead_ns is None else -ahead_ns * 1e-9,
         )
 

@@ -17,7 +17,6 @@ import math
 
 import cv2
 from geometry_msgs.msg import PoseStamped
-import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -27,7 +26,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from m2vae_ros.node.process import run_node
 from m2vae_ros.node.subscriptions import MESSAGE_CLASSES
 from m2vae_ros.sensors import message_type, ros_message_classes
-from m2vae_ros.simulation.faults import Transmission
+from m2vae_ros.simulation.faults import STAMP_JITTER, Transmission, transmissions
 from m2vae_ros.simulation.generator import world_seeds
 from m2vae_ros.simulation.native_messages import observe, PERIODS
 from m2vae_ros.simulation.robot import Robot, SENSORS
@@ -62,22 +61,20 @@ class RobotNode(Node):  # type: ignore[misc]  # rclpy carries no types
             for name, default in asdict(Noise()).items()
         })
         self._declare(
-            'stamp_jitter', 0.002, 'How far stamps are behind their time, standard deviation, s',
-            1.0, read_only=False,
+            'stamp_jitter', STAMP_JITTER,
+            'How far stamps are behind their time, standard deviation, s', 1.0, read_only=False,
         )
         pose_rate = self._declare('pose_rate', 20.0, 'Rate of ~/pose, Hz', _HIGHEST_RATE, low=0.1)
         self._robot = Robot(World(seed), seed, noise=noise)
         self._classes = ros_message_classes()
         self._time_ns = self.get_clock().now().nanoseconds
-        for spec, rng in zip(SENSORS, np.random.default_rng([seed, 3]).spawn(3), strict=True):
+        for spec, way in zip(SENSORS, transmissions(seed, len(SENSORS)), strict=True):
             rate = self._declare_sensor(spec.name)
             publisher = self.create_publisher(
                 MESSAGE_CLASSES[message_type(spec)], spec.topic, qos_profile_sensor_data,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            self.create_timer(1 / rate, partial(
-                self._publish, spec.name, publisher, Transmission(rng)
-            ))
+            self.create_timer(1 / rate, partial(self._publish, spec.name, publisher, way))
         self._pose_publisher = self.create_publisher(PoseStamped, '~/pose', 10)
         self.create_timer(1 / pose_rate, self._publish_pose)
         self.get_logger().info(f'driving through world {seed}')
