@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+STAMP_JITTER = 0.002  # s, of the robot's sensors
+
 
 class Transmission:
     """
@@ -73,3 +75,11 @@ class Transmission:
             stamp = max(stamp, self._last_stamp + 1)
         self._last_time, self._last_stamp = now_ns, stamp
         return stamp
+
+
+def transmissions(seed: int, sensors: int, *, jitter: float = 0.0) -> list[Transmission]:
+    """Return the ways of the messages of a robot's sensors, determined by the robot's seed."""
+    return [
+        Transmission(rng, jitter=jitter)
+        for rng in np.random.default_rng([seed, 3]).spawn(sensors)
+    ]
