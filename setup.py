@@ -62,6 +62,7 @@ setup(
             'm2vae = m2vae_ros.cli:main',
             'fusion_node = m2vae_ros.cli:fusion_node',
             'robot_node = m2vae_ros.cli:robot_node',
+            'latent_recorder = m2vae_ros.cli:latent_recorder',
         ],
     },
 )

@@ -13,6 +13,10 @@ from m2vae_ros import __version__, installation
 
 # Command -> module with add_arguments(parser) and run(arguments) -> exit code, and its help.
 COMMANDS = {
+    'compare': (
+        'm2vae_ros.replay.compare_command',
+        'hold two recordings of latents against each other',
+    ),
     'demo': (
         'm2vae_ros.demo.command',
         'a simulated robot whose sensors die and come back, and the fusion node, over DDS',
@@ -39,6 +43,11 @@ def main(words: Sequence[str] | None = None) -> int:
 def fusion_node() -> int:
     """Run the fusion node; return the exit code."""
     return _explained('fusion_node', lambda: _run_node('m2vae_ros.node.fusion_node'))
+
+
+def latent_recorder() -> int:
+    """Run the recorder of latents; return the exit code."""
+    return _explained('latent_recorder', lambda: _run_node('m2vae_ros.replay.recorder'))
 
 
 def robot_node() -> int:

@@ -1,0 +1,81 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""`m2vae compare`: are two recordings of latents the same?"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+import json
+from pathlib import Path
+
+from m2vae_ros.replay.compare import compare, Comparison
+from m2vae_ros.replay.latents import read_latents
+
+_DIFFERENT = 1  # exit code
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    for name in 'ab':
+        parser.add_argument(
+            name, type=Path, metavar=name.upper(),
+            help='bag of latents, or folder of a report of m2vae evaluate',
+        )
+    parser.add_argument(
+        '--tolerance', type=float, default=0.0,
+        help='largest difference of mean and log variance that passes as equal '
+        '(default %(default)s: the same bits)',
+    )
+    parser.add_argument(
+        '--share', type=float, default=0.99,
+        help='least share of all sets that both must have, of the same sensors '
+        '(default %(default)s)',
+    )
+    parser.add_argument(
+        '--topic', action='append', metavar='TOPIC',
+        help="the latents' topic, where a bag has several of their type; twice: A's, then B's",
+    )
+    parser.add_argument('--json', action='store_true', help='print JSON')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare; return 0 if they are equal, 1 if not."""
+    if not arguments.tolerance >= 0:
+        raise ValueError(f'--tolerance {arguments.tolerance}: must be 0 or more')
+    if not 0 <= arguments.share <= 1:
+        raise ValueError(f'--share {arguments.share}: must be from 0 to 1')
+    topics = arguments.topic or [None]
+    if len(topics) > 2:
+        raise ValueError('--topic is given more than twice: one for A, one for B')
+    found = compare(read_latents(arguments.a, topics[0]), read_latents(arguments.b, topics[-1]))
+    equal = found.within(arguments.tolerance) and found.share >= arguments.share
+    if arguments.json:
+        print(json.dumps({'equal': equal, 'share': found.share, **asdict(found)}, indent=2))
+    else:
+        print(_in_words(found, arguments.tolerance, arguments.share))
+    return 0 if equal else _DIFFERENT
+
+
+def _in_words(found: Comparison, tolerance: float, share: float) -> str:
+    lines = {
+        'sets in A': found.sets_a,
+        'sets in B': found.sets_b,
+        'only in A': found.missing_in_b,
+        'only in B': found.missing_in_a,
+        'in both, of other sensors': found.other_members,
+        'in both, of the same sensors': f'{found.equal}, {found.share:.2%} of all '
+        f'(at least {share:.2%} wanted)',
+        'of these with the same bits': found.bit_identical,
+        'largest difference of a mean': f'{found.mean_difference:.3g}',
+        'largest difference of a log variance': f'{found.log_variance_difference:.3g} '
+        f'(at most {tolerance:g} wanted)',
+        'largest symmetric KL': f'{found.symmetric_kl:.3g} nats',
+    }
+    if found.repeated_a or found.repeated_b:
+        lines['left out, stamps repeated'] = f'{found.repeated_a} in A, {found.repeated_b} in B'
+    verdict = found.within(tolerance) and found.share >= share
+    return '\n'.join([
+        *(f'{name:38}{value}' for name, value in lines.items()),
+        'equal' if verdict else 'not equal',
+    ])
