@@ -28,7 +28,7 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
         {'heads': 'product', 'alpha': 1, 'joint_prior_weight': 1},
         {'alpha': 1, 'joint_prior_weight': 0, 'beta': 0.3, 'gamma': 0.3},
         {'heads': 'product', 'alpha': 1, 'joint_prior_weight': 0, 'beta': 0.3, 'gamma': 0.3},
-        {'heads': 'product', 'alpha': 2, 'joint_prior_weight': 0, 'beta': 0.1, 'gamma': 0.1},
+        {'alpha': 1, 'joint_prior_weight': 0, 'beta': 0.2, 'gamma': 0.2},
     ],
     'JMVAE': [{'alpha': alpha} for alpha in (0.1, 0.03, 0.2, 0.3, 1.0)],
     'MVAE': [{'beta': beta} for beta in (1.0, 0.25, 0.5, 2.0, 4.0)],
@@ -43,9 +43,9 @@ TRIALS: dict[str, list[dict[str, Any]]] = {
     'MVTCAE': [
         {'alpha': 0.1, 'beta': 2.5},
         {'alpha': 0.9, 'beta': 2.5},
-        {'alpha': 0.1, 'beta': 1.0},
+        {'alpha': 0.9, 'beta': 1.5},
         {'alpha': 0.9, 'beta': 1.0},
-        {'alpha': 0.9, 'beta': 0.5},
+        {'alpha': 0.5, 'beta': 1.0},
     ],
 }
 BARS = {

@@ -15,6 +15,7 @@ latent space is wide: read log p with its effective sample size beside it, as a 
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 import shlex
@@ -25,7 +26,7 @@ from compared_networks import Batch, Networks, WithMasks
 from comparison import bars, compare, Figures, fit, Records, tables, TRIALS
 from multivae_models import build
 from results import write
-from scoring import criterion, likelihoods
+from scoring import criterion, Effort, likelihoods
 import torch
 from torch import nn
 
@@ -79,7 +80,7 @@ def run(
     *,
     data: dict[str, SampleDataset],
     steps: int,
-    samples: int,
+    effort: Effort,
 ) -> Figures:
     """Train one model and return its figures on both splits."""
     torch.manual_seed(seed)
@@ -98,8 +99,8 @@ def run(
     torch.manual_seed(seed)
     return {
         'seconds': seconds,
-        'validation': criterion(built, batches['validation'], samples),
-        'test': likelihoods(built, batches['test'], samples),
+        'validation': criterion(built, batches['validation'], effort),
+        'test': likelihoods(built, batches['test'], effort),
     }
 
 
@@ -115,7 +116,8 @@ def main() -> None:
     parser.add_argument('--steps', type=int, default=600)
     parser.add_argument('--worlds', type=int, default=400, help='to train in, 16 samples each')
     parser.add_argument('--held-out', type=int, default=16, help='worlds to score in, each split')
-    parser.add_argument('--samples', type=int, default=64, help='of the posterior, for scores')
+    parser.add_argument('--samples', type=int, default=128, help='of each integral, for scores')
+    parser.add_argument('--fit-steps', type=int, default=60, help='of the proposals, for scores')
     parser.add_argument('--trials', type=int, default=2, help='settings of each model to try')
     parser.add_argument('--models', nargs='+', default=list(TRIALS), choices=TRIALS)
     arguments = parser.parse_args()
@@ -128,13 +130,14 @@ def main() -> None:
             ('test', arguments.held_out),
         )
     }
+    effort = Effort(arguments.samples, arguments.fit_steps, fit_draws=2)
     records = Records(
-        arguments.runs, steps=arguments.steps, samples=arguments.samples,
-        worlds=arguments.worlds, held_out=arguments.held_out,
+        arguments.runs, steps=arguments.steps, worlds=arguments.worlds,
+        held_out=arguments.held_out, **asdict(effort),
     )
     chosen, tried = compare(
         records, {}, arguments.models, arguments.seeds,
-        partial(run, data=data, steps=arguments.steps, samples=arguments.samples),
+        partial(run, data=data, steps=arguments.steps, effort=effort),
         trials=arguments.trials,
     )
     title = 'Simulated robot'

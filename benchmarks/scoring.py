@@ -3,17 +3,19 @@
 """
 Scores that hold for every model that `multivae_models.build` makes, whatever its posterior.
 
-One importance-sampled estimate for all: each model's own posterior is the proposal, a mixture
-with the density of a mixture, and each model's own prior is its prior. All are means over the
-batch, in nats.
+One estimator for all, `fitted_sampling.log_integral`: each model's own posterior with its own
+density is a proposal, a mixture if it is one, and each model's own prior is its prior. All are
+means over the batch, in nats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log
 
 from compared_networks import Batch, Model
+from fitted_sampling import Estimate, log_integral
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -21,99 +23,107 @@ from torch.distributions import Distribution
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.subsets import Subset, without
 
-_CHUNK = 64  # draws decoded at once
+
+@dataclass(frozen=True)
+class Effort:
+    """
+    How much the estimates of likelihoods may cost.
+
+    Parameters
+    ----------
+    samples
+        Draws of each integral.
+    fit_steps, fit_draws
+        Of the fit of a proposal, see `fitted_sampling.log_integral`.
+
+    """
+
+    samples: int = 512
+    fit_steps: int = 150
+    fit_draws: int = 8
 
 
-def criterion(model: Model, batch: Batch, samples: int) -> dict[str, float]:
+def criterion(model: Model, batch: Batch, effort: Effort) -> dict[str, float]:
     """Return what a setting is chosen by: ``joint`` and ``other_given_one`` of `likelihoods`."""
-    names = tuple(model.names)
-    joint, _ = log_likelihood(model, batch, names, samples)
-    singles = [(name,) for name in names]
     return {
-        'joint': float(joint.mean()),
-        'other_given_one': _predictive_mean(model, batch, singles, samples),
+        'joint': float(joint(model, batch, effort).value.mean()),
+        'other_given_one': _mean([
+            predictive(model, batch, (name,), effort).value for name in model.names
+        ]),
     }
 
 
-def likelihoods(model: Model, batch: Batch, samples: int) -> dict[str, float]:
+def likelihoods(model: Model, batch: Batch, effort: Effort) -> dict[str, float]:
     """
     Return the likelihoods that the models are compared by.
 
-    ``joint`` is log p(x_M), with the number of draws that count as ``effective_samples``.
-    ``other_given_one`` and ``one_given_rest``, means over the sensors, are predictive: the log of
-    the mean of p(x_T|z) over z ~ q_S. The same with ``conditional_`` in front is the generative
-    model's own, log p(x_M) - log p(x_S), each importance-sampled; a posterior that is wrong lowers
-    the first, while the second can only suffer from too few draws.
+    ``joint`` is log p(x_M), that of the generative model alone. ``other_given_one`` and
+    ``one_given_rest``, means over the sensors, are predictive: the log of the integral of
+    p(x_T|z) q_S(z). ``drawn_other_given_one`` is the first of them as the log of a mean over
+    draws of q_S, as many as the others had: what it lacks, the draws did not meet. The effective
+    sample sizes are medians over the samples, that of the predictive the least of its sensors.
     """
     names = tuple(model.names)
-    joint, effective = log_likelihood(model, batch, names, samples)
-    scores = {'joint': float(joint.mean()), 'effective_samples': float(effective.mean())}
-    for title, given in (
-        ('other_given_one', [(name,) for name in names]),
-        ('one_given_rest', [without(names, name) for name in names]),
-    ):
-        scores[title] = _predictive_mean(model, batch, given, samples)
-        scores[f'conditional_{title}'] = _mean([
-            joint - log_likelihood(model, batch, subset, samples)[0] for subset in given
-        ])
-    return scores
+    whole = joint(model, batch, effort)
+    others = [predictive(model, batch, (name,), effort) for name in names]
+    rest = [predictive(model, batch, without(names, name), effort) for name in names]
+    return {
+        'joint': float(whole.value.mean()),
+        'other_given_one': _mean([estimate.value for estimate in others]),
+        'one_given_rest': _mean([estimate.value for estimate in rest]),
+        'drawn_other_given_one': _mean([
+            drawn(model, batch, (name,), effort.samples) for name in names
+        ]),
+        'joint_effective_samples': float(whole.effective.median()),
+        'other_effective_samples': min(float(each.effective.median()) for each in others),
+    }
 
 
-def _predictive_mean(
-    model: Model, batch: Batch, given: Sequence[Subset], samples: int
-) -> float:
-    """Return the mean of log p(x_T|x_S), predictive, of the subsets S; T is what S lacks."""
-    return _mean([
-        predictive(
-            model, batch, tuple(name for name in model.names if name not in subset), subset,
-            samples,
-        )
-        for subset in given
-    ])
-
-
-@torch.no_grad()
-def log_likelihood(
-    model: Model, batch: Batch, subset: Subset, samples: int
-) -> tuple[Tensor, Tensor]:
-    """Return the estimate of log p(x_S) with z ~ q_S and its effective sample size, per sample."""
-    posterior = model.posterior(batch, subset)
+def joint(model: Model, batch: Batch, effort: Effort) -> Estimate:
+    """Return log p(x_M) of every sample."""
     prior = model.prior()
+    return log_integral(
+        lambda z: _score(model, batch, model.names, z) + prior.log_prob(z),
+        [_posterior(model, batch, tuple(model.names))],
+        samples=effort.samples, steps=effort.fit_steps, draws=effort.fit_draws,
+    )
 
-    def weights(latents: Tensor) -> Tensor:
-        explained = _score(model, batch, subset, latents)
-        return explained + prior.log_prob(latents) - posterior.log_prob(latents)
 
-    log_weights = _over_draws(posterior, samples, weights)
-    total = log_weights.logsumexp(0)
-    effective = (2 * total - (2 * log_weights).logsumexp(0)).exp()
-    return total - log(samples), effective
+def predictive(model: Model, batch: Batch, given: Subset, effort: Effort) -> Estimate:
+    """Return the predictive log p(x_T|x_S) of every sample; T is what S lacks."""
+    posterior, target = _posterior(model, batch, given), _lacking(model, given)
+    return log_integral(
+        lambda z: _score(model, batch, target, z) + posterior.log_prob(z),
+        [posterior, _posterior(model, batch, tuple(model.names))],
+        samples=effort.samples, steps=effort.fit_steps, draws=effort.fit_draws,
+    )
 
 
 @torch.no_grad()
-def predictive(
-    model: Model, batch: Batch, target: Subset, given: Subset, samples: int
-) -> Tensor:
-    """Return the log of the mean of p(x_T|z) over z ~ q_S, per sample."""
-    scores = _over_draws(
-        model.posterior(batch, given), samples, lambda z: _score(model, batch, target, z)
-    )
+def drawn(model: Model, batch: Batch, given: Subset, samples: int, chunk: int = 64) -> Tensor:
+    """Return the log of the mean of p(x_T|z) over draws of q_S, per sample."""
+    posterior, target = model.posterior(batch, given), _lacking(model, given)
+    sizes = [min(chunk, samples - start) for start in range(0, samples, chunk)]
+    scores = torch.cat([
+        _score(model, batch, target, posterior.sample((size,))) for size in sizes
+    ])
     return scores.logsumexp(0) - log(samples)
 
 
-def _over_draws(
-    posterior: Distribution, samples: int, score: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Return the scores of draws, ``(samples, batch)``, with bounded memory."""
-    sizes = [min(_CHUNK, samples - start) for start in range(0, samples, _CHUNK)]
-    return torch.cat([score(posterior.sample((size,))) for size in sizes])
+@torch.no_grad()
+def _posterior(model: Model, batch: Batch, subset: Subset) -> Distribution:
+    return model.posterior(batch, subset)
+
+
+def _lacking(model: Model, given: Subset) -> Subset:
+    return tuple(name for name in model.names if name not in given)
 
 
 def _score(model: Model, batch: Batch, sensors: Sequence[str], latents: Tensor) -> Tensor:
     """Return log p(x_T|z)."""
     total = torch.zeros(latents.shape[:-1])
     for name in sensors:
-        total += model.decode(latents, name).log_prob(batch[name])
+        total = total + model.decode(latents, name).log_prob(batch[name])
     return total
 
 
