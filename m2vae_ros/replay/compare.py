@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.node.messages import Latent
+from m2vae_ros.fusion.latent_message import Latent
 from m2vae_ros.replay.latents import Recording
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from m2vae_ros.learning.bags import Bag
-from m2vae_ros.node.messages import Latent, latent_from_message
+from m2vae_ros.fusion.latent_message import Latent, latent_from_message, LATENT_TYPE
 
-_TYPE = 'sensor_msgs/msg/PointCloud2'
+
 _NAME = '/latent'
 _IN_A_REPORT = 'latents'  # the bag that `m2vae evaluate` leaves in its report's folder
 
@@ -77,18 +77,18 @@ def read_latents(path: Path, topic: str | None = None) -> Recording:
 
 def _topic_of(bag: Bag, named: str | None) -> str:
     """Return the topic of the latents."""
-    candidates = [topic.name for topic in bag.topics.values() if topic.type == _TYPE]
+    candidates = [topic.name for topic in bag.topics.values() if topic.type == LATENT_TYPE]
     if named in candidates:
         return str(named)
     if named is not None:
         raise ValueError(
-            f'{bag.path}: --topic {named}: topics of type {_TYPE} are '
+            f'{bag.path}: --topic {named}: topics of type {LATENT_TYPE} are '
             f'{", ".join(candidates) or "none"}'
         )
     likely = [topic for topic in candidates if topic.endswith(_NAME)]
     if len(candidates) == 1 or len(likely) == 1:
         return (likely or candidates)[0]
     raise ValueError(
-        f'{bag.path}: which topic holds the latents? Name one of type {_TYPE} with --topic: '
+        f'{bag.path}: which topic holds the latents? Name one of type {LATENT_TYPE} with --topic: '
         f'{", ".join(candidates) or "the bag has none"}'
     )

@@ -13,11 +13,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
+from m2vae_ros.fusion.latent_message import LATENT_TYPE
 from m2vae_ros.learning.bag_writer import BagWriter
 from m2vae_ros.node.process import run_node
 
 _DEPTH = 1000
-_TYPE = 'sensor_msgs/msg/PointCloud2'
 
 
 class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
@@ -46,7 +46,7 @@ class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
             PointCloud2, 'fusion/latent', self._on_latent, QoSProfile(depth=_DEPTH), raw=True,
         )
         self._topic = self._subscription.topic_name
-        self._writer.add_topic(self._topic, _TYPE)
+        self._writer.add_topic(self._topic, LATENT_TYPE)
         self.get_logger().info(f'recording {self._topic} to {output}')
 
     def destroy_node(self) -> None:
