@@ -60,10 +60,16 @@ def sensor_parameters(values: dict[str, str]) -> tuple[dict[str, Any], list[str]
         if topic is None:
             continue
         compressed = spec.kind == 'image' and topic.endswith('/compressed')
-        parameters[f'{spec.name}.topic'] = topic.removesuffix('/compressed') if compressed else topic
+        raw = topic.removesuffix('/compressed') if compressed else topic
+        parameters[f'{spec.name}.topic'] = raw
         if spec.kind == 'image':
             parameters[f'{spec.name}.transport'] = 'compressed' if compressed else 'raw'
     return parameters, list(topics.values())
+
+
+def latents(namespace: str) -> str:
+    """Return the topic that is recorded."""
+    return '/' + f'{namespace.strip("/")}/fusion/latent'.lstrip('/')
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -90,7 +96,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             '--start-offset', values['start_offset'],
             *(['--loop'] if values['loop'] == 'true' else []),
             *(['--pause'] if values['pause'] == 'true' else []),
-            '--topics', *topics, '--wait-for',
+            '--topics', *topics, '--wait-for', *topics, latents(values['namespace']),
         ], **common,
     )
     ended = EmitEvent(event=Shutdown(reason='the bag has ended'))

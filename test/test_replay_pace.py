@@ -9,7 +9,8 @@ import pty
 import subprocess
 import sys
 
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 import pytest
 
 from m2vae_ros.replay.pace import Pace
@@ -76,7 +77,7 @@ def test_who_is_a_little_late_catches_up_and_who_is_very_late_lets_time_slip():
 
 @pytest.mark.parametrize('rate', [0.0, -1.0, float('nan'), float('inf')])
 def test_a_rate_that_is_none_is_refused(rate):
-    with pytest.raises(ValueError, match='rate .*above 0'):
+    with pytest.raises(ValueError, match=r'rate .*above 0'):
         Pace(rate)
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""`m2vae compare`: are two recordings of latents the same?"""
+"""`m2vae compare`: whether two recordings of latents are the same."""
 
 from __future__ import annotations
 

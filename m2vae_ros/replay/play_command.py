@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--wait-for', nargs='*', metavar='TOPIC',
-        help='begin when somebody listens to these topics, without any: to all that are played',
+        help='begin when somebody listens to each of these topics; without any, to all that are '
+        'played',
     )
     parser.add_argument(
         '-m', '--remap', nargs='+', default=[], metavar='FROM:=TO', help='rename topics',

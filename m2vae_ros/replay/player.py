@@ -9,7 +9,7 @@ with ``use_sim_time`` has the time that it would have had at the recording.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -26,7 +26,7 @@ from std_srvs.srv import Trigger
 
 from m2vae_ros.learning.bags import Bag
 from m2vae_ros.node.process import make_executor
-from m2vae_ros.replay.pace import checked_rate, Pace
+from m2vae_ros.replay.pace import Pace
 
 CLOCK_TOPIC = '/clock'
 _TICK = 0.01  # s of the steady clock between two messages on /clock
@@ -56,7 +56,8 @@ class PlayOptions:
     topics
         What to play; none = all whose message types are installed.
     wait_for
-        Topics of the bag that need a subscription before the first message; None = begin at once.
+        Topics that need a subscription before the first message, none = all that are played;
+        None = begin at once.
 
     """
 
@@ -105,11 +106,12 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
             for topic, message_class in self._playable().items()
         }
         self._declare_rate()
-        for name, act in {
+        services: dict[str, Callable[[], bool]] = {
             'pause': partial(self._pause, True), 'resume': partial(self._pause, False),
             'toggle_paused': self._toggle, 'is_paused': lambda: self.pace.paused,
             'play_next': self._play_next, 'stop': self._stop,
-        }.items():
+        }
+        for name, act in services.items():
             self.create_service(Trigger, f'~/{name}', partial(self._answer, act))
         self._executor = make_executor()
         self._executor.add_node(self)
@@ -182,7 +184,10 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
             return []
         return [
             topic for topic in waited_for or self._publishers_of
-            if self._publishers_of[topic].get_subscription_count() == 0
+            if not (
+                self._publishers_of[topic].get_subscription_count()
+                if topic in self._publishers_of else self.count_subscribers(topic)
+            )
         ]
 
     def _stand_still(self, seconds: float) -> None:
@@ -208,13 +213,11 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
         """Return topic -> message class of what is to be played."""
         topics = self._bag.topics
         chosen = self._options.topics
-        for option, names in (('--topics', chosen), ('--wait-for', self._options.wait_for or ())):
-            strange = sorted(set(names) - set(topics))
-            if strange:
-                raise ValueError(
-                    f'{self._bag.path}: {option} {", ".join(strange)}: the bag has '
-                    f'{", ".join(topics)}'
-                )
+        strange = sorted(set(chosen) - set(topics))
+        if strange:
+            raise ValueError(
+                f'{self._bag.path}: --topics {", ".join(strange)}: the bag has {", ".join(topics)}'
+            )
         classes = {}
         for topic in chosen or [name for name in topics if name != CLOCK_TOPIC]:
             message_class = _message_class(topics[topic].type)
@@ -236,7 +239,7 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
 
     def _publisher(self, topic: str, message_class: Any) -> Any:
         """Offer what every subscription accepts; latched where it was at the recording."""
-        latched = topic in self._bag.latched
+        latched = self._bag.topics[topic].latched
         return self.create_publisher(message_class, topic, QoSProfile(
             depth=_DEPTH,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
