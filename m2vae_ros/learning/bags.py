@@ -45,7 +45,7 @@ class Topic:
     ----------
     name
         As it was recorded, ``/camera/image_raw``.
-    type
+    message_type
         ``sensor_msgs/msg/Image``, also in bags of ROS 1.
     count
         How many messages.
@@ -55,7 +55,7 @@ class Topic:
     """
 
     name: str
-    type: str
+    message_type: str
     count: int
     latched: bool = False
 
@@ -318,7 +318,7 @@ def _resolved(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
         types.append('sensor_msgs/msg/CompressedImage')
         candidates += [f'{topic}/compressed'] if chosen is None else []
     found = [bag.topics[name] for name in candidates if name in bag.topics]
-    fitting = [one.name for one in bag.topics.values() if one.type in types]
+    fitting = [one.name for one in bag.topics.values() if one.message_type in types]
     advice = (
         f'choose one of {", ".join(fitting)} with --topic {spec.name}=TOPIC' if fitting
         else f'no topic of the bag is of type {" or ".join(types)}: take {spec.name} out of the '
@@ -327,9 +327,9 @@ def _resolved(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
     if not found:
         raise BagError(f'{bag.path}: no topic {topic} for sensor {spec.name}; {advice}')
     heard = max(found, key=lambda one: one.count)
-    if heard.type not in types:
+    if heard.message_type not in types:
         raise BagError(
-            f'{bag.path}: topic {heard.name} is of type {heard.type}, sensor {spec.name} '
+            f'{bag.path}: topic {heard.name} is of type {heard.message_type}, sensor {spec.name} '
             f'({spec.kind}) needs {" or ".join(types)}; {advice}'
         )
     if not heard.count:
