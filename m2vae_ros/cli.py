@@ -21,6 +21,10 @@ COMMANDS = {
         'm2vae_ros.demo.command',
         'a simulated robot whose sensors die and come back, and the fusion node, over DDS',
     ),
+    'record': (
+        'm2vae_ros.learning.record_command',
+        'record a drive of the simulated robot to a bag, with faults on request',
+    ),
     'play': (
         'm2vae_ros.replay.play_command',
         'play a bag on its topics, with its time on /clock',

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from operator import index
 import re
+import reprlib
 from typing import Any, Union
 
 import numpy as np
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 GeometryValue = Union[float, str]
 
 _NAME = re.compile(r'[a-z][a-z0-9_]*\Z')
+_TOPIC = re.compile(r'(?:~/|/)?[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)*\Z')
+_LONGEST_NAME = 64
+_LONGEST_TEXT = 255  # of a topic or frame, as ROS 2 has it
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class SensorSpec:
     Raises
     ------
     ValueError
-        If the name is no ROS name or the shape is not made of positive integers.
+        If the name or topic is no ROS name, the frame has letters that are not printable, or the
+        shape is not made of positive integers.
 
     """
 
@@ -59,10 +64,22 @@ class SensorSpec:
     geometry: Mapping[str, GeometryValue] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if not _NAME.match(self.name):
+        if not _NAME.match(self.name) or len(self.name) > _LONGEST_NAME:
             raise ValueError(
-                f'sensor name {self.name!r}: must be lower-case letters, digits and underscores, '
-                f'starting with a letter'
+                f'sensor name {reprlib.repr(self.name)}: must be lower-case letters, digits and '
+                f'underscores, starting with a letter, at most {_LONGEST_NAME}'
+            )
+        if not _NAME.match(self.kind) or len(self.kind) > _LONGEST_NAME:
+            raise ValueError(f'sensor {self.name}: kind {reprlib.repr(self.kind)} is no name')
+        if not _TOPIC.match(self.topic) or '__' in self.topic or len(self.topic) > _LONGEST_TEXT:
+            raise ValueError(
+                f'sensor {self.name}: topic {reprlib.repr(self.topic)} must be a ROS topic: '
+                f'letters, digits and underscores between slashes, no part starting with a digit'
+            )
+        if not self.frame_id.isprintable() or len(self.frame_id) > _LONGEST_TEXT:
+            raise ValueError(
+                f'sensor {self.name}: frame_id {reprlib.repr(self.frame_id)} must be printable, '
+                f'at most {_LONGEST_TEXT} letters'
             )
         try:
             shape = tuple(index(size) for size in self.shape)
@@ -99,19 +116,25 @@ class SensorSpec:
         unknown = sorted(given - known)
         if missing or unknown:
             raise ValueError(
-                f'sensor {fields.get("name", "?")}: missing fields {missing}, '
-                f'unknown fields {unknown}; a sensor has {sorted(known)}'
+                f'sensor {reprlib.repr(fields.get("name", "?"))}: missing fields {missing}, '
+                f'unknown fields {reprlib.repr(unknown)}; a sensor has {sorted(known)}'
             )
         texts = {key: fields[key] for key in ('name', 'kind', 'topic', 'frame_id')}
         for key, value in texts.items():
             if not isinstance(value, str):
-                raise ValueError(f'sensor field {key}: {value!r} must be text')
+                raise ValueError(f'sensor field {key}: {reprlib.repr(value)} must be text')
         shape = fields['shape']
         if not isinstance(shape, (list, tuple)) or not all(type(n) is int for n in shape):
-            raise ValueError(f'sensor {texts["name"]}: shape {shape!r} must be a list of integers')
+            raise ValueError(
+                f'sensor {reprlib.repr(texts["name"])}: shape {reprlib.repr(shape)} must be a '
+                f'list of integers'
+            )
         geometry = fields.get('geometry', {})
         if not isinstance(geometry, Mapping):
-            raise ValueError(f'sensor {texts["name"]}: geometry {geometry!r} must be a mapping')
+            raise ValueError(
+                f'sensor {reprlib.repr(texts["name"])}: geometry {reprlib.repr(geometry)} must be '
+                f'a mapping'
+            )
         return cls(**texts, shape=tuple(shape), geometry=geometry)
 
 

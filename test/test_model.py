@@ -199,7 +199,7 @@ def changed_header(path, change):
     (lambda path: changed_header(
         path, lambda h: h['architecture'].update(latent_size='big')), 'describes no model'),
     (lambda path: changed_header(
-        path, lambda h: h.update(trained_subsets=[['sonar']])), 'describes no model'),
+        path, lambda h: h.update(trained_subsets=[['sonar']])), 'trained subsets'),
     *((lambda path, wrong=wrong: changed_header(
         path, lambda h: h.update(calibration={'temperature': wrong})), reason)
       for wrong, reason in [
@@ -207,8 +207,8 @@ def changed_header(path, change):
         ({'lidar+camera': 1.0}, r'lidar\+camera: no such trained subset'),
         ({'lidar': 0}, 'temperature of lidar: 0 must be a positive number'),
         ({'lidar': -1.5}, 'must be a positive number'),
-        ({'lidar': math.inf}, 'must be a positive number'),
-        ({'lidar': math.nan}, 'must be a positive number'),
+        ({'lidar': math.inf}, 'is no finite number'),
+        ({'lidar': math.nan}, 'is no finite number'),
         ({'lidar': '1.0'}, 'must be a positive number'),
         ({'lidar': True}, 'must be a positive number'),
         ([1.0], 'damaged')]),

@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 import safetensors.torch
 import torch
 
-from m2vae_ros.vae.header import CheckpointError, METADATA_KEY, ModelHeader, read_header
+from m2vae_ros.vae.header import CheckpointError, METADATA_KEY, ModelHeader, read_model_file
 from m2vae_ros.vae.model import Architecture, M2VAE
+from m2vae_ros.vae.weights_file import LONGEST_HEADER, printable
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,8 @@ def save(path: str | Path, model: M2VAE, header: ModelHeader) -> None:
     Raises
     ------
     ValueError
-        If a weight is not finite, or too large for half precision.
+        If a weight is not finite, or too large for half precision, or the header is longer than
+        `load` reads.
 
     """
     weights = {name for name, _ in model.named_parameters()}
@@ -57,6 +59,12 @@ def save(path: str | Path, model: M2VAE, header: ModelHeader) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = safetensors.torch.save(tensors, metadata={METADATA_KEY: header.to_json()})
+    length = int.from_bytes(content[:8], 'little')
+    if length > LONGEST_HEADER:
+        raise ValueError(
+            f'{path}: a header of {length} bytes, at most {LONGEST_HEADER}: use fewer sensors or '
+            f'trained subsets, or a shorter description'
+        )
     handle, beside = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
     try:
         with os.fdopen(handle, 'wb') as file:
@@ -79,28 +87,40 @@ def load(path: str | Path, *, device: str | torch.device = 'cpu') -> Checkpoint:
     ------
     CheckpointError
         If the file is missing, truncated, foreign, of another version, or its weights do not
-        fit its header; says what was expected and what was found.
+        fit its header; says what was expected and what was found. Nothing is allocated for what
+        a header claims before the weights in the file bear it out.
 
     """
     path = Path(path)
-    header = read_header(path)
+    header, file = read_model_file(path)
+    sensors, subsets = header.sensors, header.trained_subsets
     try:
+        if not 0 < len(subsets) <= len(file.shapes):
+            raise ValueError(f'{len(subsets)} trained subsets, {len(file.shapes)} tensors')
         architecture = Architecture(**header.architecture)
-        model = M2VAE(header.sensors, architecture, header.trained_subsets)
-    except (TypeError, ValueError, KeyError) as error:
-        raise CheckpointError(f'{path}: its header describes no model: {error}') from error
+        with torch.device('meta'):  # allocates nothing
+            outline = M2VAE(sensors, architecture, subsets).state_dict()
+    except (TypeError, ValueError, KeyError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(
+            f'{path}: its header describes no model: {printable(error)}'
+        ) from error
+    wanted = {name: tuple(tensor.shape) for name, tensor in outline.items()}
+    for name in sorted(wanted.keys() | file.shapes.keys()):
+        if wanted.get(name) != file.shapes.get(name):
+            raise CheckpointError(
+                f'{path}: weight {printable(name)} should have shape {wanted.get(name, "none")}, '
+                f'found {file.shapes.get(name, "none")}'
+            )
     try:
         tensors = safetensors.torch.load_file(path)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'{path}: damaged or cut off: {error}') from error
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise CheckpointError(
-                f'{path}: weight {name} should have shape {wanted.get(name, "none")}, '
-                f'found {found.get(name, "none")}'
-            )
+        raise CheckpointError(f'{path}: damaged or cut off: {printable(error)}') from error
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise CheckpointError(f'{path}: weight {name} is not finite')
+        if name.endswith('normalisation.scale') and float(tensor) <= 0:
+            raise CheckpointError(f'{path}: {name} is {float(tensor):g}, must be positive')
+    model = M2VAE(sensors, architecture, subsets)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     model.temperatures = header.temperatures
     return Checkpoint(model.to(device).eval().requires_grad_(False), header)

@@ -3,9 +3,8 @@
 """
 What a model file says of itself, readable without torch.
 
-A ``.safetensors`` file begins with the length of its header (8 bytes, little-endian) and the
-header in JSON; the texts under its key ``__metadata__`` are ours. One of them, ``m2vae_ros``, is a
-JSON object with the fields of `ModelHeader`.
+Of the texts that a ``.safetensors`` file may hold (see `weights_file`) one is ours, ``m2vae_ros``:
+a JSON object with the fields of `ModelHeader`.
 """
 
 from __future__ import annotations
@@ -13,19 +12,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import json
-from math import inf
+from math import prod
 from pathlib import Path
+import reprlib
 from typing import Any
 
 from m2vae_ros.specs import SensorSpec
+from m2vae_ros.vae.subsets import lattice
+from m2vae_ros.vae.weights_file import (
+    CheckpointError,
+    parse_json,
+    printable,
+    read_envelope,
+    WeightsFile,
+)
+
+__all__ = [
+    'FORMAT_VERSION', 'METADATA_KEY', 'CheckpointError', 'ModelHeader', 'check_temperatures',
+    'read_header', 'read_model_file',
+]
 
 FORMAT_VERSION = 1
 METADATA_KEY = 'm2vae_ros'
-_LONGEST_HEADER = 16 * 1024 * 1024  # bytes; ours has some 20 kB
-
-
-class CheckpointError(ValueError):
-    """A model file is missing, truncated, foreign or of another version; the text says which."""
+MOST_SENSORS = 12  # of a file: there may be 2^n - 1 encoders
+_MOST_CELLS = 2**25  # of a sensor's array
+_LARGEST_GEOMETRY = 1e6  # metres or radians
+_LONGEST_TEXT = 64  # of a geometry's values
+_LARGEST_TEMPERATURE = 1e30
 
 
 @dataclass(frozen=True)
@@ -104,28 +117,80 @@ class ModelHeader:
 
         """
         try:
-            fields = json.loads(text)
+            fields = parse_json(text)
             version = fields['format_version']
-            if version != FORMAT_VERSION:
+            if type(version) is not int or version != FORMAT_VERSION:
                 raise CheckpointError(
-                    f'format version {version!r}: this package reads version {FORMAT_VERSION}; '
-                    f'use the package version that wrote the file, or train again'
+                    f'format version {reprlib.repr(version)}: this package reads version '
+                    f'{FORMAT_VERSION}; use the package version that wrote the file, or train '
+                    f'again'
                 )
+            sensors = _sensors(fields['sensors'])
             return cls(
-                sensors=tuple(SensorSpec.from_dict(sensor) for sensor in fields['sensors']),
-                trained_subsets=tuple(tuple(subset) for subset in fields['trained_subsets']),
-                architecture=dict(fields['architecture']),
-                objective=dict(fields['objective']),
-                provenance=dict(fields['provenance']),
-                evaluation=dict(fields['evaluation']),
-                calibration=dict(fields.get('calibration', {})),
+                sensors=sensors,
+                trained_subsets=_trained_subsets(fields['trained_subsets'], sensors),
+                architecture=_mapping('architecture', fields['architecture']),
+                objective=_mapping('objective', fields['objective']),
+                provenance=_mapping('provenance', fields['provenance']),
+                evaluation=_mapping('evaluation', fields['evaluation']),
+                calibration=_mapping('calibration', fields.get('calibration', {})),
             )
         except CheckpointError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
-                f'the model header is damaged: {type(error).__name__}: {error}'
+                f'the model header is damaged: {type(error).__name__}: {printable(error)}'
             ) from error
+
+
+def _sensors(entries: Any) -> tuple[SensorSpec, ...]:
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_SENSORS:
+        raise ValueError(f'sensors {reprlib.repr(entries)}: must be a list of 1 to {MOST_SENSORS}')
+    sensors = tuple(SensorSpec.from_dict(_mapping('sensor', entry)) for entry in entries)
+    lattice([spec.name for spec in sensors])  # each name once
+    for spec in sensors:
+        if prod(spec.shape) > _MOST_CELLS or len(spec.shape) > 3:
+            raise ValueError(
+                f'sensor {spec.name}: shape {reprlib.repr(spec.shape)} has more than '
+                f'{_MOST_CELLS} cells or 3 axes'
+            )
+        for key, value in spec.geometry.items():
+            if isinstance(value, str):
+                known = len(value) <= _LONGEST_TEXT and value.isprintable()
+            else:
+                known = _is_number(value) and -_LARGEST_GEOMETRY <= value <= _LARGEST_GEOMETRY
+            if not known or len(key) > _LONGEST_TEXT:
+                raise ValueError(
+                    f'sensor {spec.name}: geometry {reprlib.repr(key)} is {reprlib.repr(value)}: '
+                    f'must be a number up to {_LARGEST_GEOMETRY:g}, or a word'
+                )
+    return sensors
+
+
+def _trained_subsets(
+    entries: Any, sensors: Sequence[SensorSpec]
+) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(entries, list) or not all(isinstance(entry, list) for entry in entries):
+        raise ValueError(f'trained subsets {reprlib.repr(entries)}: must be a list of lists')
+    subsets = tuple(tuple(map(str, entry)) for entry in entries)
+    chosen = set(subsets)
+    order = [subset for subset in lattice([spec.name for spec in sensors]) if subset in chosen]
+    if list(subsets) != order:
+        raise ValueError(
+            f'trained subsets {reprlib.repr(entries)}: must be subsets of the sensors, each once, '
+            f'in lattice order'
+        )
+    return subsets
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f'{name} {reprlib.repr(value)}: must be a JSON object')
+    return value
 
 
 def check_temperatures(
@@ -144,10 +209,13 @@ def check_temperatures(
         name = '+'.join(subset)
         if subset not in trained_subsets:
             trained = ', '.join(map('+'.join, trained_subsets))
-            raise ValueError(f'temperature of {name}: no such trained subset; trained: {trained}')
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (is_number and 0 < value < inf):
-            raise ValueError(f'temperature of {name}: {value!r} must be a positive number')
+            raise ValueError(
+                f'temperature of {printable(name, 80)}: no such trained subset; trained: {trained}'
+            )
+        if not (_is_number(value) and 0 < value <= _LARGEST_TEMPERATURE):
+            raise ValueError(
+                f'temperature of {name}: {reprlib.repr(value)} must be a positive number'
+            )
 
 
 def read_header(path: str | Path) -> ModelHeader:
@@ -160,29 +228,26 @@ def read_header(path: str | Path) -> ModelHeader:
         If there is no such file or it is no model of this package.
 
     """
-    path = Path(path)
-    try:
-        with path.open('rb') as file:
-            size = int.from_bytes(file.read(8), 'little')
-            room = path.stat().st_size - 8
-            if not 2 <= size <= min(room, _LONGEST_HEADER):
-                raise CheckpointError(
-                    f'{path}: not a whole .safetensors file: its header claims {size} bytes, '
-                    f'the file has {max(room, 0)}'
-                )
-            metadata = json.loads(file.read(size)).get('__metadata__', {})
-    except OSError as error:
-        raise CheckpointError(f'{path}: cannot be read: {error.strerror}') from error
-    except (ValueError, AttributeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f'{path}: not a .safetensors file: {error}') from error
-    if not isinstance(metadata, dict) or METADATA_KEY not in metadata:
+    return read_model_file(path)[0]
+
+
+def read_model_file(path: str | Path) -> tuple[ModelHeader, WeightsFile]:
+    """
+    Read all of a model file but its weights; see `read_header`.
+
+    Returns
+    -------
+    header, file
+        What it says of itself, and the shapes of its weights.
+
+    """
+    file = read_envelope(path)
+    if METADATA_KEY not in file.texts:
         raise CheckpointError(
             f'{path}: a .safetensors file, but no model of m2vae_ros: its metadata has no '
-            f'{METADATA_KEY!r}; found {sorted(metadata)}'
+            f'{METADATA_KEY!r}; found {reprlib.repr(sorted(file.texts))}'
         )
     try:
-        return ModelHeader.from_json(metadata[METADATA_KEY])
+        return ModelHeader.from_json(file.texts[METADATA_KEY]), file
     except CheckpointError as error:
         raise CheckpointError(f'{path}: {error}') from error

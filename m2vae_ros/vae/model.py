@@ -44,7 +44,7 @@ class Architecture:
     def __post_init__(self) -> None:
         for name in ('latent_size', 'feature_size', 'hidden_size'):
             size = getattr(self, name)
-            if not isinstance(size, int) or size < 1:
+            if type(size) is not int or size < 1:
                 raise ValueError(f'architecture {name}: {size!r} must be a positive integer')
         if self.heads not in HEADS:
             raise ValueError(f'architecture heads: {self.heads!r} must be one of {HEADS}')
