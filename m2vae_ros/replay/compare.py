@@ -27,7 +27,7 @@ class Comparison:
         Sets that only the other has.
     other_members
         Sets of both with the same stamp, fused of different sensors.
-    equal
+    equal_members
         Sets of both with the same stamp and sensors.
     bit_identical
         How many of these have the same bits.
@@ -45,7 +45,7 @@ class Comparison:
     missing_in_a: int
     missing_in_b: int
     other_members: int
-    equal: int
+    equal_members: int
     bit_identical: int
     mean_difference: float
     log_variance_difference: float
@@ -56,12 +56,12 @@ class Comparison:
     @property
     def share(self) -> float:
         """Share of the sets of either recording that are in both, of the same sensors."""
-        every = self.missing_in_a + self.missing_in_b + self.other_members + self.equal
-        return self.equal / every
+        every = self.missing_in_a + self.missing_in_b + self.other_members + self.equal_members
+        return self.equal_members / every
 
     def within(self, tolerance: float) -> bool:
         """Return whether latents of sets with equal members differ by no more than this."""
-        return max(self.mean_difference, self.log_variance_difference) <= tolerance
+        return self.mean_difference <= tolerance and self.log_variance_difference <= tolerance
 
 
 def compare(a: Recording, b: Recording) -> Comparison:
@@ -86,7 +86,7 @@ def compare(a: Recording, b: Recording) -> Comparison:
     return Comparison(
         sets_a=len(a.latents), sets_b=len(b.latents),
         missing_in_a=len(b.latents) - len(pairs), missing_in_b=len(a.latents) - len(pairs),
-        other_members=len(pairs) - len(equal), equal=len(equal),
+        other_members=len(pairs) - len(equal), equal_members=len(equal),
         bit_identical=sum(_same_bits(one, other) for one, other in equal),
         mean_difference=_largest(_distance(one.mean, other.mean) for one, other in equal),
         log_variance_difference=_largest(

@@ -64,7 +64,7 @@ def _in_words(found: Comparison, tolerance: float, share: float) -> str:
         'only in A': found.missing_in_b,
         'only in B': found.missing_in_a,
         'in both, of other sensors': found.other_members,
-        'in both, of the same sensors': f'{found.equal}, {found.share:.2%} of all '
+        'in both, of the same sensors': f'{found.equal_members}, {found.share:.2%} of all '
         f'(at least {share:.2%} wanted)',
         'of these with the same bits': found.bit_identical,
         'largest difference of a mean': f'{found.mean_difference:.3g}',
