@@ -33,6 +33,10 @@ COMMANDS = {
         'm2vae_ros.learning.train_command',
         'train a model, report its errors on held-out worlds and write it to a file',
     ),
+    'inspect': (
+        'm2vae_ros.learning.inspect_command',
+        'show what a model file holds and how fast it is on this machine',
+    ),
 }
 _FAILURE = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it

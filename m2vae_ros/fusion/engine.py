@@ -72,9 +72,9 @@ class Engine:
     def warm(self) -> None:
         """Run every trained subset and every decoder, so that no first message waits."""
         for subset in self.model.trained_subsets:
-            blank = {name: _blank(self.model.sensor(name)) for name in subset}
+            nothing = {name: blank(self.model.sensor(name)) for name in subset}
             for _ in range(_WARM_UP_ROUNDS):
-                self.infer(self._to_device(blank), subset, self.model.names)
+                self.infer(self._to_device(nothing), subset, self.model.names)
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
 
@@ -199,7 +199,7 @@ def _why_no_cuda() -> str | None:
     return 'torch finds no CUDA GPU (is the driver installed and the GPU passed through?)'
 
 
-def _blank(spec: SensorSpec) -> Measurement:
+def blank(spec: SensorSpec) -> Measurement:
     """Return a measurement that says nothing."""
     nothing = np.zeros(spec.spatial_shape, np.bool_)
     return Measurement(np.zeros(spec.shape, np.float32), nothing, nothing, 0, spec.frame_id)
