@@ -10,30 +10,35 @@ what can be done.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import blake2b
+from functools import cached_property
+from heapq import merge
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection, QosDurability
-from rosbags.rosbag2 import Reader
-from rosbags.typesys import get_typestore, Stores
 
+from m2vae_ros.learning.bag_storage import (
+    BagError,
+    check_path,
+    explained,
+    fingerprint,
+    opened,
+    Raw,
+    ROS_1,
+    Storage,
+)
 from m2vae_ros.sensors import message_type
 from m2vae_ros.specs import SensorSpec
 
-_STORAGES = ('.mcap', '.db3')
-_ROS_1 = '.bag'
-_BLOCK = 1 << 16  # bytes of a file that are hashed at a time
-_BLOCKS = 64  # of each file, evenly spread, that a fingerprint looks at
+__all__ = ['Bag', 'BagError', 'Received', 'Serialized', 'Topic', 'resolve_topics']
 
-
-class BagError(ValueError):
-    """A bag, or what is asked of it, is wrong; the text names file, rule, value and fix."""
+COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
+_YEAR_NS = 365 * 24 * 3600 * 10**9
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class Topic:
     ----------
     name
         As it was recorded, ``/camera/image_raw``.
-    message_type
-        ``sensor_msgs/msg/Image``, also in bags of ROS 1.
+    type
+        ``sensor_msgs/msg/Image``, also in bags of ROS 1; of a topic with several, all of them.
     count
         How many messages.
     latched
@@ -55,7 +60,7 @@ class Topic:
     """
 
     name: str
-    message_type: str
+    type: str
     count: int
     latched: bool = False
 
@@ -80,6 +85,10 @@ class Bag:
     """
     A bag that is open for reading; a context manager.
 
+    A bag whose files are compressed is unpacked into a temporary folder, which takes their place
+    on disk as long as the bag is open; messages that are compressed one by one, or chunks of them,
+    cost nothing of the kind.
+
     Parameters
     ----------
     path
@@ -88,67 +97,53 @@ class Bag:
     Raises
     ------
     BagError
-        If there is no such bag, it is truncated, of another format, or holds no message.
+        If there is no such bag, it is truncated, of another format, holds no message, or was
+        recorded without a clock.
 
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._check_path()
-        with self._explained('cannot be opened'):
-            self._reader = AnyReader([self.path], default_typestore=get_typestore(self._store()))
-            self._reader.open()
-        try:
-            with self._explained('cannot be opened'):
-                self.topics: Mapping[str, Topic] = {t.name: t for t in self._list_topics()}
-                self._span = int(self._reader.start_time), int(self._reader.end_time) - 1
-            if not any(topic.count for topic in self.topics.values()):
-                raise BagError(f'{self.path}: the bag holds no message: record it again')
-        except BaseException:
-            self._reader.close()
-            raise
+        check_path(self.path)
+        with ExitStack() as stack:
+            files = stack.enter_context(opened(self.path))
+            self._typestore, self.readable = files.typestore, files.readable
+            self._storages = [storage for storage in files.storages if storage.count]
+            self.topics: Mapping[str, Topic] = _topics(files.storages)
+            if not self._storages:
+                raise BagError(
+                    f'{self.path}: has no messages (topics: {_listed(self.topics.values())}): '
+                    f'record it again while the sensors publish'
+                )
+            self._check_clock()
+            self._stack = stack.pop_all()
 
     @property
     def start_ns(self) -> int:
         """When the first message was received, nanoseconds."""
-        return self._span[0]
+        return min(storage.start_ns for storage in self._storages)
 
     @property
     def end_ns(self) -> int:
         """When the last message was received, nanoseconds."""
-        return self._span[1]
+        return max(storage.stop_ns for storage in self._storages) - 1
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Key of the content: names, sizes and a spread of blocks of its files; quick."""
-        files = self.files
-        digest = blake2b(digest_size=16)
-        for file in files:
-            size = file.stat().st_size
-            digest.update(f'{file.name} {size}\n'.encode())
-            with file.open('rb') as stream:
-                last = max(0, size - _BLOCK)
-                for start in sorted({last * block // (_BLOCKS - 1) for block in range(_BLOCKS)}):
-                    stream.seek(start)
-                    digest.update(stream.read(_BLOCK))
-        return digest.hexdigest()
-
-    @property
-    def files(self) -> list[Path]:
-        """Files that the bag is made of."""
-        if self.path.is_file():
-            return [self.path]
-        return sorted(file for file in self.path.iterdir() if file.is_file())
+        """Key of the content: sizes and a spread of blocks of its files; quick."""
+        return fingerprint(self.path)
 
     def messages(
         self,
-        topics: Collection[str] | None = None,
+        topics: Iterable[str] | None = None,
         *,
         start_ns: int | None = None,
         stop_ns: int | None = None,
     ) -> Iterator[Received]:
         """
         Give messages in the order in which they were received.
+
+        Only the part of the files that holds the time asked for is read, where they are indexed.
 
         Parameters
         ----------
@@ -160,32 +155,35 @@ class Bag:
         Raises
         ------
         BagError
-            If the bag has no such topic, or is damaged where it is read.
+            If the bag has no such topic, is damaged where it is read, or does not say how messages
+            of this type are made.
 
         """
-        for connection, receive_ns, data in self._raw(topics, start_ns, stop_ns):
-            with self._explained(f'topic {connection.topic}: a message cannot be read'):
-                message = self._reader.deserialize(data, connection.msgtype)
+        deserialize = (
+            self._typestore.deserialize_ros1 if self._is_ros_1 else self._typestore.deserialize_cdr
+        )
+        for connection, receive_ns, data in self._raw(self._wanted(topics), start_ns, stop_ns):
+            with explained(self.path, _message_failed(connection, receive_ns)):
+                message = deserialize(data, connection.msgtype)
             yield Received(connection.topic, receive_ns, message)
 
     def serialized(
         self,
-        topics: Collection[str] | None = None,
+        topics: Iterable[str] | None = None,
         *,
         start_ns: int | None = None,
         stop_ns: int | None = None,
     ) -> Iterator[Serialized]:
         """Give messages as `messages` does, in the form that ROS 2 sends them."""
-        store = self._reader.typestore
-        for connection, receive_ns, data in self._raw(topics, start_ns, stop_ns):
-            if not self._reader.is2:
-                with self._explained(f'topic {connection.topic}: a message cannot be read'):
-                    data = bytes(store.ros1_to_cdr(data, connection.msgtype))
+        for connection, receive_ns, data in self._raw(self._wanted(topics), start_ns, stop_ns):
+            if self._is_ros_1:
+                with explained(self.path, _message_failed(connection, receive_ns)):
+                    data = bytes(self._typestore.ros1_to_cdr(data, connection.msgtype))
             yield Serialized(connection.topic, receive_ns, data)
 
     def close(self) -> None:
-        """Close the files."""
-        self._reader.close()
+        """Close the files, and remove what was unpacked."""
+        self._stack.close()
 
     def __enter__(self) -> Bag:
         return self
@@ -198,146 +196,150 @@ class Bag:
     ) -> None:
         self.close()
 
-    def _raw(
-        self, topics: Collection[str] | None, start_ns: int | None, stop_ns: int | None
-    ) -> Iterator[tuple[Connection, int, bytes]]:
-        """Give what the files hold; failures on the way are explained."""
-        absent = sorted(set(topics or ()) - set(self.topics))
+    @property
+    def _is_ros_1(self) -> bool:
+        return self.path.suffix == ROS_1 and self.path.is_file()
+
+    def _wanted(self, topics: Iterable[str] | None) -> set[str]:
+        wanted = set(self.topics) if topics is None else set(topics)
+        absent = sorted(wanted - set(self.topics))
         if absent:
-            raise BagError(f'{self.path}: no topic {", ".join(absent)}; it has {self._known()}')
-        wanted = [
-            connection for connection in self._reader.connections
-            if topics is None or connection.topic in topics
-        ]
-        if not wanted:
-            return
-        stored = self._reader.messages(wanted, start=start_ns, stop=stop_ns)
-        while True:
-            with self._explained('is damaged: not all of its messages can be read'):
-                found = next(stored, None)
-            if found is None:
-                return
-            yield found
-
-    def _list_topics(self) -> Iterator[Topic]:
-        for name, info in self._reader.topics.items():
-            if info.msgtype is None:
-                raise BagError(
-                    f'{self.path}: topic {name} has messages of several types: filter it '
-                    f'(ros2 bag convert), so that one type is left'
-                )
-            latched = any(_is_latched(connection) for connection in info.connections)
-            yield Topic(name, info.msgtype, info.msgcount, latched)
-
-    def _known(self) -> str:
-        return ', '.join(self.topics) or 'none'
-
-    def _check_path(self) -> None:
-        path = self.path
-        if not path.exists():
-            raise BagError(f'{path}: no such bag')
-        if path.is_file() and path.suffix not in (*_STORAGES, _ROS_1):
             raise BagError(
-                f'{path}: no bag; give the folder of a ROS 2 bag, a .mcap or .db3 file, or the '
-                f'.bag file of ROS 1'
+                f'{self.path}: no topic {", ".join(absent)}; it has '
+                f'{_listed(self.topics.values())}'
             )
-        if path.is_dir() and not (path / 'metadata.yaml').exists():
-            files = sorted(file.name for file in path.iterdir() if file.suffix in _STORAGES)
-            raise BagError(
-                f'{path}: no metadata.yaml in it: '
-                + (f'make it with ros2 bag reindex {path}, or name the file {path / files[0]}'
-                   if files else 'it is no folder of a ROS 2 bag')
-            )
+        return wanted
 
-    def _store(self) -> Stores:
-        """Return whose message definitions count where the bag has none of its own."""
-        if self.path.suffix == _ROS_1:
-            return Stores.ROS1_NOETIC
-        distribution = None
-        if self.path.is_dir():
-            with Reader(self.path) as reader:
-                metadata: Any = reader.storage.metadata
-                distribution = metadata.ros_distro
-        known = {store.value: store for store in Stores}
-        return known.get(f'ros2_{distribution}', Stores.ROS2_HUMBLE)
+    def _raw(self, topics: set[str], start_ns: int | None, stop_ns: int | None) -> Raw:
+        """Give the messages of all files in one order; they overlap where a bag was split."""
+        parts = []
+        for storage in self._storages:
+            wanted = [found for found in storage.connections if found.topic in topics]
+            for connection in wanted:
+                self._check_type(connection)
+            after = start_ns is not None and storage.stop_ns <= start_ns
+            before = stop_ns is not None and stop_ns <= storage.start_ns
+            if wanted and not after and not before:
+                parts.append(_from_start(storage, wanted, start_ns, stop_ns))
+        for found in merge(*parts, key=lambda part: part[1]):
+            if found[0] is not None:
+                yield found
 
-    @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
-        """Turn whatever a damaged file makes the reader raise into one clear error."""
+    def _check_type(self, connection: Connection) -> None:
+        """Check that the messages of a topic can be told from their bytes."""
         try:
-            yield
-        except (BagError, GeneratorExit, MemoryError):
-            raise
-        except PermissionError as error:
-            raise BagError(f'{error.filename or self.path}: {error.strerror}') from error
+            self._typestore.get_msgdef(connection.msgtype)
         except Exception as error:
-            reason = ' '.join(str(error).split()) or type(error).__name__
             raise BagError(
-                f'{self.path}: {what} ({reason}): it is truncated or damaged, as after a power '
-                f'cut; mend it (mcap recover, sqlite3 .recover, then ros2 bag reindex; rosbag '
-                f'reindex for ROS 1) or record it again'
+                f'{self.path}: topic {connection.topic}: message type {connection.msgtype} is '
+                f'unknown and the bag does not carry its definition: leave the topic out, or '
+                f'record to mcap, which carries them'
             ) from error
+
+    def _check_clock(self) -> None:
+        """Check that the messages were received at some time."""
+        if self.end_ns <= 0 or (self.start_ns <= 0 and self.end_ns > _YEAR_NS):
+            some = 'all' if self.end_ns <= 0 else 'some'
+            raise BagError(
+                f'{self.path}: {some} messages were received at time 0, so the recorder had no '
+                f'clock: record it again without --use-sim-time, or with /clock from the beginning'
+            )
 
 
 def resolve_topics(
     bag: Bag, sensors: Sequence[SensorSpec], chosen: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """
-    Return the topic of the bag that each sensor speaks on.
+    Find the topics on which a bag holds what sensors measured.
 
     Parameters
     ----------
     bag
-        Where to look.
+        Where.
     sensors
-        Their topics are looked for, with a leading slash; for images ``<topic>/compressed`` too.
+        Their topics are looked for; of an image also ``<topic>/compressed``.
     chosen
-        Sensor -> topic to take instead.
+        Sensor -> its topic in this bag, where it differs.
+
+    Returns
+    -------
+    dict
+        Sensor -> topic, which exists, is of the right type and has messages.
 
     Raises
     ------
     BagError
-        If there is no such topic, sensor or message, or a topic is of another type.
+        If there is none; names the bag, the topic, the type wanted and topics that have it.
 
     """
-    chosen = chosen or {}
-    strange = sorted(set(chosen) - {spec.name for spec in sensors})
+    given = dict(chosen or {})
+    strange = sorted(set(given) - {spec.name for spec in sensors})
     if strange:
         raise BagError(
-            f'topic of sensor {", ".join(strange)}: the sensors are '
+            f'--topic {strange[0]}={given[strange[0]]}: no such sensor; there are '
             f'{", ".join(spec.name for spec in sensors)}'
         )
-    return {spec.name: _resolved(bag, spec, chosen.get(spec.name)) for spec in sensors}
+    return {spec.name: _topic_of(bag, spec, given.get(spec.name)) for spec in sensors}
 
 
-def _resolved(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
-    topic = '/' + (spec.topic if chosen is None else chosen).lstrip('/')
-    candidates = [topic]
-    types = [message_type(spec)]
-    if spec.kind == 'image':
-        types.append('sensor_msgs/msg/CompressedImage')
-        candidates += [f'{topic}/compressed'] if chosen is None else []
-    found = [bag.topics[name] for name in candidates if name in bag.topics]
-    fitting = [one.name for one in bag.topics.values() if one.message_type in types]
-    advice = (
-        f'choose one of {", ".join(fitting)} with --topic {spec.name}=TOPIC' if fitting
-        else f'no topic of the bag is of type {" or ".join(types)}: take {spec.name} out of the '
-             f'sensors'
+def _topic_of(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
+    types = [message_type(spec)] + [COMPRESSED_IMAGE] * (spec.kind == 'image')
+    name = (chosen or spec.topic).strip('/')
+    names = [name] + [f'{name}/compressed'] * (spec.kind == 'image')
+    by_name = {topic.name.strip('/'): topic for topic in bag.topics.values()}
+    found = [by_name[name] for name in names if name in by_name]
+    fitting = [topic for topic in found if topic.type in types]
+    for topic in fitting:
+        if topic.count:
+            return topic.name
+    if fitting:
+        problem = f'topic {fitting[0].name} has no messages'
+    elif found:
+        problem = f'topic {found[0].name} is of type {found[0].type}, not {" or ".join(types)}'
+    else:
+        problem = f'no topic {" or ".join(f"/{name}" for name in names)}'
+    candidates = [
+        topic for topic in bag.topics.values() if topic.type in types and topic.count
+    ]
+    fix = (
+        f'choose one with --topic {spec.name}={candidates[0].name}; of type '
+        f'{" or ".join(types)} there are {_listed(candidates)}'
+        if candidates else
+        f'no topic of this bag has messages of type {" or ".join(types)}: take {spec.name} out of '
+        f'the sensors file, or record it'
     )
-    if not found:
-        raise BagError(f'{bag.path}: no topic {topic} for sensor {spec.name}; {advice}')
-    heard = max(found, key=lambda one: one.count)
-    if heard.message_type not in types:
-        raise BagError(
-            f'{bag.path}: topic {heard.name} is of type {heard.message_type}, sensor {spec.name} '
-            f'({spec.kind}) needs {" or ".join(types)}; {advice}'
+    raise BagError(f'{bag.path}: sensor {spec.name}: {problem}; {fix}')
+
+
+def _topics(storages: Iterable[Storage]) -> dict[str, Topic]:
+    """Return what the files hold on each topic, sorted by name."""
+    connections = defaultdict(list)
+    for storage in storages:
+        for connection in storage.connections:
+            connections[connection.topic].append(connection)
+    return {
+        name: Topic(
+            name,
+            ', '.join(sorted({connection.msgtype for connection in found})),
+            sum(connection.msgcount for connection in found),
+            any(_is_latched(connection) for connection in found),
         )
-    if not heard.count:
-        raise BagError(
-            f'{bag.path}: topic {heard.name} of sensor {spec.name} holds no message; record it '
-            f'again, or take {spec.name} out of the sensors'
-        )
-    return heard.name
+        for name, found in sorted(connections.items())
+    }
+
+
+def _from_start(
+    storage: Storage, wanted: list[Connection], start_ns: int | None, stop_ns: int | None
+) -> Iterator[Any]:
+    """Give a file's first time, then its messages: no file is read before its time has come."""
+    yield None, storage.start_ns, b''
+    messages = storage.read(wanted, start_ns, stop_ns)
+    while True:
+        with explained(storage.path, 'cannot be read to its end'):
+            found = next(messages, None)
+        if found is None:
+            return
+        yield found
 
 
 def _is_latched(connection: Connection) -> bool:
@@ -348,3 +350,14 @@ def _is_latched(connection: Connection) -> bool:
         profile.durability is QosDurability.TRANSIENT_LOCAL
         for profile in extension.offered_qos_profiles
     )
+
+
+def _message_failed(connection: Connection, receive_ns: int) -> str:
+    return (
+        f'topic {connection.topic}: the message received at {receive_ns * 1e-9:.3f} s is no '
+        f'{connection.msgtype}'
+    )
+
+
+def _listed(topics: Iterable[Topic]) -> str:
+    return ', '.join(f'{topic.name} ({topic.type})' for topic in topics) or 'none'
