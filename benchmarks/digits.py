@@ -171,12 +171,13 @@ def classes(model: Model, data: Batch, labels: Tensor, draws: int = 32) -> Figur
 
 
 def run(
-    sensors: int, model: str, settings: Figures, seed: int, steps: int, effort: Effort
+    sensors: int, model: str, settings: Figures, seed: int, steps: int, effort: Effort,
+    *, parts: Networks | None = None,
 ) -> Figures:
-    """Train one model and return its figures on both splits."""
+    """Train one model, of the networks of this file or of others, and return its figures."""
     torch.manual_seed(seed)
     data, labels = load(sensors)
-    built = build(model, networks(sensors), **settings)
+    built = build(model, parts or networks(sensors), **settings)
     start = time.perf_counter()
     fit(
         built, select(data, SPLITS['train']),
