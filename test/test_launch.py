@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import json
 import os
 from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
@@ -80,11 +81,13 @@ def package(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     for file in CONFIG.glob('*.*'):
         (share / 'config' / file.name).symlink_to(file)
     (models / 'default.safetensors').symlink_to(model)
-    for name in ('fusion_node', 'robot_node'):
+    entries = {'fusion_node': 'fusion_node', 'robot_node': 'robot_node',
+               'latent_recorder': 'latent_recorder', 'm2vae': 'main'}
+    for name, function in entries.items():
         script = executables / name
         script.write_text(
-            f'#!{sys.executable}\nimport sys\nfrom m2vae_ros.node.{name} import main\n'
-            'sys.exit(main())\n'
+            f'#!{sys.executable}\nimport sys\nfrom m2vae_ros.cli import {function}\n'
+            f'sys.exit({function}())\n'
         )
         script.chmod(0o755)
     for variable, path in (('AMENT_PREFIX_PATH', prefix), ('PYTHONPATH', ROOT)):
@@ -125,6 +128,49 @@ def test_show_args_lists_every_argument_with_a_description(package: Path, name: 
     assert set(arguments) == ARGUMENTS | SENSOR_TOPICS
     for argument in arguments.values():
         assert argument.description not in ('', 'no description given')
+
+
+@needs_launch
+def test_replay_lists_every_argument_with_a_description(package: Path) -> None:
+    arguments = described(package, 'replay.launch.py')
+    assert set(arguments) == {
+        'bag', 'output', 'model', 'params_file', 'topics', 'device', 'rate', 'start_offset',
+        'loop', 'pause', 'namespace', 'log_level',
+    }
+    for argument in arguments.values():
+        assert argument.description not in ('', 'no description given')
+    rows = re.findall(r'^\| `(\w+)` \| (.*?) \|', (ROOT / 'docs' / 'replay.md').read_text(), re.M)
+    written = dict(rows[:len(arguments)])
+    assert set(written) == set(arguments)
+    shown = {'': None, 'unset': '', '`config/fusion.yaml` of the package': str(
+        package / 'config' / 'fusion.yaml'
+    )}
+    for name, argument in arguments.items():
+        default = argument.default_value and argument.default_value[0].text
+        assert shown.get(written[name], written[name].strip('`')) == default, name
+
+
+@needs_launch
+def test_replay_tells_the_node_where_the_bag_has_its_sensors(
+    package: Path, tmp_path: Path,
+) -> None:
+    from bag_files import write_drive
+
+    replay = module_of(package, 'replay.launch.py')
+    drive = write_drive(
+        tmp_path / 'drive', seconds=0.3, sensors=('camera', 'lidar'), compressed_images=True,
+    )
+    values = {'bag': str(drive), 'topics': '', 'model': write_model(
+        tmp_path / 'model.safetensors', ('front', 'scan')
+    )}
+    parameters, topics = replay.sensor_parameters(values)
+    assert (parameters['front.topic'], topics) == ('/scan', ['/scan'])
+    with pytest.raises(RuntimeError, match=r'drive: .*/back/scan'):
+        replay.sensor_parameters({**values, 'topics': 'front=/back/scan'})
+    with pytest.raises(RuntimeError, match='must be SENSOR=TOPIC'):
+        replay.sensor_parameters({**values, 'topics': '/scan'})
+    assert replay.latents('/robot1/') == '/robot1/fusion/latent'
+    assert replay.latents('') == '/fusion/latent'
 
 
 @needs_launch
@@ -306,6 +352,28 @@ def test_the_fusion_launch_fuses_a_remapped_scan_in_a_namespace(
     with launched(file, 'namespace:=robot1', 'lidar_topic:=front/scan', 'device:=cpu', domain=91):
         _, message = fused_on('/robot1/fusion/latent', {'lidar'}, 91, '/robot1/front/scan')
         assert [field.name for field in message.fields] == ['mean', 'log_variance', 'sensors']
+
+
+@needs_launch
+def test_the_replay_launch_records_the_latents_of_a_bag_and_ends(
+    package: Path, tmp_path: Path,
+) -> None:
+    from bag_files import write_drive
+
+    from m2vae_ros.replay.latents import read_latents
+
+    drive = write_drive(tmp_path / 'drive', seconds=2.0, compressed_images=True)
+    arguments = [
+        f'bag:={drive}', f'output:={tmp_path / "latents"}', 'namespace:=robot3', 'device:=cpu',
+    ]
+    done = subprocess.run(
+        [sys.executable, '-c', RUN, str(package / 'launch' / 'replay.launch.py'), *arguments],
+        env={**os.environ, 'ROS_DOMAIN_ID': '90', 'OMP_NUM_THREADS': '1'}, text=True,
+        capture_output=True, timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    latents = read_latents(tmp_path / 'latents', '/robot3/fusion/latent').latents.values()
+    assert sum(latent.sensors == 0b111 for latent in latents) > 15
 
 
 @needs_launch
