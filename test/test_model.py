@@ -180,7 +180,7 @@ def changed_header(path, change):
     header = json.loads(content[8:8 + size])
     ours = json.loads(header['__metadata__']['m2vae_ros'])
     change(ours)
-    header['__metadata__']['m2vae_ros'] = json.dumps(ours)
+    header['__metadata__'] = {'m2vae_ros': json.dumps(ours)}  # older files had no digest
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, 'little') + text + content[8 + size:])
 

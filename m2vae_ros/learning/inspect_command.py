@@ -62,8 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _sensors(found: Mapping[str, Any]) -> Table:
     """Return the sensors, and the parameters of their networks."""
-    table = Table(title='Sensors', box=box.SIMPLE_HEAD, title_justify='left')
-    for column in ('sensor', 'kind', 'topic', 'frame', 'array'):
+    table = Table(
+        title='Sensors, and the parameters of their trunks and decoders', box=box.SIMPLE_HEAD,
+        title_justify='left', padding=(0, 2, 0, 0), pad_edge=False,
+    )
+    for column in ('sensor', 'kind', 'topic', 'array'):
         table.add_column(column, overflow='fold')
     for column in ('trunk', 'decoder'):
         table.add_column(column, justify='right')
@@ -71,8 +74,7 @@ def _sensors(found: Mapping[str, Any]) -> Table:
     for spec in found['sensors']:
         name = spec['name']
         cells = (
-            name, spec['kind'], spec['topic'], spec['frame_id'],
-            ' x '.join(map(str, spec['shape'])),
+            name, spec['kind'], spec['topic'], ' x '.join(map(str, spec['shape'])),
             _thousands(parameters['trunks'][name]), _thousands(parameters['decoders'][name]),
         )
         table.add_row(*map(Text, cells))
@@ -82,7 +84,7 @@ def _sensors(found: Mapping[str, Any]) -> Table:
 def _subsets(found: Mapping[str, Any]) -> Table:
     table = Table(
         title='Encoders, and the median time of one set', box=box.SIMPLE_HEAD,
-        title_justify='left',
+        title_justify='left', padding=(0, 2, 0, 0), pad_edge=False,
     )
     table.add_column('subset', overflow='fold')
     for column in ('encoder', 'temperature', 'fuse', 'and show the missing'):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+import json
 import os
 from pathlib import Path
 import tempfile
@@ -14,9 +15,15 @@ from safetensors import SafetensorError
 import safetensors.torch
 import torch
 
-from m2vae_ros.vae.header import CheckpointError, METADATA_KEY, ModelHeader, read_model_file
+from m2vae_ros.vae.header import (
+    CheckpointError,
+    DIGEST_KEY,
+    METADATA_KEY,
+    ModelHeader,
+    read_model_file,
+)
 from m2vae_ros.vae.model import Architecture, M2VAE
-from m2vae_ros.vae.weights_file import LONGEST_HEADER, printable
+from m2vae_ros.vae.weights_file import digest, LONGEST_HEADER, printable
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +65,7 @@ def save(path: str | Path, model: M2VAE, header: ModelHeader) -> None:
         tensors[name] = stored.contiguous().clone()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = safetensors.torch.save(tensors, metadata={METADATA_KEY: header.to_json()})
+    content = _serialised(tensors, header.to_json())
     length = int.from_bytes(content[:8], 'little')
     if length > LONGEST_HEADER:
         raise ValueError(
@@ -112,9 +119,14 @@ def load(path: str | Path, *, device: str | torch.device = 'cpu') -> Checkpoint:
                 f'found {file.shapes.get(name, "none")}'
             )
     try:
-        tensors = safetensors.torch.load_file(path)
+        content = path.read_bytes()
+        tensors = safetensors.torch.load(content)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'{path}: damaged or cut off: {printable(error)}') from error
+    noted = file.texts.get(DIGEST_KEY)
+    weights = memoryview(content)[file.data_start:]
+    if noted is not None and noted != digest(file.table, file.texts[METADATA_KEY], weights):
+        raise CheckpointError(f'{path}: damaged: its content is not what was written (SHA-256)')
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise CheckpointError(f'{path}: weight {name} is not finite')
@@ -124,3 +136,15 @@ def load(path: str | Path, *, device: str | torch.device = 'cpu') -> Checkpoint:
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     model.temperatures = header.temperatures
     return Checkpoint(model.to(device).eval().requires_grad_(False), header)
+
+
+def _serialised(tensors: dict[str, torch.Tensor], text: str) -> bytes:
+    """Return the file of some tensors and a header, with the digest of both."""
+    content: bytes = safetensors.torch.save(tensors, metadata={METADATA_KEY: text})
+    data_start = 8 + int.from_bytes(content[:8], 'little')
+    header = json.loads(content[8:data_start])
+    weights = memoryview(content)[data_start:]
+    header['__metadata__'][DIGEST_KEY] = digest(header, text, weights)
+    begin = json.dumps(header, separators=(',', ':')).encode()
+    begin += b' ' * (-len(begin) % 8)  # as the format recommends
+    return b''.join((len(begin).to_bytes(8, 'little'), begin, weights))

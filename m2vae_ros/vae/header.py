@@ -3,8 +3,9 @@
 """
 What a model file says of itself, readable without torch.
 
-Of the texts that a ``.safetensors`` file may hold (see `weights_file`) one is ours, ``m2vae_ros``:
-a JSON object with the fields of `ModelHeader`.
+Of the texts that a ``.safetensors`` file may hold (see `weights_file`) two are ours:
+``m2vae_ros``, a JSON object with the fields of `ModelHeader`, and ``m2vae_ros_sha256``, by which a
+damaged file is told.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from m2vae_ros.vae.weights_file import (
 )
 
 __all__ = [
-    'FORMAT_VERSION', 'METADATA_KEY', 'CheckpointError', 'ModelHeader', 'check_temperatures',
-    'read_header', 'read_model_file',
+    'DIGEST_KEY', 'FORMAT_VERSION', 'METADATA_KEY', 'CheckpointError', 'ModelHeader',
+    'check_temperatures', 'read_header', 'read_model_file',
 ]
 
 FORMAT_VERSION = 1
 METADATA_KEY = 'm2vae_ros'
+DIGEST_KEY = 'm2vae_ros_sha256'  # files of older versions have none
 MOST_SENSORS = 12  # of a file: there may be 2^n - 1 encoders
 _MOST_CELLS = 2**25  # of a sensor's array
 _LARGEST_GEOMETRY = 1e6  # metres or radians

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+import hashlib
 import json
 from math import isfinite, prod
 from pathlib import Path
@@ -33,10 +34,26 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a file holds: texts, name -> shape of its tensors, and its size in bytes."""
+    """
+    What a file holds.
+
+    Parameters
+    ----------
+    texts
+        Its metadata.
+    shapes
+        Tensor -> shape.
+    table
+        Tensor -> dtype, shape and place, as the file has it.
+    data_start, size
+        Where the weights begin, and how large the file is, in bytes.
+
+    """
 
     texts: Mapping[str, str]
     shapes: Mapping[str, tuple[int, ...]]
+    table: Mapping[str, Any]
+    data_start: int
     size: int
 
 
@@ -109,30 +126,45 @@ def read_envelope(path: str | Path) -> WeightsFile:
         if path.exists() and not path.is_file():
             raise CheckpointError(f'{path}: cannot be read: it is no file')
         with path.open('rb') as file:
-            length = int.from_bytes(file.read(8), 'little')
-            size = path.stat().st_size
+            size, length = path.stat().st_size, int.from_bytes(file.read(8), 'little')
             if not 2 <= length <= size - 8:
                 raise CheckpointError(
                     f'{path}: not a whole .safetensors file: its header claims {length} bytes, '
                     f'the file has {max(size - 8, 0)}'
                 )
             if length > LONGEST_HEADER:
-                raise CheckpointError(
-                    f'{path}: its header has {length} bytes, at most {LONGEST_HEADER} are read'
-                )
-            header = parse_json(file.read(length).decode())
-        return _checked(header, size, size - 8 - length)
+                raise ValueError(f'a header of {length} bytes, at most {LONGEST_HEADER} are read')
+            return _checked(parse_json(file.read(length).decode()), size, 8 + length)
     except OSError as error:
         raise CheckpointError(f'{path}: cannot be read: {error.strerror}') from error
     except CheckpointError:
         raise
     except ValueError as error:
-        raise CheckpointError(
-            f'{path}: not a .safetensors file: {printable(error)}'
-        ) from error
+        raise CheckpointError(f'{path}: not a .safetensors file: {printable(error)}') from error
 
 
-def _checked(header: Any, size: int, room: int) -> WeightsFile:
+def digest(table: Mapping[str, Any], text: str, weights: bytes | memoryview) -> str:
+    """
+    Return the SHA-256 of a file's content.
+
+    Parameters
+    ----------
+    table
+        Tensor -> dtype, shape and place, as in the header; ``__metadata__`` does not count.
+    text
+        One of its texts.
+    weights
+        What follows the header.
+
+    """
+    tensors = {name: entry for name, entry in table.items() if name != _METADATA}
+    found = hashlib.sha256(json.dumps(tensors, sort_keys=True).encode())
+    found.update(text.encode(errors='surrogatepass'))
+    found.update(weights)
+    return found.hexdigest()
+
+
+def _checked(header: Any, size: int, data_start: int) -> WeightsFile:
     if not isinstance(header, dict):
         raise ValueError(f'its header is {reprlib.repr(header)}, must be a JSON object')
     texts = header.pop(_METADATA, {})
@@ -167,12 +199,14 @@ def _checked(header: Any, size: int, room: int) -> WeightsFile:
         if start != end:
             raise ValueError(f'tensor {shown}: begins at byte {start}, must at {end}')
         end = stop
-    if end != room:
-        raise ValueError(f'damaged or cut off: weights have {end} bytes, the file has {room}')
+    if end != size - data_start:
+        raise ValueError(
+            f'damaged or cut off: weights have {end} bytes, the file has {size - data_start}'
+        )
     weights = sum(map(prod, shapes.values()))
     if weights > _MOST_WEIGHTS:
         raise ValueError(f'{weights} weights: at most {_MOST_WEIGHTS} are read')
-    return WeightsFile(texts, shapes, size)
+    return WeightsFile(texts, shapes, header, data_start, size)
 
 
 def _sizes(value: Any) -> bool:
