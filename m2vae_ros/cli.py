@@ -29,6 +29,10 @@ COMMANDS = {
         'm2vae_ros.replay.play_command',
         'play a bag on its topics, with its time on /clock',
     ),
+    'sensors': (
+        'm2vae_ros.learning.sensors_command',
+        'propose a sensors file from what a bag holds',
+    ),
     'train': (
         'm2vae_ros.learning.train_command',
         'train a model, report its errors on held-out worlds and write it to a file',

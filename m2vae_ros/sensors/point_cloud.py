@@ -41,7 +41,7 @@ from m2vae_ros.sensors.messages import (
 from m2vae_ros.sensors.range_image import directions, project, validate, view_of
 from m2vae_ros.specs import Measurement, SensorSpec
 
-__all__ = ['MESSAGE_TYPE', 'decode', 'encode', 'validate']
+__all__ = ['MESSAGE_TYPE', 'decode', 'encode', 'points_of', 'validate']
 
 MESSAGE_TYPE = 'sensor_msgs/msg/PointCloud2'
 _DATATYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
@@ -114,6 +114,23 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
         data=classes.uint8_sequence(points.view(np.uint8)),
         is_dense=bool(measurement.returned.all()),
     )
+
+
+def points_of(message: Any) -> NDArray[np.float32]:
+    """
+    Return a cloud's points, ``(points, 3)``, in its own axes; what is no point is left out.
+
+    Raises
+    ------
+    InvalidMessage
+        As `decode`, up to ``data_size``.
+
+    """
+    points, x, y, z = _coordinates(message)
+    coordinates = points[:, [x, y, z]]
+    is_point = np.isfinite(coordinates).all(axis=1) & coordinates.any(axis=1)
+    found: NDArray[np.float32] = coordinates[is_point]
+    return found
 
 
 def _coordinates(message: Any) -> tuple[NDArray[np.float32], int, int, int]:
