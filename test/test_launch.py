@@ -7,118 +7,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from importlib.util import find_spec
-import json
 import os
 from pathlib import Path
-import re
 import signal
 import subprocess
 import sys
 import time
-from types import ModuleType
 from typing import Any
 
+from launch_files import (
+    CONFIG,
+    described,
+    module_of,
+    needs_launch,
+    PATIENCE,
+    RUN,
+    write_model,
+)
 import pytest
 import yaml
 
 from m2vae_ros.simulation.robot import SENSORS
-from m2vae_ros.specs import SensorSpec
-from m2vae_ros.vae.header import METADATA_KEY, ModelHeader
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / 'config'
-PATIENCE = 90.0  # s, until the first latent; loading torch takes most of it on a busy machine
+pytest_plugins = ['launch_files']  # for the fixture package
+
 ARGUMENTS = {
     'params_file', 'model', 'device', 'namespace', 'use_sim_time', 'autostart', 'log_level',
     'rviz',
 }
 SENSOR_TOPICS = {f'{spec.name}_topic' for spec in SENSORS}
-RUN = """
-import sys
-from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription
-from launch.launch_description_sources import AnyLaunchDescriptionSource
-file, *arguments = sys.argv[1:]
-service = LaunchService(argv=arguments, noninteractive=True)
-service.include_launch_description(LaunchDescription([IncludeLaunchDescription(
-    AnyLaunchDescriptionSource(file), launch_arguments=[a.split(':=', 1) for a in arguments],
-)]))
-sys.exit(service.run())
-"""
-
-needs_launch = pytest.mark.skipif(
-    find_spec('launch_ros') is None,
-    reason='launch and launch_ros are not importable (they are not on PyPI): source a ROS 2 '
-    'installation, or sudo apt install ros-$ROS_DISTRO-launch-ros',
-)
-
-
-@pytest.fixture(scope='module')
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model of the simulated robot's sensors; that it is untrained matters to none."""
-    from m2vae_ros.vae import checkpoint
-    from m2vae_ros.vae.model import M2VAE
-
-    path: Path = tmp_path_factory.mktemp('model') / 'default.safetensors'
-    untrained = M2VAE(SENSORS)
-    checkpoint.save(path, untrained, checkpoint.describe(untrained))
-    return path
-
-
-@pytest.fixture
-def package(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Lay this tree out as an installed package and return its share directory."""
-    prefix = tmp_path / 'prefix'
-    index = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages'
-    executables = prefix / 'lib' / 'm2vae_ros'
-    share = prefix / 'share' / 'm2vae_ros'
-    models = share / 'config' / 'models'
-    for folder in (index, executables, models):
-        folder.mkdir(parents=True)
-    (index / 'm2vae_ros').touch()
-    (share / 'launch').symlink_to(ROOT / 'launch')
-    for file in CONFIG.glob('*.*'):
-        (share / 'config' / file.name).symlink_to(file)
-    (models / 'default.safetensors').symlink_to(model)
-    entries = {'fusion_node': 'fusion_node', 'robot_node': 'robot_node',
-               'latent_recorder': 'latent_recorder', 'm2vae': 'main'}
-    for name, function in entries.items():
-        script = executables / name
-        script.write_text(
-            f'#!{sys.executable}\nimport sys\nfrom m2vae_ros.cli import {function}\n'
-            f'sys.exit({function}())\n'
-        )
-        script.chmod(0o755)
-    for variable, path in (('AMENT_PREFIX_PATH', prefix), ('PYTHONPATH', ROOT)):
-        known = os.environ.get(variable)
-        monkeypatch.setenv(variable, f'{path}{os.pathsep}{known}' if known else str(path))
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    monkeypatch.setattr(sys, 'argv', ['ros2'])
-    return share
-
-
-def write_model(path: Path, *sensors: tuple[str, str]) -> str:
-    """Write a file with the header of a model, which is all that a launch file reads of it."""
-    header = ModelHeader(
-        tuple(SensorSpec(name, 'laser_scan', topic, name, (8,)) for name, topic in sensors), (), {}
-    )
-    text = json.dumps({'__metadata__': {METADATA_KEY: header.to_json()}}).encode()
-    path.write_bytes(len(text).to_bytes(8, 'little') + text)
-    return str(path)
-
-
-def module_of(package: Path, name: str) -> ModuleType:
-    from launch.launch_description_sources.python_launch_file_utilities import (
-        load_python_launch_file_as_module,
-    )
-    return load_python_launch_file_as_module(str(package / 'launch' / name))
-
-
-def described(package: Path, name: str) -> dict[str, Any]:
-    """Return what --show-args lists, by name of the argument."""
-    description = module_of(package, name).generate_launch_description()
-    return {argument.name: argument for argument in description.get_launch_arguments()}
 
 
 @needs_launch
@@ -128,49 +45,6 @@ def test_show_args_lists_every_argument_with_a_description(package: Path, name: 
     assert set(arguments) == ARGUMENTS | SENSOR_TOPICS
     for argument in arguments.values():
         assert argument.description not in ('', 'no description given')
-
-
-@needs_launch
-def test_replay_lists_every_argument_with_a_description(package: Path) -> None:
-    arguments = described(package, 'replay.launch.py')
-    assert set(arguments) == {
-        'bag', 'output', 'model', 'params_file', 'topics', 'device', 'rate', 'start_offset',
-        'loop', 'pause', 'namespace', 'log_level',
-    }
-    for argument in arguments.values():
-        assert argument.description not in ('', 'no description given')
-    rows = re.findall(r'^\| `(\w+)` \| (.*?) \|', (ROOT / 'docs' / 'replay.md').read_text(), re.M)
-    written = dict(rows[:len(arguments)])
-    assert set(written) == set(arguments)
-    shown = {'': None, 'unset': '', '`config/fusion.yaml` of the package': str(
-        package / 'config' / 'fusion.yaml'
-    )}
-    for name, argument in arguments.items():
-        default = argument.default_value and argument.default_value[0].text
-        assert shown.get(written[name], written[name].strip('`')) == default, name
-
-
-@needs_launch
-def test_replay_tells_the_node_where_the_bag_has_its_sensors(
-    package: Path, tmp_path: Path,
-) -> None:
-    from bag_files import write_drive
-
-    replay = module_of(package, 'replay.launch.py')
-    drive = write_drive(
-        tmp_path / 'drive', seconds=0.3, sensors=('camera', 'lidar'), compressed_images=True,
-    )
-    values = {'bag': str(drive), 'topics': '', 'model': write_model(
-        tmp_path / 'model.safetensors', ('front', 'scan')
-    )}
-    parameters, topics = replay.sensor_parameters(values)
-    assert (parameters['front.topic'], topics) == ('/scan', ['/scan'])
-    with pytest.raises(RuntimeError, match=r'drive: .*/back/scan'):
-        replay.sensor_parameters({**values, 'topics': 'front=/back/scan'})
-    with pytest.raises(RuntimeError, match='must be SENSOR=TOPIC'):
-        replay.sensor_parameters({**values, 'topics': '/scan'})
-    assert replay.latents('/robot1/') == '/robot1/fusion/latent'
-    assert replay.latents('') == '/fusion/latent'
 
 
 @needs_launch
@@ -355,28 +229,6 @@ def test_the_fusion_launch_fuses_a_remapped_scan_in_a_namespace(
 
 
 @needs_launch
-def test_the_replay_launch_records_the_latents_of_a_bag_and_ends(
-    package: Path, tmp_path: Path,
-) -> None:
-    from bag_files import write_drive
-
-    from m2vae_ros.replay.latents import read_latents
-
-    drive = write_drive(tmp_path / 'drive', seconds=2.0, compressed_images=True)
-    arguments = [
-        f'bag:={drive}', f'output:={tmp_path / "latents"}', 'namespace:=robot3', 'device:=cpu',
-    ]
-    done = subprocess.run(
-        [sys.executable, '-c', RUN, str(package / 'launch' / 'replay.launch.py'), *arguments],
-        env={**os.environ, 'ROS_DOMAIN_ID': '90', 'OMP_NUM_THREADS': '1'}, text=True,
-        capture_output=True, timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    latents = read_latents(tmp_path / 'latents', '/robot3/fusion/latent').latents.values()
-    assert sum(latent.sensors == 0b111 for latent in latents) > 15
-
-
-@needs_launch
 def test_the_demo_launch_fuses_all_sensors_of_a_remapped_robot_in_a_namespace(
     package: Path, fused_on: Callable[..., Any],
 ) -> None:
@@ -384,5 +236,8 @@ def test_the_demo_launch_fuses_all_sensors_of_a_remapped_robot_in_a_namespace(
     with launched(file, 'namespace:=robot2', 'camera_topic:=front/image', domain=92):
         every = {spec.name for spec in SENSORS}
         node, _ = fused_on('/robot2/fusion/latent', every, 92)
+        end = time.monotonic() + 10
+        while not node.count_publishers('/robot2/front/image') and time.monotonic() < end:
+            node.executor.spin_once(timeout_sec=0.1)
         assert node.count_publishers('/robot2/front/image') == 1
         assert node.count_publishers('/robot2/camera/image_raw') == 0

@@ -1,0 +1,90 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The launch file that plays a bag into the node, run for real where launch is importable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import re
+import subprocess
+import sys
+
+from launch_files import (
+    described,
+    module_of,
+    needs_launch,
+    PATIENCE,
+    ROOT,
+    RUN,
+    write_model,
+)
+import pytest
+
+pytest_plugins = ['launch_files']  # for the fixture package
+
+
+@needs_launch
+def test_replay_lists_every_argument_with_a_description(package: Path) -> None:
+    arguments = described(package, 'replay.launch.py')
+    assert set(arguments) == {
+        'bag', 'output', 'model', 'params_file', 'topics', 'device', 'rate', 'start_offset',
+        'loop', 'pause', 'namespace', 'log_level',
+    }
+    for argument in arguments.values():
+        assert argument.description not in ('', 'no description given')
+    text = (ROOT / 'docs' / 'replay.md').read_text()
+    rows = re.findall(r'^\| `(\w+)` \|(.*?)\|', text, re.M)
+    written = {name: default.strip() for name, default in rows[:len(arguments)]}
+    assert set(written) == set(arguments)
+    shown = {'': None, 'unset': '', '`config/fusion.yaml` of the package': str(
+        package / 'config' / 'fusion.yaml'
+    )}
+    for name, argument in arguments.items():
+        default = argument.default_value and argument.default_value[0].text
+        assert shown.get(written[name], written[name].strip('`')) == default, name
+
+
+@needs_launch
+def test_replay_tells_the_node_where_the_bag_has_its_sensors(
+    package: Path, tmp_path: Path,
+) -> None:
+    from bag_files import write_drive
+
+    replay = module_of(package, 'replay.launch.py')
+    drive = write_drive(
+        tmp_path / 'drive', seconds=0.3, sensors=('camera', 'lidar'), compressed_images=True,
+    )
+    values = {'bag': str(drive), 'topics': '', 'model': write_model(
+        tmp_path / 'model.safetensors', ('front', 'scan')
+    )}
+    parameters, topics = replay.sensor_parameters(values)
+    assert (parameters['front.topic'], topics) == ('/scan', ['/scan'])
+    with pytest.raises(RuntimeError, match=r'drive: .*/back/scan'):
+        replay.sensor_parameters({**values, 'topics': 'front=/back/scan'})
+    with pytest.raises(RuntimeError, match='must be SENSOR=TOPIC'):
+        replay.sensor_parameters({**values, 'topics': '/scan'})
+    assert replay.latents('/robot1/') == '/robot1/fusion/latent'
+    assert replay.latents('') == '/fusion/latent'
+
+
+@needs_launch
+def test_the_replay_launch_records_the_latents_of_a_bag_and_ends(
+    package: Path, tmp_path: Path,
+) -> None:
+    from bag_files import write_drive
+
+    from m2vae_ros.replay.latents import read_latents
+
+    drive = write_drive(tmp_path / 'drive', seconds=2.0, compressed_images=True)
+    arguments = [
+        f'bag:={drive}', f'output:={tmp_path / "latents"}', 'namespace:=robot3', 'device:=cpu',
+    ]
+    done = subprocess.run(
+        [sys.executable, '-c', RUN, str(package / 'launch' / 'replay.launch.py'), *arguments],
+        env={**os.environ, 'ROS_DOMAIN_ID': '90', 'OMP_NUM_THREADS': '1'}, text=True,
+        capture_output=True, timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    latents = read_latents(tmp_path / 'latents', '/robot3/fusion/latent').latents.values()
+    assert sum(latent.sensors == 0b111 for latent in latents) > 15
