@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import json
 from math import prod
 from pathlib import Path
-import reprlib
 from typing import Any
 
 from m2vae_ros.specs import SensorSpec
@@ -25,6 +24,7 @@ from m2vae_ros.vae.weights_file import (
     parse_json,
     printable,
     read_envelope,
+    shown,
     WeightsFile,
 )
 
@@ -123,7 +123,7 @@ class ModelHeader:
             version = fields['format_version']
             if type(version) is not int or version != FORMAT_VERSION:
                 raise CheckpointError(
-                    f'format version {reprlib.repr(version)}: this package reads version '
+                    f'format version {shown(version)}: this package reads version '
                     f'{FORMAT_VERSION}; use the package version that wrote the file, or train '
                     f'again'
                 )
@@ -147,13 +147,13 @@ class ModelHeader:
 
 def _sensors(entries: Any) -> tuple[SensorSpec, ...]:
     if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_SENSORS:
-        raise ValueError(f'sensors {reprlib.repr(entries)}: must be a list of 1 to {MOST_SENSORS}')
+        raise ValueError(f'sensors {shown(entries)}: must be a list of 1 to {MOST_SENSORS}')
     sensors = tuple(SensorSpec.from_dict(_mapping('sensor', entry)) for entry in entries)
     lattice([spec.name for spec in sensors])  # each name once
     for spec in sensors:
         if prod(spec.shape) > _MOST_CELLS or len(spec.shape) > 3:
             raise ValueError(
-                f'sensor {spec.name}: shape {reprlib.repr(spec.shape)} has more than '
+                f'sensor {spec.name}: shape {shown(spec.shape)} has more than '
                 f'{_MOST_CELLS} cells or 3 axes'
             )
         for key, value in spec.geometry.items():
@@ -163,7 +163,7 @@ def _sensors(entries: Any) -> tuple[SensorSpec, ...]:
                 known = _is_number(value) and -_LARGEST_GEOMETRY <= value <= _LARGEST_GEOMETRY
             if not known or len(key) > _LONGEST_TEXT:
                 raise ValueError(
-                    f'sensor {spec.name}: geometry {reprlib.repr(key)} is {reprlib.repr(value)}: '
+                    f'sensor {spec.name}: geometry {shown(key)} is {shown(value)}: '
                     f'must be a number up to {_LARGEST_GEOMETRY:g}, or a word'
                 )
     return sensors
@@ -173,13 +173,13 @@ def _trained_subsets(
     entries: Any, sensors: Sequence[SensorSpec]
 ) -> tuple[tuple[str, ...], ...]:
     if not isinstance(entries, list) or not all(isinstance(entry, list) for entry in entries):
-        raise ValueError(f'trained subsets {reprlib.repr(entries)}: must be a list of lists')
+        raise ValueError(f'trained subsets {shown(entries)}: must be a list of lists')
     subsets = tuple(tuple(map(str, entry)) for entry in entries)
     chosen = set(subsets)
     order = [subset for subset in lattice([spec.name for spec in sensors]) if subset in chosen]
     if list(subsets) != order:
         raise ValueError(
-            f'trained subsets {reprlib.repr(entries)}: must be subsets of the sensors, each once, '
+            f'trained subsets {shown(entries)}: must be subsets of the sensors, each once, '
             f'in lattice order'
         )
     return subsets
@@ -191,7 +191,7 @@ def _is_number(value: Any) -> bool:
 
 def _mapping(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f'{name} {reprlib.repr(value)}: must be a JSON object')
+        raise ValueError(f'{name} {shown(value)}: must be a JSON object')
     return value
 
 
@@ -216,7 +216,7 @@ def check_temperatures(
             )
         if not (_is_number(value) and 0 < value <= _LARGEST_TEMPERATURE):
             raise ValueError(
-                f'temperature of {name}: {reprlib.repr(value)} must be a positive number'
+                f'temperature of {name}: {shown(value)} must be a positive number'
             )
 
 
@@ -247,7 +247,7 @@ def read_model_file(path: str | Path) -> tuple[ModelHeader, WeightsFile]:
     if METADATA_KEY not in file.texts:
         raise CheckpointError(
             f'{path}: a .safetensors file, but no model of m2vae_ros: its metadata has no '
-            f'{METADATA_KEY!r}; found {reprlib.repr(sorted(file.texts))}'
+            f'{METADATA_KEY!r}; found {shown(sorted(file.texts))}'
         )
     try:
         return ModelHeader.from_json(file.texts[METADATA_KEY]), file

@@ -120,7 +120,8 @@ class M2VAE(MultimodalVAE):
 
 def _head(sensors: int, size: Architecture) -> nn.Sequential:
     last = nn.Linear(size.hidden_size, 2 * size.latent_size)
-    if sensors > 1 and size.heads == 'product':
+    outline = last.weight.is_meta  # has no values; to draw them would import for a second
+    if sensors > 1 and size.heads == 'product' and not outline:
         nn.init.normal_(last.weight, std=1e-3)  # begins as the product
         nn.init.zeros_(last.bias)
     return nn.Sequential(

@@ -15,7 +15,7 @@ of the bearing, so networks draw rooms with less effort than in metres.
 from __future__ import annotations
 
 from itertools import pairwise
-from math import e, log, prod, tau
+from math import e, inf, log, prod, tau
 from typing import Literal
 
 import torch
@@ -31,6 +31,7 @@ _LEAST_NOISE = {'image': 1 / 255, 'laser_scan': 0.005, 'point_cloud': 0.005}  # 
 _FULL_CIRCLE = tau - 1e-3
 _SOFTPLUS_TO_1 = log(e - 1)
 _GROUPS = 8  # of channels that are normalised together
+_SHORTEST = 1e-6  # m, of a range_max
 _FARTHEST = 1.25  # no range is decoded beyond this many times range_max
 _NEAREST = 0.05  # times the mean range (or, for the mean, range_max): nearness rises no more
 
@@ -44,6 +45,11 @@ class Normalisation(nn.Module):
     spec
         The sensor; until `fit` is called, the middle of its range stands for both.
 
+    Raises
+    ------
+    ValueError
+        If a sensor of ranges has no range_max, or one that is no length.
+
     """
 
     mean: Tensor
@@ -51,10 +57,14 @@ class Normalisation(nn.Module):
 
     def __init__(self, spec: SensorSpec) -> None:
         super().__init__()
-        middle = 0.5 if spec.kind == 'image' else float(spec.geometry['range_max']) / 2
+        self._range_max = 0.0 if spec.kind == 'image' else float(spec.geometry['range_max'])
+        if spec.kind != 'image' and not _SHORTEST <= self._range_max < inf:
+            raise ValueError(
+                f'sensor {spec.name}: range_max is {self._range_max:g} m, must be a length above 0'
+            )
+        middle = 0.5 if spec.kind == 'image' else self._range_max / 2
         self.register_buffer('mean', torch.full(spec.shape, middle))
         self.register_buffer('scale', torch.tensor(middle))
-        self._range_max = float(spec.geometry.get('range_max', 0))
 
     def fit(self, mean: Tensor, scale: Tensor) -> None:
         """Take the mean array (the sensor's shape) and the scale (a scalar), in its unit."""

@@ -24,6 +24,7 @@ _DEEPEST = 32  # levels of nesting
 _MOST_WEIGHTS = 2**30
 _LONGEST_NAME = 200
 _LONGEST_ERROR = 400
+_LONGEST_VALUE = 80
 _BYTES = {'F16': 2, 'BF16': 2, 'F32': 4}
 _METADATA = '__metadata__'
 
@@ -59,13 +60,17 @@ class WeightsFile:
 
 def printable(text: object, longest: int = _LONGEST_ERROR) -> str:
     """Return a text as it may be shown on a terminal: short, and without control characters."""
-    shown = str(text)
-    if len(shown) > longest:
-        shown = f'{shown[:longest]} ...'
+    whole = str(text)
+    cut = whole if len(whole) <= longest else f'{whole[:longest]} ...'
     return ''.join(
         letter if letter.isprintable() else letter.encode('unicode_escape').decode()
-        for letter in shown
+        for letter in cut
     )
+
+
+def shown(value: object) -> str:
+    """Return a value as errors quote it."""
+    return printable(reprlib.repr(value), _LONGEST_VALUE)
 
 
 def parse_json(text: str) -> Any:
@@ -99,7 +104,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f'key {reprlib.repr(key)} comes twice')
+            raise ValueError(f'key {shown(key)} comes twice')
         found[key] = value
     return found
 
@@ -107,7 +112,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(number: str) -> float:
     value = float(number)
     if not isfinite(value):
-        raise ValueError(f'{reprlib.repr(number)} is no finite number')
+        raise ValueError(f'{shown(number)} is no finite number')
     return value
 
 
@@ -166,38 +171,38 @@ def digest(table: Mapping[str, Any], text: str, weights: bytes | memoryview) -> 
 
 def _checked(header: Any, size: int, data_start: int) -> WeightsFile:
     if not isinstance(header, dict):
-        raise ValueError(f'its header is {reprlib.repr(header)}, must be a JSON object')
+        raise ValueError(f'its header is {shown(header)}, must be a JSON object')
     texts = header.pop(_METADATA, {})
     if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
         raise ValueError(f'{_METADATA} must hold texts')
     shapes, places = {}, []
     for name, entry in header.items():
-        shown = reprlib.repr(name)
+        tensor = shown(name)
         if len(name) > _LONGEST_NAME:
-            raise ValueError(f'tensor {shown}: a name has at most {_LONGEST_NAME} letters')
+            raise ValueError(f'tensor {tensor}: a name has at most {_LONGEST_NAME} letters')
         if not isinstance(entry, dict) or set(entry) != {'dtype', 'shape', 'data_offsets'}:
-            raise ValueError(f'tensor {shown}: must have dtype, shape and data_offsets')
+            raise ValueError(f'tensor {tensor}: must have dtype, shape and data_offsets')
         shape, place = entry['shape'], entry['data_offsets']
         if not isinstance(entry['dtype'], str) or entry['dtype'] not in _BYTES:
             raise ValueError(
-                f'tensor {shown}: dtype {reprlib.repr(entry["dtype"])} must be one of '
+                f'tensor {tensor}: dtype {shown(entry["dtype"])} must be one of '
                 f'{", ".join(_BYTES)}'
             )
         if not _sizes(shape) or len(shape) > 8:
-            raise ValueError(f'tensor {shown}: shape {reprlib.repr(shape)} must list sizes')
+            raise ValueError(f'tensor {tensor}: shape {shown(shape)} must list sizes')
         if not _sizes(place) or len(place) != 2:
-            raise ValueError(f'tensor {shown}: data_offsets {reprlib.repr(place)} must be two')
+            raise ValueError(f'tensor {tensor}: data_offsets {shown(place)} must be two')
         if place[1] - place[0] != prod(shape) * _BYTES[entry['dtype']]:
             raise ValueError(
-                f'tensor {shown}: shape {reprlib.repr(shape)} of {entry["dtype"]} does not fill '
-                f'bytes {reprlib.repr(place)}'
+                f'tensor {tensor}: shape {shown(shape)} of {entry["dtype"]} does not fill '
+                f'bytes {shown(place)}'
             )
         shapes[name] = tuple(shape)
-        places.append((place[0], place[1], shown))
+        places.append((place[0], place[1], tensor))
     end = 0
-    for start, stop, shown in sorted(places):
+    for start, stop, tensor in sorted(places):
         if start != end:
-            raise ValueError(f'tensor {shown}: begins at byte {start}, must at {end}')
+            raise ValueError(f'tensor {tensor}: begins at byte {start}, must at {end}')
         end = stop
     if end != size - data_start:
         raise ValueError(
