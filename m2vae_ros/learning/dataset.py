@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -92,29 +93,46 @@ class SampleDataset(Dataset[Batch]):
             If a sensor never returned anything.
 
         """
-        for name, part in self._tensors.items():
-            seen = part.returned
-            count = torch.zeros(seen.shape[1:], dtype=torch.float64)
-            total = torch.zeros(part.values.shape[1:], dtype=torch.float64)
-            squares = torch.zeros_like(total)
-            for start in range(0, len(self), block):
-                values = in_unit(part.values[start:start + block]).double()
-                mask = _like(seen[start:start + block], values)
-                values = torch.where(mask, values, 0)
-                total += values.sum(0)
-                squares += values.square().sum(0)
-                count += seen[start:start + block].sum(0)
-            if not count.any():
+        sums = {spec.name: _Moments.of(spec) for spec in self.sensors}
+        for start in range(0, len(self), block):
+            samples = self[range(start, min(start + block, len(self)))]
+            for name, batch in samples.sensors.items():
+                sums[name].add(batch)
+        for name, moments in sums.items():
+            if not moments.count.any():
                 raise ValueError(
                     f'{name}: not one of {len(self)} samples saw anything; a model needs samples '
                     f'from all its sensors'
                 )
-            cells = _like(count.unsqueeze(0), total.unsqueeze(0))[0].expand_as(total)
-            overall = total.sum() / cells.sum().clamp(min=1)
-            mean = torch.where(cells > 0, total / cells.clamp(min=1), overall)
-            variance = (squares - cells * mean.square()).sum() / cells.sum().clamp(min=1)
-            scale = variance.clamp(min=1e-6).sqrt()
-            model.normalisation(name).fit(mean.float(), scale.float())
+            model.normalisation(name).fit(*moments.mean_and_scale())
+
+
+@dataclass
+class _Moments:
+    """Sums over the samples of a sensor that returned, cell by cell."""
+
+    count: Tensor
+    total: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of(cls, spec: SensorSpec) -> _Moments:
+        empty = torch.zeros(spec.shape, dtype=torch.float64)
+        return cls(torch.zeros(spec.spatial_shape, dtype=torch.float64), empty, empty.clone())
+
+    def add(self, batch: SensorBatch) -> None:
+        values = batch.values.double()
+        values = torch.where(_like(batch.returned, values), values, 0)
+        self.total += values.sum(0)
+        self.squares += values.square().sum(0)
+        self.count += batch.returned.sum(0)
+
+    def mean_and_scale(self) -> tuple[Tensor, Tensor]:
+        cells = _like(self.count.unsqueeze(0), self.total.unsqueeze(0))[0].expand_as(self.total)
+        overall = self.total.sum() / cells.sum().clamp(min=1)
+        mean = torch.where(cells > 0, self.total / cells.clamp(min=1), overall)
+        variance = (self.squares - cells * mean.square()).sum() / cells.sum().clamp(min=1)
+        return mean.float(), variance.clamp(min=1e-6).sqrt().float()
 
 
 def in_unit(values: Tensor) -> Tensor:

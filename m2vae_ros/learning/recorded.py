@@ -1,0 +1,82 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Samples of recordings, read from their caches a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+from m2vae_ros.learning.cache import CachedBag
+from m2vae_ros.learning.dataset import Batch, in_unit, SampleDataset
+from m2vae_ros.learning.decoding import RETURNED, stored_type, VALID, VALUES
+from m2vae_ros.learning.fused_table import MISSING
+from m2vae_ros.specs import SensorSpec
+from m2vae_ros.vae.likelihoods import SensorBatch
+
+
+class RecordedSamples(SampleDataset):
+    """
+    Fused sets of one recording or several; a sample may lack sensors.
+
+    Parameters
+    ----------
+    bags
+        Decoded, all with the same sensors.
+    rows
+        Of each bag: which of its sets.
+
+    """
+
+    def __init__(self, bags: Sequence[CachedBag], rows: Sequence[NDArray[np.int64]]) -> None:
+        self.sensors = bags[0].sensors
+        self.bags = tuple(bags)
+        self._rows = tuple(rows)
+        self._ends = np.cumsum([len(each) for each in rows])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, indices: Sequence[int]) -> Batch:
+        """Return the samples of some indices."""
+        asked = np.asarray(indices, np.int64)
+        of_bag = np.searchsorted(self._ends, asked, side='right')
+        members = np.empty((len(asked), len(self.sensors)), np.int64)
+        for bag in np.unique(of_bag):
+            here = of_bag == bag
+            before = self._ends[bag] - len(self._rows[bag])
+            members[here] = self.bags[bag].sets.rows[self._rows[bag][asked[here] - before]]
+        sensors = {
+            spec.name: self._measurements(spec, of_bag, members[:, column])
+            for column, spec in enumerate(self.sensors)
+        }
+        available = torch.from_numpy(members != MISSING)
+        return Batch(sensors, None if bool(available.all()) else available)
+
+    def availability(self) -> NDArray[np.bool_]:
+        """Return which sensors each sample has, ``(samples, sensors)``."""
+        found: NDArray[np.bool_] = np.concatenate([
+            bag.sets.rows[rows] for bag, rows in zip(self.bags, self._rows, strict=True)
+        ]) != MISSING
+        return found
+
+    def _measurements(
+        self, spec: SensorSpec, of_bag: NDArray[np.int64], members: NDArray[np.int64]
+    ) -> SensorBatch:
+        """Return one sensor's measurements; what is missing says nothing."""
+        parts: dict[str, Tensor] = {}
+        stored = (VALUES, VALID) if spec.kind == 'image' else (VALUES, VALID, RETURNED)
+        for part in stored:
+            dtype, shape = stored_type(spec, part)
+            stacked = np.zeros((len(members), *shape), dtype)
+            for bag in np.unique(of_bag):
+                here = (of_bag == bag) & (members != MISSING)
+                if here.any():
+                    stacked[here] = self.bags[bag].take(spec, part, members[here])
+            parts[part] = torch.from_numpy(stacked)
+        valid = parts[VALID]
+        return SensorBatch(in_unit(parts[VALUES]), valid, parts.get(RETURNED, valid))
