@@ -24,6 +24,7 @@ from rosbags.rosbag1 import Reader as Reader1
 from rosbags.rosbag2 import Reader as Reader2
 from rosbags.rosbag2.reader import DirectoryReader
 from rosbags.rosbag2.storage_mcap import McapReader
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 from rosbags.typesys import get_types_from_idl, get_types_from_msg, get_typestore, Stores
 from rosbags.typesys.store import Typestore
 import yaml
@@ -34,6 +35,7 @@ METADATA = 'metadata.yaml'
 _FACTS = 'rosbag2_bagfile_information'
 _BLOCK = 1 << 14  # bytes
 _BLOCKS = 512  # that a fingerprint looks at, of all files together
+_HEADER = 'std_msgs/msg/Header'
 _IDL_RULE = '=' * 80 + '\n'  # between the files of an IDL definition
 
 Raw = Iterator[tuple[Connection, int, bytes]]
@@ -172,6 +174,14 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def converting(typestore: Typestore) -> Typestore:
+    """Return a store that turns messages of ROS 1 into those of ROS 2, whose header has no seq."""
+    header = {_HEADER: get_typestore(Stores.ROS2_HUMBLE).fielddefs[_HEADER]}
+    converter = get_typestore(Stores.EMPTY)
+    converter.register({**typestore.fielddefs, **header})
+    return converter
+
+
 def _open_ros_2(path: Path, reader: Reader2) -> Opened:
     stored: list[Any] = [reader.storage]
     paths = [path]
@@ -192,7 +202,8 @@ def _open_ros_2(path: Path, reader: Reader2) -> Opened:
     if count < expected:
         raise BagError(
             f'{path}: {METADATA} tells of {expected} messages, its files hold {count}: files are '
-            f'truncated or exchanged; if this is all there is, ros2 bag reindex {path}'
+            f'truncated or exchanged: copy or record it again, or, if this is all there is, '
+            f'ros2 bag reindex {path}'
         )
     distribution = {store.value: store for store in Stores}.get(f'ros2_{reader.ros_distro}')
     return Opened(files, _typestore(files, distribution or Stores.ROS2_HUMBLE), readable)
@@ -213,6 +224,9 @@ def _storage_of_ros_2(path: Path, stored: Any, compressed: bool) -> Storage:
                 f'messages: mend it ({_cure(path)})'
             )
 
+    if isinstance(stored, Sqlite3Reader):
+        _check_pages(path, stored.path)
+
     def read(wanted: Collection[Connection], start: int | None, stop: int | None) -> Raw:
         messages: Raw = stored.messages(wanted, start, stop)
         if not compressed:
@@ -222,6 +236,21 @@ def _storage_of_ros_2(path: Path, stored: Any, compressed: bool) -> Storage:
     return Storage(
         path, tuple(stored.connections), stored.metadata.start_time, stored.metadata.end_time, read
     )
+
+
+def _check_pages(path: Path, file: Path) -> None:
+    """Check that a database has the pages that its header tells of (SQLite reads on without)."""
+    with file.open('rb') as stream:
+        header = stream.read(100)
+    page = int.from_bytes(header[16:18], 'big')
+    told = int.from_bytes(header[28:32], 'big') * (65536 if page == 1 else page)
+    is_current = header[24:28] == header[92:96]
+    size = file.stat().st_size
+    if is_current and size < told:
+        raise BagError(
+            f'{path}: truncated: it has {size} of {told} bytes; mend it ({_cure(path)}) or record '
+            f'it again'
+        )
 
 
 def _unpacked(data: bytes) -> bytes:

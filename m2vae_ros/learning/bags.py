@@ -25,6 +25,7 @@ from rosbags.interfaces import Connection, QosDurability
 from m2vae_ros.learning.bag_storage import (
     BagError,
     check_path,
+    converting,
     explained,
     fingerprint,
     opened,
@@ -159,10 +160,12 @@ class Bag:
             of this type are made.
 
         """
+        wanted = self._wanted(topics)
+        self._check_types(wanted)
         deserialize = (
             self._typestore.deserialize_ros1 if self._is_ros_1 else self._typestore.deserialize_cdr
         )
-        for connection, receive_ns, data in self._raw(self._wanted(topics), start_ns, stop_ns):
+        for connection, receive_ns, data in self._raw(wanted, start_ns, stop_ns):
             with explained(self.path, _message_failed(connection, receive_ns)):
                 message = deserialize(data, connection.msgtype)
             yield Received(connection.topic, receive_ns, message)
@@ -175,11 +178,18 @@ class Bag:
         stop_ns: int | None = None,
     ) -> Iterator[Serialized]:
         """Give messages as `messages` does, in the form that ROS 2 sends them."""
-        for connection, receive_ns, data in self._raw(self._wanted(topics), start_ns, stop_ns):
+        wanted = self._wanted(topics)
+        if self._is_ros_1:
+            self._check_types(wanted)
+        for connection, receive_ns, data in self._raw(wanted, start_ns, stop_ns):
             if self._is_ros_1:
                 with explained(self.path, _message_failed(connection, receive_ns)):
-                    data = bytes(self._typestore.ros1_to_cdr(data, connection.msgtype))
+                    data = bytes(self._converter.ros1_to_cdr(data, connection.msgtype))
             yield Serialized(connection.topic, receive_ns, data)
+
+    @cached_property
+    def _converter(self) -> Any:
+        return converting(self._typestore)
 
     def close(self) -> None:
         """Close the files, and remove what was unpacked."""
@@ -215,8 +225,6 @@ class Bag:
         parts = []
         for storage in self._storages:
             wanted = [found for found in storage.connections if found.topic in topics]
-            for connection in wanted:
-                self._check_type(connection)
             after = start_ns is not None and storage.stop_ns <= start_ns
             before = stop_ns is not None and stop_ns <= storage.start_ns
             if wanted and not after and not before:
@@ -225,8 +233,14 @@ class Bag:
             if found[0] is not None:
                 yield found
 
+    def _check_types(self, topics: set[str]) -> None:
+        """Check that messages can be told from their bytes."""
+        for storage in self._storages:
+            for found in storage.connections:
+                if found.topic in topics:
+                    self._check_type(found)
+
     def _check_type(self, connection: Connection) -> None:
-        """Check that the messages of a topic can be told from their bytes."""
         try:
             self._typestore.get_msgdef(connection.msgtype)
         except Exception as error:
