@@ -30,7 +30,7 @@ def run_node(make: Callable[[], Node], name: str, arguments: Sequence[str] | Non
     """
     # rclpy's own handler shuts the context down. Python's would also raise at any point within
     # rclpy, whose half-made objects then complain with a traceback.
-    signal.signal(signal.SIGINT, _leave_it_to_rclpy)
+    signal.signal(signal.SIGINT, leave_to_rclpy)
     try:
         rclpy.init(args=arguments)
     except RuntimeError as error:  # a parameter file that is not there, a malformed argument
@@ -67,5 +67,5 @@ def make_executor() -> Executor:
     return EventsExecutor()
 
 
-def _leave_it_to_rclpy(number: int, frame: object) -> None:
-    pass
+def leave_to_rclpy(number: int, frame: object) -> None:
+    """Handle a signal by nothing of Python's: rclpy's own handler ends the context."""

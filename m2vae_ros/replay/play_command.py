@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 import os
 from pathlib import Path
+import signal
 
 import rclpy
+from rclpy.executors import ExternalShutdownException
 
 from m2vae_ros.learning.bags import Bag
+from m2vae_ros.node.process import leave_to_rclpy
 from m2vae_ros.node.share import large_messages_environment
 from m2vae_ros.replay.keyboard import pressed_keys
 from m2vae_ros.replay.pace import checked_rate
@@ -65,10 +69,25 @@ def run(arguments: argparse.Namespace) -> int:
         os.environ.update(large_messages_environment())
     rules = [word for rule in arguments.remap for word in ('-r', rule)]
     with Bag(arguments.bag) as bag, pressed_keys() as keys:
-        rclpy.init(args=['--ros-args', *rules, *arguments.ros_args])
-        try:
-            player = Player(bag, options, keys)
-            player.play()
-        finally:
-            rclpy.try_shutdown()
+        _play(bag, options, keys, ['--ros-args', *rules, *arguments.ros_args])
     return 0
+
+
+def _play(
+    bag: Bag, options: PlayOptions, keys: Callable[[], str], ros_arguments: list[str]
+) -> None:
+    """Play until the end, or until Ctrl-C at any moment."""
+    signal.signal(signal.SIGINT, leave_to_rclpy)
+    try:
+        rclpy.init(args=ros_arguments)
+    except RuntimeError as error:  # a malformed argument
+        raise ValueError(str(error)) from None
+    try:
+        Player(bag, options, keys).play()
+    except ExternalShutdownException:
+        pass
+    except Exception:
+        if rclpy.ok():  # else nothing can be published any more, since the context has ended
+            raise
+    finally:
+        rclpy.try_shutdown()
