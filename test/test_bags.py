@@ -100,7 +100,7 @@ def test_what_was_written_is_read_whatever_the_storage(tmp_path, drive, storage,
     )
     assert same(contents(path), contents(drive))
     with Bag(path) as bag:
-        assert {topic.name: topic.type for topic in bag.topics.values()} == {
+        assert {topic.name: topic.message_type for topic in bag.topics.values()} == {
             '/camera/image_raw': 'sensor_msgs/msg/Image', '/scan': SCAN,
             '/depth/points': 'sensor_msgs/msg/PointCloud2',
         }
@@ -210,7 +210,7 @@ def test_a_bag_of_ros_1_is_read_with_its_own_definitions(tmp_path):
             types['own/msg/Thing'](what='cup', often=2), 'own/msg/Thing'
         ))
     with Bag(path) as bag:
-        assert bag.topics['/scan'].type == SCAN
+        assert bag.topics['/scan'].message_type == SCAN
         received = list(bag.messages())
         assert received[0].message.header.stamp.nanosec == 4
         assert received[1].message.often == 2
@@ -235,7 +235,7 @@ def test_own_message_types_are_read_from_the_definitions_in_the_bag(tmp_path):
 def test_serialised_messages_can_be_written_again(tmp_path, drive):
     with Bag(drive) as bag, BagWriter(tmp_path / 'copy', storage='sqlite3') as copy:
         for topic in bag.topics.values():
-            copy.add_topic(topic.name, topic.type)
+            copy.add_topic(topic.name, topic.message_type)
         for received in bag.serialized():
             copy.write_serialized(*received)
     assert same(contents(tmp_path / 'copy'), contents(drive))

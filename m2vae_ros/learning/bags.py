@@ -10,17 +10,15 @@ what can be done.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from rosbags.interfaces import Connection, QosDurability
+from rosbags.interfaces import Connection
 
 from m2vae_ros.learning.bag_storage import (
     BagError,
@@ -33,6 +31,7 @@ from m2vae_ros.learning.bag_storage import (
     ROS_1,
     Storage,
 )
+from m2vae_ros.learning.bag_topics import listed, Topic, topics_of
 from m2vae_ros.sensors import message_type
 from m2vae_ros.specs import SensorSpec
 
@@ -40,30 +39,6 @@ __all__ = ['Bag', 'BagError', 'Received', 'Serialized', 'Topic', 'resolve_topics
 
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 _YEAR_NS = 365 * 24 * 3600 * 10**9
-
-
-@dataclass(frozen=True)
-class Topic:
-    """
-    A topic of a bag.
-
-    Parameters
-    ----------
-    name
-        As it was recorded, ``/camera/image_raw``.
-    type
-        ``sensor_msgs/msg/Image``, also in bags of ROS 1; of a topic with several, all of them.
-    count
-        How many messages.
-    latched
-        Whether its publisher kept the last message for late subscribers (transient local).
-
-    """
-
-    name: str
-    type: str
-    count: int
-    latched: bool = False
 
 
 class Received(NamedTuple):
@@ -110,10 +85,10 @@ class Bag:
             files = stack.enter_context(opened(self.path))
             self._typestore, self.readable = files.typestore, files.readable
             self._storages = [storage for storage in files.storages if storage.count]
-            self.topics: Mapping[str, Topic] = _topics(files.storages)
+            self.topics: Mapping[str, Topic] = topics_of(files.storages)
             if not self._storages:
                 raise BagError(
-                    f'{self.path}: has no messages (topics: {_listed(self.topics.values())}): '
+                    f'{self.path}: has no messages (topics: {listed(self.topics.values())}): '
                     f'record it again while the sensors publish'
                 )
             self._check_clock()
@@ -216,7 +191,7 @@ class Bag:
         if absent:
             raise BagError(
                 f'{self.path}: no topic {", ".join(absent)}; it has '
-                f'{_listed(self.topics.values())}'
+                f'{listed(self.topics.values())}'
             )
         return wanted
 
@@ -302,44 +277,29 @@ def _topic_of(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
     names = [name] + [f'{name}/compressed'] * (spec.kind == 'image')
     by_name = {topic.name.strip('/'): topic for topic in bag.topics.values()}
     found = [by_name[name] for name in names if name in by_name]
-    fitting = [topic for topic in found if topic.type in types]
+    fitting = [topic for topic in found if topic.message_type in types]
     for topic in fitting:
         if topic.count:
             return topic.name
     if fitting:
         problem = f'topic {fitting[0].name} has no messages'
     elif found:
-        problem = f'topic {found[0].name} is of type {found[0].type}, not {" or ".join(types)}'
+        problem = (
+            f'topic {found[0].name} is of type {found[0].message_type}, not {" or ".join(types)}'
+        )
     else:
         problem = f'no topic {" or ".join(f"/{name}" for name in names)}'
     candidates = [
-        topic for topic in bag.topics.values() if topic.type in types and topic.count
+        topic for topic in bag.topics.values() if topic.message_type in types and topic.count
     ]
     fix = (
         f'choose one with --topic {spec.name}={candidates[0].name}; of type '
-        f'{" or ".join(types)} there are {_listed(candidates)}'
+        f'{" or ".join(types)} there are {listed(candidates)}'
         if candidates else
         f'no topic of this bag has messages of type {" or ".join(types)}: take {spec.name} out of '
         f'the sensors file, or record it'
     )
     raise BagError(f'{bag.path}: sensor {spec.name}: {problem}; {fix}')
-
-
-def _topics(storages: Iterable[Storage]) -> dict[str, Topic]:
-    """Return what the files hold on each topic, sorted by name."""
-    connections = defaultdict(list)
-    for storage in storages:
-        for connection in storage.connections:
-            connections[connection.topic].append(connection)
-    return {
-        name: Topic(
-            name,
-            ', '.join(sorted({connection.msgtype for connection in found})),
-            sum(connection.msgcount for connection in found),
-            any(_is_latched(connection) for connection in found),
-        )
-        for name, found in sorted(connections.items())
-    }
 
 
 def _from_start(
@@ -356,22 +316,8 @@ def _from_start(
         yield found
 
 
-def _is_latched(connection: Connection) -> bool:
-    extension: Any = connection.ext
-    if hasattr(extension, 'latching'):
-        return bool(extension.latching)
-    return any(
-        profile.durability is QosDurability.TRANSIENT_LOCAL
-        for profile in extension.offered_qos_profiles
-    )
-
-
 def _message_failed(connection: Connection, receive_ns: int) -> str:
     return (
         f'topic {connection.topic}: the message received at {receive_ns * 1e-9:.3f} s is no '
         f'{connection.msgtype}'
     )
-
-
-def _listed(topics: Iterable[Topic]) -> str:
-    return ', '.join(f'{topic.name} ({topic.type})' for topic in topics) or 'none'

@@ -80,11 +80,11 @@ def study(bag: Bag) -> tuple[list[Proposed], list[Unused]]:
     raw = {topic.name for topic in bag.topics.values() if topic.count}
     for topic in bag.topics.values():
         try:
-            if topic.type not in _TYPES:
+            if topic.message_type not in _TYPES:
                 raise Unusable('no kind of sensor has this type')
             if not topic.count:
                 raise Unusable('no messages')
-            if topic.type == COMPRESSED_IMAGE and topic.name.removesuffix(_COMPRESSED) in \
+            if topic.message_type == COMPRESSED_IMAGE and topic.name.removesuffix(_COMPRESSED) in \
                     raw - {topic.name}:
                 raise Unusable(f'the same as {topic.name.removesuffix(_COMPRESSED)}')
             sensor = _proposed(bag, topic)
@@ -111,7 +111,7 @@ def _proposed(bag: Bag, topic: Topic) -> Proposed:
     frames = Counter(frame for _, frame in heard)
     frame_id = frames.most_common(1)[0][0]
     name = name_of(topic.name)
-    kind = _TYPES[topic.type]
+    kind = _TYPES[topic.message_type]
     shape, geometry, remarks = _STUDIES[kind](messages, frame_id)
     base = topic.name.removesuffix(_COMPRESSED) if kind == 'image' else topic.name
     spec = SensorSpec(name, kind, base.strip('/'), frame_id or name, shape, geometry)

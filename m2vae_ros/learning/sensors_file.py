@@ -95,7 +95,7 @@ def propose(bag: Bag) -> str:
     if not proposed:
         raise BagError(
             f'{bag.path}: no sensor in it: ' + '; '.join(
-                f'{one.topic.name} ({one.topic.type}): {one.reason}' for one in unused
+                f'{one.topic.name} ({one.topic.message_type}): {one.reason}' for one in unused
             ) + f'; a sensor is one of {", ".join(KINDS)}'
         )
     begin = datetime.fromtimestamp(bag.start_ns * 1e-9, timezone.utc)
@@ -117,7 +117,7 @@ def propose(bag: Bag) -> str:
     if unused:
         lines.append('# Not used:')
         lines += [
-            f'#   {one.topic.name} ({one.topic.type}, {one.topic.count} messages): '
+            f'#   {one.topic.name} ({one.topic.message_type}, {one.topic.count} messages): '
             f'{" ".join(one.reason.split())}' for one in unused
         ]
     return '\n'.join(lines) + '\n'
@@ -142,7 +142,7 @@ def _called(number: int, entry: Any) -> str:
 def _written(sensor: Proposed) -> list[str]:
     spec = sensor.spec
     lines = [
-        f'  # {sensor.topic.name} ({sensor.topic.type})',
+        f'  # {sensor.topic.name} ({sensor.topic.message_type})',
         *(f'  # {" ".join(remark.split())}' for remark in sensor.remarks),
         f'  - name: {_text(spec.name)}',
         f'    kind: {spec.kind}',

@@ -77,7 +77,7 @@ def read_latents(path: Path, topic: str | None = None) -> Recording:
 
 def _topic_of(bag: Bag, named: str | None) -> str:
     """Return the topic of the latents."""
-    candidates = [topic.name for topic in bag.topics.values() if topic.type == LATENT_TYPE]
+    candidates = [topic.name for topic in bag.topics.values() if topic.message_type == LATENT_TYPE]
     if named in candidates:
         return str(named)
     if named is not None:

@@ -220,18 +220,19 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
             )
         classes = {}
         for topic in chosen or [name for name in topics if name != CLOCK_TOPIC]:
-            message_class = _message_class(topics[topic].type)
+            message_class = _message_class(topics[topic].message_type)
             if message_class is not None:
                 classes[topic] = message_class
             elif chosen:
-                package = topics[topic].type.split('/')[0]
+                package = topics[topic].message_type.split('/')[0]
                 raise ValueError(
-                    f'{self._bag.path}: topic {topic} is of type {topics[topic].type}, which is '
-                    f'not installed: install the package {package}, or leave the topic out'
+                    f'{self._bag.path}: topic {topic} is of type '
+                    f'{topics[topic].message_type}, which is not installed: install the package {package}, or leave the topic out'
                 )
             else:
                 self.get_logger().warning(
-                    f'{topic} is not played: its type {topics[topic].type} is not installed'
+                    f'{topic} is not played: its type {topics[topic].message_type} is not '
+                    f'installed'
                 )
         if not classes:
             raise ValueError(f'{self._bag.path}: no topic in it can be played')
