@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
 
 from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae.likelihoods import SensorBatch
@@ -70,17 +70,16 @@ class SampleDataset(Dataset[Batch]):
             for name, part in self._tensors.items()
         })
 
-    def loader(self, batch_size: int, *, shuffle_seed: int | None = None) -> DataLoader[Batch]:
-        """Return batches: in order, or shuffled by a seed without the last, smaller one."""
-        generator = torch.Generator()
-        if shuffle_seed is not None:
-            generator.manual_seed(shuffle_seed)
-        sampler: RandomSampler | SequentialSampler = (
-            SequentialSampler(self)
-            if shuffle_seed is None
-            else RandomSampler(self, generator=generator)
-        )
-        batches = BatchSampler(sampler, batch_size, drop_last=shuffle_seed is not None)
+    def availability(self) -> NDArray[np.bool_]:
+        """Return which sensors each sample has, ``(samples, sensors)``."""
+        return np.ones((len(self), len(self.sensors)), np.bool_)
+
+    def loader(self, batch_size: int) -> DataLoader[Batch]:
+        """Return batches, in order."""
+        return self.in_batches(BatchSampler(SequentialSampler(self), batch_size, drop_last=False))
+
+    def in_batches(self, batches: Sampler[list[int]]) -> DataLoader[Batch]:
+        """Return the batches that a sampler chooses."""
         return DataLoader(self, sampler=batches, batch_size=None, collate_fn=None)
 
     def fit_normalisation(self, model: M2VAE, *, block: int = 1024) -> None:

@@ -136,7 +136,7 @@ def from_bags(
     training, validation, test = (
         RecordedSamples(bags, [rows[part] for rows in chosen]) for part in range(3)
     )
-    heard = training.availability().any(0).tolist()
+    heard = np.any(training.availability(), axis=0)
     for spec, is_heard in zip(sensors, heard, strict=True):
         if not is_heard:
             names = ', '.join(str(path) for path in paths)
