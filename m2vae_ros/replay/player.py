@@ -227,7 +227,8 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
                 package = topics[topic].message_type.split('/')[0]
                 raise ValueError(
                     f'{self._bag.path}: topic {topic} is of type '
-                    f'{topics[topic].message_type}, which is not installed: install the package {package}, or leave the topic out'
+                    f'{topics[topic].message_type}, which is not installed: install the package '
+                    f'{package}, or leave the topic out'
                 )
             else:
                 self.get_logger().warning(
