@@ -1,0 +1,185 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+From a bag to a report: how long each command takes, and how much memory.
+
+A simulated drive is recorded (camera as JPEG), a sensors file proposed, the bag decoded, a model
+trained on it twice (the second time from the cache), and evaluated, all by the `m2vae` command.
+Then bags of raw images, a short and a long one, are decoded, to see whether the memory grows.
+
+    python benchmarks/bag_to_report.py
+    python benchmarks/bag_to_report.py --minutes 1 --steps 20 --raw-minutes 0.5 1
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+import shutil
+import sys
+import tempfile
+import time
+from typing import Any
+
+from process_tree import Measured, run
+import results
+
+M2VAE = (sys.executable, '-m', 'm2vae_ros.cli')
+DECODE = """
+from pathlib import Path
+import sys
+from m2vae_ros.learning.cache import CacheOptions, open_cache
+from m2vae_ros.learning.sensors_file import read_sensors
+if __name__ == '__main__':
+    bag, sensors = map(Path, sys.argv[1:])
+    cached = open_cache(bag, read_sensors(sensors), CacheOptions())
+    print(len(cached.sets), 'fused sets')
+"""
+RECORDS = Path(__file__).resolve().parent / 'results'
+GIBIBYTE = 2**30
+
+
+def main() -> None:
+    """Measure and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument('--minutes', type=float, default=10, help='length of the drive')
+    parser.add_argument('--steps', type=int, default=3000, help='training steps')
+    parser.add_argument(
+        '--raw-minutes', type=float, nargs=2, default=(2, 8),
+        help='lengths of the two bags of raw images, 1.6 GB for each minute',
+    )
+    parser.add_argument('--folder', type=Path, help='where the bags go; default: temporary')
+    parser.add_argument('--out', type=Path, default=RECORDS / 'bag_to_report.json')
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        stages = whole_road(Path(folder), arguments.minutes, arguments.steps)
+        raw = [decode_raw(Path(folder), minutes) for minutes in arguments.raw_minutes]
+    written = '' if (arguments.minutes, arguments.steps) == (10, 3000) else (
+        f' --minutes {arguments.minutes:g} --steps {arguments.steps}'
+    )
+    results.write(
+        arguments.out, 'bag_to_report', f'python benchmarks/bag_to_report.py{written}', started,
+        tables(stages, arguments, raw), bars(stages, arguments, raw),
+    )
+    print(arguments.out.read_text())
+
+
+def whole_road(folder: Path, minutes: float, steps: int) -> dict[str, Measured]:
+    """Run every command once, as a user would; return stage -> what it took."""
+    bag, sensors, report = folder / 'drive', folder / 'sensors.yaml', folder / 'report'
+    model, again = folder / 'model.safetensors', folder / 'again.safetensors'
+    trained = ('train', '--bag', bag, '--sensors', sensors, '--steps')
+    stages = {
+        'record': command('record', '--out', bag, '--seconds', 60 * minutes, '--camera', 'jpeg'),
+        'sensors': command('sensors', '--bag', bag, '--out', sensors),
+        'decode': decode(folder, bag, sensors),
+        'train': command(*trained, steps, '--out', model),
+    }
+    stages['train again, 1 step'] = command(*trained, 1, '--out', again, seen=begun(again))
+    stages['evaluate'] = command('evaluate', '--model', model, '--bag', bag, '--report', report)
+    for name in ('report.html', 'metrics.json'):
+        if not (report / name).is_file():
+            raise SystemExit(f'{report / name} was not written')
+    return stages
+
+
+def begun(model: Path) -> Any:
+    """Return a question: whether the training of a model has begun."""
+    folder = model.with_suffix('.run')
+    return lambda: any(
+        path.stat().st_size > 0 for path in folder.rglob('metrics.csv')
+    )
+
+
+def command(*words: object, seen: Any = None) -> Measured:
+    """Run `m2vae`."""
+    return run([*M2VAE, *map(str, words)], seen=seen)
+
+
+def decode(folder: Path, bag: Path, sensors: Path) -> Measured:
+    """Decode a bag into its cache."""
+    script = folder / 'decode.py'
+    script.write_text(DECODE)
+    return run([sys.executable, str(script), str(bag), str(sensors)])
+
+
+def decode_raw(folder: Path, minutes: float) -> Measured:
+    """Decode a bag of raw images, and remove it."""
+    bag, sensors = folder / 'raw', folder / 'raw.yaml'
+    command('record', '--out', bag, '--seconds', 60 * minutes, '--camera', 'raw')
+    command('sensors', '--bag', bag, '--out', sensors)
+    measured = decode(folder, bag, sensors)
+    for path in (bag, folder / 'raw.m2vae_cache'):
+        shutil.rmtree(path)
+    sensors.unlink()
+    return measured
+
+
+def gibibytes(size: int) -> str:
+    """Return a size in words."""
+    return f'{size / GIBIBYTE:.2f} GiB'
+
+
+def tables(
+    stages: dict[str, Measured], arguments: argparse.Namespace, raw: Sequence[Measured]
+) -> list[dict[str, Any]]:
+    """Return what each command took."""
+    columns = ['Command', 'Seconds', 'Times real time', 'Peak memory', 'Resident, summed up']
+    drive = 60 * arguments.minutes
+    rows = [row(name, drive, measured) for name, measured in stages.items()]
+    rows += [
+        row(f'decode {minutes:g} min of raw images', 60 * minutes, measured)
+        for minutes, measured in zip(arguments.raw_minutes, raw, strict=True)
+    ]
+    return [results.table(
+        f'A simulated drive of {arguments.minutes:g} min, camera as JPEG, {arguments.steps} '
+        f'training steps', columns, rows,
+        'Memory is that of a command and all its processes: what they share counts once, or, in '
+        'the last column, for each of them.',
+    )]
+
+
+def row(name: str, seconds: float, measured: Measured) -> list[str]:
+    """Return the row of a stage, for a drive of some seconds."""
+    return [
+        name, f'{measured.seconds:.1f}', f'{seconds / measured.seconds:.1f}',
+        gibibytes(measured.peak_bytes), gibibytes(measured.peak_resident_bytes),
+    ]
+
+
+def bars(
+    stages: dict[str, Measured], arguments: argparse.Namespace, raw: Sequence[Measured]
+) -> list[dict[str, Any]]:
+    """Return what was asked for and what was measured."""
+    drive = 60 * arguments.minutes
+    total = sum(
+        measured.seconds for name, measured in stages.items()
+        if name not in ('record', 'train again, 1 step')
+    )
+    rate = drive / stages['decode'].seconds
+    peak = max(measured.peak_bytes for measured in [*stages.values(), *raw])
+    growth = raw[1].peak_bytes / raw[0].peak_bytes - 1
+    start = stages['train again, 1 step'].first_seen
+    short, long = arguments.raw_minutes
+    return [
+        results.bar(
+            f'from a bag of {arguments.minutes:g} min to its report in under 60 min',
+            f'{total / 60:.1f} min', total < 3600,
+        ),
+        results.bar('decode at least 10 times real time', f'{rate:.1f} times', rate >= 10),
+        results.bar('peak memory under 2 GiB', gibibytes(peak), peak < 2 * GIBIBYTE),
+        results.bar(
+            f'the same within 5 % for {short:g} and {long:g} min of raw images',
+            f'{growth:+.1%}', abs(growth) <= 0.05,
+        ),
+        results.bar(
+            'a second run starts to train in under 5 s',
+            'never seen' if start is None else f'{start:.1f} s', start is not None and start < 5,
+        ),
+    ]
+
+
+if __name__ == '__main__':
+    main()
