@@ -114,7 +114,7 @@ class SubsetFindings:
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class Moment:
     """
     A moment: what the sensors saw, and what the model makes of each subset of them.
 
@@ -211,7 +211,7 @@ class Findings:
         Sensor -> mean over time, in nats.
     course
         Over time.
-    examples
+    moments
         A few moments, spread over the bag; the first shows most.
 
     """
@@ -232,4 +232,4 @@ class Findings:
     errors: Sequence[SensorError]
     information_gain: Mapping[str, float]
     course: Course
-    examples: Sequence[Example]
+    moments: Sequence[Moment]
