@@ -1,0 +1,262 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""A sensors file is proposed from what a bag holds, and fits it."""
+
+from __future__ import annotations
+
+from math import cos, pi, radians
+
+from bag_files import CLASSES, CLOUD, IMAGE, SCAN, START_NS, write_drive
+import numpy as np
+import pytest
+from sensor_messages import cloud, image, rays, scan, write
+import torch
+import yaml
+
+from m2vae_ros import cli
+from m2vae_ros.learning.bag_writer import message_types
+from m2vae_ros.learning.bags import Bag, BagError, resolve_topics
+from m2vae_ros.learning.proposal import name_of
+from m2vae_ros.learning.proposed_geometry import image_shape
+from m2vae_ros.learning.sensors_file import propose, read_sensors
+from m2vae_ros.sensors import decode, encode
+from m2vae_ros.simulation.robot import SENSORS
+from m2vae_ros.specs import Measurement, SensorSpec
+from m2vae_ros.vae.likelihoods import SensorBatch
+from m2vae_ros.vae.model import Architecture, M2VAE
+
+
+def proposal(tmp_path, topics):
+    """Return the sensors proposed for a bag, by name, and the text."""
+    with Bag(write(tmp_path / 'bag', topics)) as bag:
+        text = propose(bag)
+    (tmp_path / 'sensors.yaml').write_text(text)
+    return {spec.name: spec for spec in read_sensors(tmp_path / 'sensors.yaml')}, text
+
+
+@pytest.fixture(scope='module')
+def drive(tmp_path_factory):
+    return write_drive(tmp_path_factory.mktemp('drives') / 'drive', seconds=1.0)
+
+
+@pytest.fixture(scope='module')
+def proposed(drive, tmp_path_factory):
+    """Return what is proposed for the simulated robot: the file, and its sensors."""
+    file = tmp_path_factory.mktemp('proposed') / 'sensors.yaml'
+    assert cli.main(['sensors', '--bag', str(drive), '--out', str(file)]) == 0
+    return file, read_sensors(file)
+
+
+def test_the_simulated_robots_sensors_are_found_as_they_are(proposed):
+    _, sensors = proposed
+    found = {spec.name: spec for spec in sensors}
+    assert set(found) == {'camera', 'depth', 'scan'}
+    camera, lidar, depth = SENSORS
+    assert (found['camera'].topic, found['camera'].frame_id) == (camera.topic, camera.frame_id)
+    assert found['camera'].shape == camera.shape
+    assert found['scan'].shape == (360,)
+    assert found['scan'].geometry['angle_max'] == pytest.approx(pi)
+    assert found['scan'].geometry['range_min'] == lidar.geometry['range_min']
+    assert found['depth'].geometry['axes'] == 'optical'
+    for key in ('azimuth_min', 'azimuth_max'):
+        assert found['depth'].geometry[key] == pytest.approx(depth.geometry[key], abs=0.05)
+
+
+def test_a_model_can_be_built_of_the_proposal_and_sees_the_bag(drive, proposed):
+    _, sensors = proposed
+    with Bag(drive) as bag:
+        topics = resolve_topics(bag, sensors)
+        measured = {
+            spec.name: decode(spec, next(bag.messages([topics[spec.name]])).message)
+            for spec in sensors
+        }
+    batch = {
+        name: SensorBatch(*(
+            torch.from_numpy(part)[None] for part in (one.values, one.valid, one.returned)
+        )) for name, one in measured.items()
+    }
+    model = M2VAE(sensors, Architecture(latent_size=4, feature_size=16, hidden_size=16))
+    posterior = model.encode(batch, tuple(measured))
+    for name, one in batch.items():
+        score = model.decode(posterior.mean, name).log_prob(one)
+        assert torch.isfinite(score).all(), name
+
+
+def test_most_cells_of_the_proposed_depth_image_have_a_return(drive, proposed):
+    _, sensors = proposed
+    (depth,) = [spec for spec in sensors if spec.name == 'depth']
+    with Bag(drive) as bag:
+        returned = np.mean([
+            decode(depth, received.message).returned
+            for received in bag.messages(['/depth/points'])
+        ], axis=(0, 2))
+    assert returned.mean() > 0.7
+    assert returned.min() > 0.2
+
+
+def test_the_file_tells_rates_sizes_and_what_is_not_used(proposed, tmp_path):
+    text = proposed[0].read_text()
+    for fact in ('30 messages, 30.0 Hz', '640 x 480 pixels, rgb8', '360 beams', '60 rows of 96'):
+        assert fact in text, fact
+    string = message_types()['std_msgs/msg/String']
+    _, text = proposal(tmp_path, {
+        '/scan': (SCAN, scan()), '/said': ('std_msgs/msg/String', lambda _: string(data='x')),
+    })
+    assert '#   /said (std_msgs/msg/String, 10 messages): no kind of sensor' in text
+
+
+def test_a_partial_scan_has_its_cells_around_its_beams(tmp_path):
+    found, text = proposal(tmp_path, {'/scan': (SCAN, scan())})
+    geometry = found['scan'].geometry
+    assert found['scan'].shape == (181,)
+    assert geometry['angle_min'] == pytest.approx(-radians(90.5), abs=1e-4)
+    assert geometry['angle_max'] == pytest.approx(radians(90.5), abs=1e-4)
+    assert 0 < geometry['range_min'] < 0.6
+    assert 4.2 < geometry['range_max'] <= 6
+    assert 'the driver says 0 to 60 m' in text
+    measured = decode(found['scan'], scan()(START_NS))
+    assert np.allclose(measured.values, np.linspace(0.6, 4.2, 181), atol=1e-6)
+
+
+@pytest.mark.parametrize('first', [-pi, 0.0])
+@pytest.mark.parametrize('direction', [1, -1])
+def test_a_scan_all_around_is_a_whole_circle_however_it_turns(tmp_path, first, direction):
+    found, _ = proposal(
+        tmp_path, {'/scan': (SCAN, scan(720, first * direction, direction * pi / 360))}
+    )
+    assert found['scan'].shape == (360,)
+    assert found['scan'].geometry['angle_max'] - found['scan'].geometry['angle_min'] == \
+        pytest.approx(2 * pi)
+    measured = decode(found['scan'], scan(720, first * direction, direction * pi / 360)(START_NS))
+    assert measured.returned.all()
+
+
+def test_images_keep_their_proportions_and_are_never_enlarged():
+    for height, width in ((375, 1242), (480, 640), (1080, 1920), (2048, 2048), (1200, 400)):
+        _, rows, columns = image_shape(height, width)
+        assert columns / rows == pytest.approx(width / height, rel=0.1)
+        assert 2000 < rows * columns < 9000
+    assert image_shape(24, 32) == (3, 24, 32)
+    assert image_shape(4, 5000) == (3, 4, 512)
+
+
+def test_a_spinning_lidar_has_no_more_rows_than_rings(tmp_path):
+    points = rays(np.linspace(-15, 15, 16), np.arange(-180, 180, 0.5))
+    found, _ = proposal(tmp_path, {'/velodyne_points': (CLOUD, cloud(points))})
+    spec = found['velodyne_points']
+    assert spec.shape[0] <= 16
+    assert spec.geometry['axes'] == 'body'
+    assert spec.geometry['azimuth_max'] == pytest.approx(pi)
+    assert radians(-17) < spec.geometry['elevation_min'] < radians(-14)
+    assert decode(spec, cloud(points)(START_NS)).returned.all()
+
+
+@pytest.mark.parametrize('middle', [0, 90, 170, -120])
+def test_a_lidar_that_sees_a_part_of_the_circle_is_found_wherever_it_looks(tmp_path, middle):
+    points = rays(np.linspace(-10, 10, 32), np.linspace(middle - 40, middle + 40, 200))
+    found, _ = proposal(tmp_path, {'/lidar/points': (CLOUD, cloud(points))})
+    geometry = found['lidar'].geometry
+    assert radians(78) < geometry['azimuth_max'] - geometry['azimuth_min'] < radians(84)
+    off = (geometry['azimuth_max'] + geometry['azimuth_min']) / 2 - radians(middle)
+    assert cos(off) > cos(radians(1))
+    assert decode(found['lidar'], cloud(points)(START_NS)).returned.mean() > 0.9
+
+
+def test_axes_are_told_from_the_frames_name_or_the_points(tmp_path):
+    body = rays(np.linspace(-20, 20, 40), np.linspace(-30, 30, 60)).reshape(40, 60, 3)[::-1, ::-1]
+    optical = np.stack([-body[..., 1], -body[..., 2], body[..., 0]], axis=-1)
+    found, _ = proposal(tmp_path, {
+        '/a/points': (CLOUD, cloud(body)), '/b/points': (CLOUD, cloud(optical, 'camera')),
+        '/c/points': (CLOUD, cloud(optical, 'c_optical_frame')),
+    })
+    assert [found[name].geometry['axes'] for name in 'abc'] == ['body', 'optical', 'optical']
+    views = [
+        decode(found[name], cloud(points)(START_NS)).values
+        for name, points in (('a', body), ('b', optical), ('c', optical))
+    ]
+    assert np.allclose(views[0], views[1], atol=1e-4)
+
+
+def test_a_proposed_range_image_stands_upright(tmp_path):
+    """What is low and to the left in the world is at the bottom left of the array."""
+    points = rays(np.linspace(-20, 20, 60), np.linspace(-40, 40, 120), distance=8.0)
+    left, up = points[:, 1] > 0, points[:, 2] > 0
+    points[left & ~up] *= 0.5
+    found, _ = proposal(tmp_path, {'/points': (CLOUD, cloud(points))})
+    values = decode(found['points'], cloud(points)(START_NS)).values
+    rows, columns = values.shape
+    assert values[rows - 2, 2] == pytest.approx(4)
+    assert values[1, 2] == values[1, columns - 3] == values[rows - 2, columns - 3] \
+        == pytest.approx(8)
+
+
+def test_the_compressed_topic_is_proposed_by_its_base(tmp_path):
+    path = write_drive(tmp_path / 'jpeg', seconds=0.5, compressed_images=True)
+    with Bag(path) as bag:
+        sensors = yaml.safe_load(propose(bag))['sensors']
+    assert sensors[0]['topic'] == 'camera/image_raw'
+
+
+def test_what_cannot_be_used_is_listed_with_the_reason(tmp_path):
+    found, text = proposal(tmp_path, {
+        '/scan': (SCAN, scan()),
+        '/depth/image': (IMAGE, image(8, 8, '16UC1', 2)),
+        '/odd/image': (IMAGE, image(8, 8, 'purple')),
+        '/odd/points': (CLOUD, cloud(np.full((4, 3), np.nan))),
+        '/odd/scan': (SCAN, scan(stamp=0)),
+        '/upside/scan': (SCAN, scan(limits=(5.0, 1.0))),
+    })
+    assert set(found) == {'scan'}
+    for line in ('/depth/image', '/odd/image', '/odd/points', '/odd/scan', '/upside/scan'):
+        (reason,) = [one for one in text.splitlines() if one.startswith(f'#   {line} (')]
+        assert len(reason.split(': ', 1)[1]) > 10
+    assert 'a depth image' in text
+    assert 'stamps in its headers are zero' in text
+
+
+def test_a_bag_without_any_sensor_is_an_error_that_says_why(tmp_path):
+    string = message_types()['std_msgs/msg/String']
+    topics = {'/said': ('std_msgs/msg/String', lambda _: string(data='x'))}
+    with Bag(write(tmp_path / 'bag', topics)) as bag, \
+            pytest.raises(BagError, match=r'no sensor in it: /said .*no kind of sensor'):
+        propose(bag)
+
+
+def test_stamps_far_from_the_time_of_receipt_are_cautioned_against(tmp_path):
+    _, text = proposal(tmp_path, {'/scan': (SCAN, scan(stamp=START_NS - 60 * 10**9))})
+    assert 'CAUTION: its stamps are 6' in text
+
+
+def test_beams_that_change_are_cautioned_against(tmp_path):
+    def changing(now):
+        return scan(181 if now < START_NS + 500_000_000 else 90)(now)
+    _, text = proposal(tmp_path, {'/scan': (SCAN, changing)})
+    assert 'CAUTION: its beams change' in text
+
+
+@pytest.mark.parametrize(('topic', 'name'), [
+    ('/camera/image_raw', 'camera'), ('/front/camera/image_raw/compressed', 'front_camera'),
+    ('/scan', 'scan'), ('/points', 'points'), ('/depth/points', 'depth'),
+    ('/Robot-1/LIDAR/points', 'robot_1_lidar'), ('/2d/scan', 'sensor_2d_scan'), ('/_', 'sensor'),
+])
+def test_names_come_from_topics(topic, name):
+    assert name_of(topic) == name
+    SensorSpec(name, 'laser_scan', 'scan', '', (3,))
+
+
+def test_two_topics_of_one_name_are_told_apart(tmp_path):
+    found, _ = proposal(tmp_path, {
+        '/front/image_raw': (IMAGE, image(8, 8)), '/front/points': (CLOUD, cloud(
+            rays(np.linspace(-5, 5, 16), np.linspace(-40, 40, 50)))),
+    })
+    assert sorted(found) == ['front', 'front_2']
+
+
+def test_a_reconstruction_of_a_proposed_sensor_is_a_message_that_decodes(proposed):
+    for spec in proposed[1]:
+        cells = np.ones(spec.spatial_shape, np.bool_)
+        value = 0.5 if spec.kind == 'image' else 1.5
+        one = Measurement(np.full(spec.shape, value, np.float32), cells, cells, START_NS, 'f')
+        again = decode(spec, encode(spec, one, CLASSES))
+        assert np.allclose(again.values, one.values, atol=0.01), spec.name
+        assert again.stamp_ns == START_NS
