@@ -11,7 +11,7 @@ between metadata and storage.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, ExitStack
+from contextlib import closing, contextmanager, ExitStack
 from dataclasses import dataclass
 from errno import ENOSPC
 from hashlib import blake2b
@@ -19,15 +19,17 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.interfaces import Connection
 from rosbags.rosbag1 import Reader as Reader1
 from rosbags.rosbag2 import Reader as Reader2
 from rosbags.rosbag2.reader import DirectoryReader
 from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
-from rosbags.typesys import get_types_from_idl, get_types_from_msg, get_typestore, Stores
+from rosbags.typesys import Stores
 from rosbags.typesys.store import Typestore
 import yaml
+
+from m2vae_ros.learning.bag_types import typestore_of
 
 STORAGES = ('.mcap', '.db3')
 ROS_1 = '.bag'
@@ -35,8 +37,6 @@ METADATA = 'metadata.yaml'
 _FACTS = 'rosbag2_bagfile_information'
 _BLOCK = 1 << 14  # bytes
 _BLOCKS = 512  # that a fingerprint looks at, of all files together
-_HEADER = 'std_msgs/msg/Header'
-_IDL_RULE = '=' * 80 + '\n'  # between the files of an IDL definition
 
 Raw = Iterator[tuple[Connection, int, bytes]]
 
@@ -145,12 +145,13 @@ def opened(path: Path) -> Iterator[Opened]:
     """Open a bag's files as long as the context lasts."""
     with ExitStack() as stack:
         with explained(path, 'cannot be opened'):
+            _check_readable(path)
             if path.suffix == ROS_1 and path.is_file():
                 reader1 = stack.enter_context(Reader1(path))
                 files = (_storage_of_ros_1(reader1),)
-                found = Opened(files, _typestore(files, Stores.ROS1_NOETIC), path)
+                found = Opened(files, _types(files, Stores.ROS1_NOETIC), path)
             else:
-                found = _open_ros_2(path, stack.enter_context(Reader2(path)))
+                found = _open_ros_2(path, stack.enter_context(_entered(path)))
         yield found
 
 
@@ -174,12 +175,29 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
-def converting(typestore: Typestore) -> Typestore:
-    """Return a store that turns messages of ROS 1 into those of ROS 2, whose header has no seq."""
-    header = {_HEADER: get_typestore(Stores.ROS2_HUMBLE).fielddefs[_HEADER]}
-    converter = get_typestore(Stores.EMPTY)
-    converter.register({**typestore.fielddefs, **header})
-    return converter
+def _check_readable(path: Path) -> None:
+    files = [path]
+    if path.is_dir():
+        (path / METADATA).open('rb').close()
+        files = [file for file in path.iterdir() if {*STORAGES} & {*file.suffixes}]
+    for file in files:
+        file.open('rb').close()
+
+
+@contextmanager
+def _entered(path: Path) -> Iterator[Reader2]:
+    """Open a bag of ROS 2; of a folder that cannot be, name the file that is to blame."""
+    reader = Reader2(path)
+    try:
+        reader.open()
+    except Exception:
+        for file in sorted(path.iterdir()) if path.is_dir() else ():
+            if file.suffix in STORAGES:
+                with explained(file, 'cannot be opened'), Reader2(file):
+                    pass
+        raise
+    with closing(reader):
+        yield reader
 
 
 def _open_ros_2(path: Path, reader: Reader2) -> Opened:
@@ -206,7 +224,7 @@ def _open_ros_2(path: Path, reader: Reader2) -> Opened:
             f'ros2 bag reindex {path}'
         )
     distribution = {store.value: store for store in Stores}.get(f'ros2_{reader.ros_distro}')
-    return Opened(files, _typestore(files, distribution or Stores.ROS2_HUMBLE), readable)
+    return Opened(files, _types(files, distribution or Stores.ROS2_HUMBLE), readable)
 
 
 def _storage_of_ros_1(reader: Reader1) -> Storage:
@@ -282,32 +300,8 @@ def _files_of(path: Path, facts: dict[str, Any]) -> list[Path]:
     return [path / Path(name).name for name in facts['relative_file_paths']]
 
 
-def _typestore(files: Collection[Storage], default: Stores) -> Typestore:
-    """Return a store of the definitions that the bag carries, and the default's for the others."""
-    carried: dict[str, Any] = {}
-    complete = True
-    for connection in {c.msgtype: c for file in files for c in file.connections}.values():
-        try:
-            carried.update(_definitions(connection))
-        except Exception:  # of no consequence until somebody asks for this type
-            complete = False
-        complete &= connection.msgtype in carried
-    typestore = get_typestore(Stores.EMPTY)
-    typestore.register(carried if complete else {**get_typestore(default).fielddefs, **carried})
-    return typestore
-
-
-def _definitions(connection: Connection) -> dict[str, Any]:
-    definition = connection.msgdef
-    if definition.format is MessageDefinitionFormat.MSG:
-        return dict(get_types_from_msg(definition.data, connection.msgtype))
-    types: dict[str, Any] = {}
-    if definition.format is MessageDefinitionFormat.IDL:
-        for part in definition.data.split(_IDL_RULE):
-            text = part.partition('\n')[2] if part.startswith('IDL: ') else part
-            if text.strip():
-                types.update(get_types_from_idl(text))
-    return types
+def _types(files: Collection[Storage], default: Stores) -> Typestore:
+    return typestore_of([found for file in files for found in file.connections], default)
 
 
 def _cure(path: Path) -> str:

@@ -23,7 +23,6 @@ from rosbags.interfaces import Connection
 from m2vae_ros.learning.bag_storage import (
     BagError,
     check_path,
-    converting,
     explained,
     fingerprint,
     opened,
@@ -32,6 +31,7 @@ from m2vae_ros.learning.bag_storage import (
     Storage,
 )
 from m2vae_ros.learning.bag_topics import listed, Topic, topics_of
+from m2vae_ros.learning.bag_types import converting
 from m2vae_ros.sensors import message_type
 from m2vae_ros.specs import SensorSpec
 
