@@ -1,153 +1,174 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""`m2vae train`: a model from the simulated robot."""
+"""`m2vae train`: a model from recordings, or from the simulated robot."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, fields, replace
-from inspect import cleandoc
-from math import pi
+from collections.abc import Mapping
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
-import sys
 from tempfile import TemporaryFile
 from time import monotonic
 
-import numpy as np
-from tqdm import tqdm
-
-from m2vae_ros import __version__
-from m2vae_ros.learning import calibration
+from m2vae_ros.learning import dry_run, sources
+from m2vae_ros.learning.cache import CacheOptions
 from m2vae_ros.learning.calibration import CalibrationOptions
-from m2vae_ros.learning.dataset import SampleDataset
-from m2vae_ros.learning.evaluation import reconstruction_errors, table, View
-from m2vae_ros.learning.training import train, TrainingOptions
-from m2vae_ros.simulation.generator import generate, world_seeds
-from m2vae_ros.simulation.robot import SENSORS
-from m2vae_ros.simulation.sensing import HALF_VIEW
+from m2vae_ros.learning.closing import described, measured
+from m2vae_ros.learning.distributed import World
+from m2vae_ros.learning.option_flags import add_options, options_of
+from m2vae_ros.learning.run_folder import RunFolder
+from m2vae_ros.learning.sensors_file import read_sensors
+from m2vae_ros.learning.sources import SimulationOptions, Splits
+from m2vae_ros.learning.splits import SplitOptions
+from m2vae_ros.learning.trainer import say
+from m2vae_ros.learning.training import fitting, train
+from m2vae_ros.learning.training_options import TrainingOptions
 from m2vae_ros.vae import checkpoint
-from m2vae_ros.vae.header import ModelHeader
-from m2vae_ros.vae.model import Architecture, M2VAE
+from m2vae_ros.vae.model import Architecture
+from m2vae_ros.vae.subsets import Subset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; the defaults are those of the dataclasses."""
-    parser.add_argument(
-        '--simulated', action='store_true', required=True,
-        help='learn from the simulated robot (the source of samples)',
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        '--simulated', action='store_true', help='learn from the simulated robot',
     )
-    parser.add_argument('--out', type=Path, required=True, help='the model file to write')
-    parser.add_argument('--worlds', type=int, default=4000, help='simulated worlds to drive in')
-    parser.add_argument(
-        '--samples-per-world', type=int, default=16, help='samples taken in each world'
-    )
-    parser.add_argument(
-        '--test-worlds', type=int, default=100, help='held-out worlds to report the errors on'
+    source.add_argument(
+        '--bag', type=Path, action='append', metavar='BAG',
+        help='learn from this recording: the folder of a ROS 2 bag, an .mcap, .db3 or .bag file; '
+             'may be given several times',
     )
     parser.add_argument(
-        '--validation-worlds', type=int, default=24,
-        help='held-out worlds to fit the temperatures of the posteriors on',
+        '--sensors', type=Path, metavar='FILE',
+        help='of --bag: the sensors of the model, as m2vae sensors proposes them',
     )
     parser.add_argument(
-        '--processes', type=int, default=2, help='processes that generate samples'
+        '--topic', action='append', default=[], metavar='SENSOR=TOPIC',
+        help='of --bag: where a sensor is recorded on another topic than its own',
     )
-    for group in (TrainingOptions, Architecture, CalibrationOptions):
-        told = _descriptions(group)
-        for option in fields(group):
-            parser.add_argument(
-                f'--{option.name.replace("_", "-")}',
-                type=float if option.default is None else type(option.default),
-                default=option.default,
-                help=told[option.name].replace('%', '%%') + ' Default: %(default)s.',
-            )
+    parser.add_argument(
+        '--out', type=Path, required=True,
+        help='the model file to write; logs and checkpoints go to a folder beside it, .run',
+    )
+    parser.add_argument(
+        '--resume', action='store_true',
+        help='go on from the checkpoint of the training that writes this model file, if there is '
+             'one; the result is that of a training which was not interrupted',
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true',
+        help='say what would be trained and how long it would take; writes nothing but the '
+             'decoded bags',
+    )
+    for group in (TrainingOptions, Architecture, CalibrationOptions, SplitOptions):
+        add_options(parser, group)
+    add_options(parser, SimulationOptions)
+    add_options(parser, CacheOptions, but=('processes',))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Generate, train, report on held-out worlds, write the model; return the exit code."""
-    options = TrainingOptions(
-        **{option.name: getattr(arguments, option.name) for option in fields(TrainingOptions)}
-    )
-    architecture = Architecture(
-        **{option.name: getattr(arguments, option.name) for option in fields(Architecture)}
-    )
-    references = CalibrationOptions(
-        **{option.name: getattr(arguments, option.name) for option in fields(CalibrationOptions)}
-    )
+    """Train, report on held-out samples, write the model; return the exit code."""
+    options = options_of(TrainingOptions, arguments)
+    architecture = options_of(Architecture, arguments)
+    references = options_of(CalibrationOptions, arguments)
+    world = World.of(options)
     _check(arguments)
+    if arguments.dry_run:
+        if world.is_first:
+            print(_described(arguments, options, architecture))
+        return 0
     started = monotonic()
-    training_data = _samples('train', arguments.worlds, arguments)
-    model = train(training_data, options, architecture)
+    splits = _splits(arguments)
+    options = fitting(splits.training, options, world)
+    folder = RunFolder.of(arguments.out)
+    try:
+        model = train(
+            splits.training, options, architecture, validation=splits.validation, run=folder,
+            resume=arguments.resume, data=splits.description,
+        )
+    except KeyboardInterrupt:
+        if world.is_first and folder.last.exists():
+            say(f'\n{folder.last}: kept; the same command with --resume goes on from there')
+        raise
+    if not world.is_first:
+        return 0
     seconds = monotonic() - started
-    header = checkpoint.describe(
-        model,
-        objective=options.describe_objective(),
-        provenance={
-            'data': f'simulated: {arguments.worlds} training worlds, '
-                    f'{arguments.samples_per_world} samples in each',
-            'package_version': __version__,
-            'options': asdict(options),
-            'seconds': round(seconds),
-        },
-    )
+    header = described(model, options, splits, seconds)
     checkpoint.save(arguments.out, model, header)  # whatever happens while it is measured
-    header, report = measured(model, header, references, arguments)
+    header, report = measured(model, header, splits, references)
     checkpoint.save(arguments.out, model, header)
     size = arguments.out.stat().st_size / 1e6
     print(f'{report}\n{arguments.out}: {size:.1f} MB, {seconds / 60:.0f} min')
     return 0
 
 
-def measured(
-    model: M2VAE, header: ModelHeader, references: CalibrationOptions,
-    arguments: argparse.Namespace,
-) -> tuple[ModelHeader, str]:
-    """Return the header with evaluation and calibration on held-out worlds, and their tables."""
-    test_data = _samples('test', arguments.test_worlds, arguments)
-    errors = reconstruction_errors(model, test_data, views={'lidar': _front()})
-    validation_data = _samples('validation', arguments.validation_worlds, arguments)
-    fitted = calibration.fit(calibration.hold_out(model, validation_data, references))
-    covered = calibration.judge(calibration.hold_out(model, test_data, references), fitted)
-    header = replace(
-        header,
-        evaluation={
-            'data': f'simulated: {arguments.test_worlds} held-out worlds, '
-                    f'{arguments.samples_per_world} samples in each',
-            'reconstruction': [error.to_dict() for error in errors],
-            'calibration': covered,
-        },
-        calibration={
-            'data': f'simulated: {arguments.validation_worlds} validation worlds', **fitted
-        },
-    )
-    return header, (
-        "Error over the mean predictor's, held-out worlds "
-        f'(columns: reconstructed, rows: from):\n{table(errors)}\n'
-        'Share of references within the regions of their posteriors, held-out worlds:\n'
-        f'{calibration.table(covered)}'
+def _splits(arguments: argparse.Namespace) -> Splits:
+    if arguments.simulated:
+        return sources.simulated(options_of(SimulationOptions, arguments))
+    return sources.from_bags(
+        arguments.bag, read_sensors(arguments.sensors),
+        cache=options_of(CacheOptions, arguments), splits=options_of(SplitOptions, arguments),
+        topics=_topics(arguments.topic),
     )
 
 
-def _descriptions(group: type) -> dict[str, str]:
-    """Return what the docstring of a dataclass says of each parameter."""
-    found: dict[str, str] = {}
-    name = ''
-    for line in cleandoc(group.__doc__ or '').splitlines():
-        if line.startswith(' '):
-            found[name] = f'{found.get(name, "")} {line.strip()}'.strip()
-        else:
-            name = line
-    return found
+def _described(
+    arguments: argparse.Namespace, options: TrainingOptions, architecture: Architecture
+) -> str:
+    """Return what would be trained; of simulated worlds only as many as it takes to measure."""
+    counted: Mapping[str, Mapping[Subset, int]] | None = None
+    if arguments.simulated:
+        asked = options_of(SimulationOptions, arguments)
+        each = asked.samples_per_world
+        few = min(asked.worlds, ceil(options.batch_size / each))
+        splits = sources.simulated(
+            replace(asked, worlds=few, validation_worlds=1, test_worlds=1)
+        )
+        names = tuple(spec.name for spec in splits.training.sensors)
+        counted = {
+            'training': {names: asked.worlds * each},
+            'validation': {names: asked.validation_worlds * each},
+            'test': {names: asked.test_worlds * each},
+        }
+    else:
+        splits = _splits(arguments)
+    return dry_run.describe(
+        {'training': splits.training, 'validation': splits.validation, 'test': splits.test},
+        fitting(splits.training, options), architecture, counted=counted,
+    )
+
+
+def _topics(pairs: list[str]) -> dict[str, str]:
+    topics = {}
+    for pair in pairs:
+        sensor, separator, topic = pair.partition('=')
+        if not (sensor and separator and topic):
+            raise ValueError(f'--topic {pair}: must be SENSOR=TOPIC, as in camera=/front/image')
+        topics[sensor] = topic
+    return topics
 
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse now what would otherwise fail after hours of training."""
-    for name in ('worlds', 'samples_per_world', 'test_worlds', 'validation_worlds', 'processes'):
-        if getattr(arguments, name) < 1:
-            raise ValueError(
-                f'--{name.replace("_", "-")} {getattr(arguments, name)}: must be 1 or more'
-            )
+    options_of(SimulationOptions, arguments)
+    options_of(CacheOptions, arguments)
+    options_of(SplitOptions, arguments)
+    _topics(arguments.topic)
+    if arguments.bag and arguments.sensors is None:
+        raise ValueError(
+            f'--bag {arguments.bag[0]}: needs --sensors FILE; propose one with m2vae sensors '
+            f'--bag {arguments.bag[0]}'
+        )
+    for flag, given in (('--sensors', arguments.sensors), ('--topic', arguments.topic)):
+        if arguments.simulated and given:
+            raise ValueError(f'{flag}: belongs to --bag, not to --simulated')
     if arguments.out.suffix != '.safetensors' or arguments.out.is_dir():
         raise ValueError(f'--out {arguments.out}: must be a file that ends in .safetensors')
+    if arguments.dry_run:
+        return
     try:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=arguments.out.parent):
@@ -156,24 +177,3 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f'--out {arguments.out}: its folder cannot be written: {error.strerror}'
         ) from error
-
-
-def _samples(split: str, worlds: int, arguments: argparse.Namespace) -> SampleDataset:
-    with tqdm(total=worlds, desc=f'{split} worlds', file=sys.stderr) as bar:
-        def advance(done: int, _: int) -> None:
-            bar.update(done - bar.n)
-
-        samples = generate(
-            world_seeds(split, worlds),
-            arguments.samples_per_world,
-            processes=arguments.processes,
-            progress=advance,
-        )
-    return SampleDataset(SENSORS, samples.sensors)
-
-
-def _front() -> View:
-    """Return the bearings of the lidar that lie in the camera's view."""
-    (bearings,) = next(spec.shape for spec in SENSORS if spec.name == 'lidar')
-    angles = -pi + (np.arange(bearings) + 0.5) * 2 * pi / bearings
-    return View('front', np.abs(angles) <= HALF_VIEW)

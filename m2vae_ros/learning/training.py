@@ -1,223 +1,83 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop: Lightning drives, the bound of `vae.objectives` is what it maximises."""
+"""The training of a model, from its first step or from a checkpoint; Lightning drives it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import prod
-from random import Random
-from typing import Any, TypedDict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 import warnings
 
 import lightning
-from lightning.pytorch.callbacks import TQDMProgressBar
+import numpy as np
 import torch
-from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Sampler
 
+from m2vae_ros.learning.batches import ShuffledBatches
 from m2vae_ros.learning.dataset import Batch, SampleDataset
+from m2vae_ros.learning.distributed import World
+from m2vae_ros.learning.interruption import Interruption
+from m2vae_ros.learning.maximisation import BoundMaximisation
+from m2vae_ros.learning.run_folder import read_checkpoint, RunFolder
+from m2vae_ros.learning.trainer import Checkpoints, make_trainer, say, validation_interval
+from m2vae_ros.learning.training_options import TrainingOptions
 from m2vae_ros.vae.model import Architecture, M2VAE
-from m2vae_ros.vae.objectives import bound, normalised_beta
-from m2vae_ros.vae.subsets import Subset
-from m2vae_ros.vae.terms import reconstructions, required_subsets
+from m2vae_ros.vae.terms import reconstructions
 
-# The logarithm of the noise has some units to go while weights move by hundredths: at their rate
-# it would lag behind the errors for thousands of steps, and hold back sensors with few numbers.
-_NOISE_RATE = 20
+__all__ = [
+    'MOST_VALIDATED',
+    'BoundMaximisation',
+    'TrainingOptions',
+    'fit',
+    'fitting',
+    'train',
+    'untrained_model',
+    'validated_rows',
+]
+
+MOST_VALIDATED = 512  # samples of a validation, spread over all there are
+_EXPECTED_WARNINGS = (
+    'does not have many workers', 'LeafSpec', 'dataloader is not resumable', 'logging interval',
+    'sampler has', 'logs directory', 'no logger', 'find_unused_parameters',
+)
 
 
-ORDERINGS = ('all', 'sampled')
+def fitting(
+    dataset: SampleDataset, options: TrainingOptions, world: World | None = None
+) -> TrainingOptions:
+    """Return the options with a batch size that the samples can fill; say so if it is another."""
+    size = (world or World.of(options)).size
+    most = len(dataset) // size
+    if options.batch_size <= most:
+        return options
+    if most < 1:
+        raise ValueError(f'{len(dataset)} samples for {size} processes: record more')
+    say(
+        f'{len(dataset)} samples: less than a batch of {options.batch_size} in each of {size} '
+        f'processes; training in batches of {most}' if size > 1 else
+        f'{len(dataset)} samples: less than a batch of {options.batch_size}; training in batches '
+        f'of {most}'
+    )
+    return replace(options, batch_size=most)
 
 
-class Knobs(TypedDict):
-    """Knobs of an objective, see `vae.objectives.bound`."""
-
-    alpha: float
-    beta: float | dict[Subset, float]
-    gamma: float
-    joint_prior_weight: float
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
+def untrained_model(
+    dataset: SampleDataset, options: TrainingOptions, architecture: Architecture | None = None
+) -> M2VAE:
     """
-    How a model is trained.
+    Return the model that is to be trained, its normalisation that of the samples.
 
-    Parameters
-    ----------
-    objective
-        What is maximised: vae, jvae, jmvae or m2vae.
-    orderings
-        Of m2vae: all (every subset in every step), or sampled (the subsets of one random
-        ordering of the sensors in every step, for many sensors).
-    alpha
-        Weight of the divergence of a posterior from those that lack one of its sensors.
-    beta
-        Weight of the divergence of a posterior from the prior.
-    beta_norm
-        Instead of beta: a subset's beta is this times its data size over the latent size.
-    gamma
-        Weight of the reconstructions from single sensors.
-    joint_prior_weight
-        Weight, on top of beta, of the prior's divergence for two sensors and more.
-    steps
-        Optimiser steps.
-    batch_size
-        Samples a step.
-    learning_rate
-        Highest learning rate of AdamW; it rises over the first 5 % and falls to 0 by a cosine.
-    warm_up
-        Share of the steps over which alpha and beta rise from 0, so that decoders learn before
-        the divergences close the latent space.
-    seed
-        Of weights, order, orderings and latent samples.
-    precision
-        Lightning's name: 32-true, bf16-mixed, 16-mixed.
-    accelerator
-        Lightning's name: auto, cpu, gpu.
-
+    It has the encoders that the objective trains on samples with these sensors.
     """
-
-    objective: str = 'm2vae'
-    orderings: str = 'all'
-    alpha: float = 1.0
-    beta: float = 1.0
-    beta_norm: float | None = None
-    gamma: float = 1.0
-    joint_prior_weight: float = 1.0
-    steps: int = 6000
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    warm_up: float = 0.4
-    seed: int = 0
-    precision: str = '32-true'
-    accelerator: str = 'auto'
-
-    def __post_init__(self) -> None:
-        rules = {
-            'steps': self.steps >= 1,
-            'batch_size': self.batch_size >= 1,
-            'learning_rate': self.learning_rate > 0,
-            'warm_up': 0 <= self.warm_up <= 1,
-            'alpha': self.alpha >= 0,
-            'beta': self.beta >= 0,
-            'beta_norm': self.beta_norm is None or self.beta_norm >= 0,
-            'gamma': self.gamma >= 0,
-            'joint_prior_weight': self.joint_prior_weight >= 0,
-        }
-        for name, holds in rules.items():
-            if not holds:
-                raise ValueError(f'training option {name}: {getattr(self, name)!r} out of range')
-        required_subsets(self.objective, ('any',))
-        if self.orderings not in ORDERINGS:
-            raise ValueError(
-                f'training option orderings: {self.orderings!r} must be one of '
-                f'{", ".join(ORDERINGS)}'
-            )
-        if self.orderings == 'sampled' and self.objective != 'm2vae':
-            raise ValueError(f'orderings are sampled for m2vae only, not for {self.objective}')
-        if self.beta_norm is not None and self.beta != 1:
-            raise ValueError(f'beta {self.beta} and beta_norm {self.beta_norm}: give one of them')
-
-    def describe_objective(self) -> dict[str, Any]:
-        """Return the objective's name and knobs, as the model's header has them."""
-        chosen = ('orderings', 'alpha', 'beta', 'beta_norm', 'gamma', 'joint_prior_weight')
-        return {'name': self.objective, **{name: getattr(self, name) for name in chosen}}
-
-
-class BoundMaximisation(lightning.LightningModule):  # type: ignore[misc]
-    """
-    One step of training: the bound of a batch, per measured number, made as large as can be.
-
-    Parameters
-    ----------
-    model
-        What is trained.
-    options
-        How.
-
-    """
-
-    def __init__(self, model: M2VAE, options: TrainingOptions) -> None:
-        super().__init__()
-        self.model = model
-        self.options = options
-        sizes = {spec.name: prod(spec.shape) for spec in model.sensors}
-        self._size = sum(sizes.values())
-        self._beta: dict[Subset, float] = {}  # where it differs between the subsets
-        if options.beta_norm is not None:
-            self._beta = normalised_beta(options.beta_norm, sizes, model.latent_size)
-        self._orderings = Random(options.seed)
-
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Return the loss: minus the bound per sample and number."""
-        objective, names = self.options.objective, self.model.names
-        sampled = self.options.orderings == 'sampled'
-        ordering = self._orderings.sample(names, len(names)) if sampled else None
-        posteriors, log_likelihoods = self.model(
-            batch.sensors,
-            available=batch.available,
-            reconstruct=reconstructions(objective, names, ordering=ordering),
-        )
-        value = bound(
-            objective, posteriors, log_likelihoods, names=names, ordering=ordering,
-            available=batch.available,
-            **self.knobs(self._warmed_up()),
-        ).mean()
-        self.log('bound', value, prog_bar=True)
-        largest = self.model.trained_subsets[-1]
-        self.log('kl', posteriors[largest].kl_from_standard().mean(), prog_bar=True)
-        return -value / self._size
-
-    def knobs(self, warmed_up: float = 1.0) -> Knobs:
-        """Return the objective's knobs, those that the warm-up raises scaled by its share."""
-        return Knobs(
-            alpha=warmed_up * self.options.alpha,
-            beta={subset: warmed_up * beta for subset, beta in self._beta.items()}
-            or warmed_up * self.options.beta,
-            gamma=self.options.gamma,
-            joint_prior_weight=self.options.joint_prior_weight,
-        )
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Skip nothing silently: a bound that is not finite ends the training."""
-        value = self.trainer.callback_metrics.get('bound')
-        if value is not None and not bool(value.isfinite()):
-            raise ValueError(
-                f'the bound became {value.item()} at step {self.global_step}: lower '
-                f'learning_rate ({self.options.learning_rate})'
-            )
-
-    def configure_optimizers(self) -> Any:
-        """Return AdamW with one rise and one fall of its learning rate."""
-        rate = self.options.learning_rate
-        noise = [weight for name, weight in self.model.named_parameters() if 'log_noise' in name]
-        others = [
-            weight for name, weight in self.model.named_parameters() if 'log_noise' not in name
-        ]
-        optimizer = torch.optim.AdamW(
-            [
-                {'params': others, 'lr': rate, 'weight_decay': 1e-4},
-                {'params': noise, 'lr': _NOISE_RATE * rate, 'weight_decay': 0.0},
-            ]
-        )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            [rate, _NOISE_RATE * rate],
-            total_steps=self.options.steps + 1,
-            pct_start=0.05,
-            div_factor=10,
-            final_div_factor=100,
-        )
-        return {
-            'optimizer': optimizer,
-            'lr_scheduler': {'scheduler': schedule, 'interval': 'step'},
-        }
-
-    def _warmed_up(self) -> float:
-        """Return how far the warm-up has come, 0..1."""
-        rise = self.options.warm_up * self.options.steps
-        return min(1.0, self.global_step / rise) if rise else 1.0
+    lightning.seed_everything(options.seed, verbose=False)
+    names = tuple(spec.name for spec in dataset.sensors)
+    patterns = torch.from_numpy(np.unique(dataset.availability(), axis=0))
+    needed = list(reconstructions(options.objective, names, available=patterns))
+    model = M2VAE(dataset.sensors, architecture, needed)
+    dataset.fit_normalisation(model)
+    return model
 
 
 def train(
@@ -225,6 +85,10 @@ def train(
     options: TrainingOptions,
     architecture: Architecture | None = None,
     *,
+    validation: SampleDataset | None = None,
+    run: RunFolder | None = None,
+    resume: bool = False,
+    data: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> M2VAE:
     """
@@ -238,6 +102,14 @@ def train(
         How to train.
     architecture
         Sizes of the networks.
+    validation
+        Samples whose bound is logged, and that `patience` looks at.
+    run
+        Where logs and checkpoints go; None = nowhere.
+    resume
+        Go on from the run's checkpoint, if there is one.
+    data
+        What the samples are, in JSON types: a checkpoint of others is refused.
     progress
         Show a progress bar.
 
@@ -249,40 +121,109 @@ def train(
     Raises
     ------
     ValueError
-        If there are fewer samples than one batch, or the training diverges.
+        If the checkpoint is of another training, patience has no validation to look at, or the
+        training diverges.
     KeyboardInterrupt
-        At Ctrl-C.
+        At Ctrl-C; the run then has a checkpoint of the last step.
 
     """
-    if len(dataset) < options.batch_size:
+    world = World.of(options)
+    options = fitting(dataset, options, world)
+    validated = validated_rows(dataset, validation)
+    if options.patience and not (validated and run):
         raise ValueError(
-            f'{len(dataset)} samples: fewer than one batch of {options.batch_size}; record more '
-            f'or choose a smaller batch_size'
+            f'patience {options.patience}: there are no validation samples, or no folder to keep '
+            f'the best weights in'
         )
-    lightning.seed_everything(options.seed, verbose=False)
-    names = tuple(spec.name for spec in dataset.sensors)
-    model = M2VAE(dataset.sensors, architecture, required_subsets(options.objective, names))
-    dataset.fit_normalisation(model)
-    trainer = lightning.Trainer(
-        max_steps=options.steps,
-        accelerator=options.accelerator,
-        devices=1,
-        precision=options.precision,
-        gradient_clip_val=1.0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-        callbacks=[TQDMProgressBar(refresh_rate=20)] if progress else [],
+    identity = {
+        'options': {
+            key: value for key, value in asdict(options).items()
+            if key not in ('devices', 'nodes', 'accelerator')
+        },
+        'architecture': asdict(architecture or Architecture()),
+        'sensors': {spec.name: spec.to_dict() for spec in dataset.sensors},
+        'data': dict(data or {}), 'training samples': len(dataset),
+        'validation samples': len(validated), 'processes': world.size,
+    }
+    first_step = _first_step(run, identity, resume, world)
+    model = untrained_model(dataset, options, architecture)
+    module = BoundMaximisation(model, options)
+    batches = ShuffledBatches(
+        len(dataset), options.batch_size, options.steps, options.seed, first_step=first_step,
+        rank=world.rank, world_size=world.size,
     )
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='.*does not have many workers.*')
-        warnings.filterwarnings('ignore', message='.*LeafSpec.*')
-        try:
-            trainer.fit(
-                BoundMaximisation(model, options),
-                dataset.loader(options.batch_size, shuffle_seed=options.seed),
+    with Interruption() as interruption:
+        callbacks = [Checkpoints(
+            run, identity, interruption, validates=bool(validated),
+            every=validation_interval(options), keeps_best=options.patience > 0,
+        )] if run else []
+        trainer = make_trainer(
+            options, world, run, callbacks, first_step=first_step,
+            validates=bool(validated), progress=progress and world.is_first,
+        )
+        fit(
+            trainer, module, dataset.in_batches(batches),
+            _in_order(validation, validated, options, world)
+            if validated and validation is not None else None,
+            run.last if run and first_step else None,
+        )
+    if run and options.patience and run.best.exists():
+        module.load_state_dict(read_checkpoint(run.best)['state_dict'])
+    return model.cpu().eval()
+
+
+def _first_step(
+    run: RunFolder | None, identity: Mapping[str, Any], resume: bool, world: World
+) -> int:
+    """Return the step to begin with; what is there of an earlier training makes way."""
+    if run is None:
+        return 0
+    if resume:
+        step = run.step_to_resume(identity)
+        if world.is_first:
+            run.clear_beginnings()
+            say(
+                f'{run.last}: no checkpoint yet; beginning with the first step' if step is None
+                else f'{run.last}: going on after step {step} of {identity["options"]["steps"]}'
             )
+        return step or 0
+    if world.is_first:
+        run.clear()
+    return 0
+
+
+def validated_rows(training: SampleDataset, validation: SampleDataset | None) -> list[int]:
+    """Return which samples are validated: some, of combinations of sensors that are trained."""
+    if validation is None or not len(validation):
+        return []
+    known = {tuple(row) for row in np.unique(training.availability(), axis=0).tolist()}
+    rows = [
+        index for index, row in enumerate(validation.availability().tolist())
+        if tuple(row) in known
+    ]
+    count = min(MOST_VALIDATED, len(rows))
+    return [rows[index * len(rows) // count] for index in range(count)]
+
+
+def _in_order(
+    validation: SampleDataset, rows: list[int], options: TrainingOptions, world: World
+) -> DataLoader[Batch]:
+    """Return this process's part of some samples, or all where there is not one for each."""
+    if len(rows) >= world.size:
+        rows = rows[world.rank::world.size]
+    sampler: Sampler[list[int]] = BatchSampler(rows, options.batch_size, drop_last=False)
+    return validation.in_batches(sampler)
+
+
+def fit(
+    trainer: lightning.Trainer, module: BoundMaximisation, training: DataLoader[Batch],
+    validation: DataLoader[Batch] | None = None, checkpoint: Path | None = None,
+) -> None:
+    """Let Lightning train; a Ctrl-C is one."""
+    with warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings('ignore', message=f'.*{message}.*')
+        try:
+            trainer.fit(module, training, validation, ckpt_path=checkpoint)
         except SystemExit:  # what Lightning makes of a Ctrl-C
             raise KeyboardInterrupt from None
-    return model.cpu().eval()

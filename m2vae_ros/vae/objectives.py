@@ -9,6 +9,7 @@ What each of them sums up, and with which weights, is in `m2vae_ros.vae.terms`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +17,37 @@ from torch import Tensor
 from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.subsets import lattice, Subset
 from m2vae_ros.vae.terms import divergences, weights
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """
+    What a bound is the sum of, per sample, in nats, with the weights and knobs of the objective.
+
+    Parameters
+    ----------
+    prior
+        Divergences of the posteriors from the prior, ``(batch,)``.
+    scores
+        (subset, sensor) -> part of its reconstruction, ``(batch,)`` each.
+    mutual
+        Divergences between posteriors, ``(batch,)``; None for objectives that have none.
+
+    """
+
+    prior: Tensor
+    scores: Mapping[tuple[Subset, str], Tensor]
+    mutual: Tensor | None
+
+    def bound(self) -> Tensor:
+        """Return the sum, ``(batch,)``."""
+        total = -self.prior + torch.stack(list(self.scores.values())).sum(0)
+        return total if self.mutual is None else total - self.mutual
+
+    def reconstruction(self, sensor: str) -> Tensor:
+        """Return what one sensor's reconstructions contribute, ``(batch,)``."""
+        found = [score for (_, scored), score in self.scores.items() if scored == sensor]
+        return torch.stack(found).sum(0) if found else torch.zeros_like(self.prior)
 
 
 def bound(
@@ -73,6 +105,26 @@ def bound(
         fit, or something that the objective needs is missing.
 
     """
+    return parts(
+        name, posteriors, log_likelihoods, names=names, available=available, ordering=ordering,
+        alpha=alpha, beta=beta, gamma=gamma, joint_prior_weight=joint_prior_weight,
+    ).bound()
+
+
+def parts(
+    name: str,
+    posteriors: Mapping[Subset, DiagonalGaussian],
+    log_likelihoods: Mapping[Subset, Mapping[str, Tensor]],
+    *,
+    names: Sequence[str] | None = None,
+    available: Tensor | None = None,
+    ordering: Sequence[str] | None = None,
+    alpha: float = 1,
+    beta: float | Mapping[Subset, float] = 1,
+    gamma: float = 1,
+    joint_prior_weight: float = 1,
+) -> Parts:
+    """Return what `bound` is the sum of; parameters and errors are its own."""
     names = _model_order(posteriors) if names is None else tuple(names)
     sensors, weight = weights(name, names, available, ordering)
     _check_complete(name, sensors, posteriors, log_likelihoods)
@@ -93,13 +145,14 @@ def bound(
         for subset in sensors
     ])
     prior = _stack([posteriors[subset] for subset in sensors]).where(w != 0).kl_from_standard()
-    total = -(w * prior).sum(0)
+    prior = (w * prior).sum(0)
 
     scored = [(subset, sensor) for subset in sensors for sensor in sensors[subset]]
     w = weighted([(s, share[s] * (gamma if len(s) == 1 else 1)) for s, _ in scored])
     scores = torch.stack([log_likelihoods[subset][sensor] for subset, sensor in scored])
-    total = total + (w * torch.where(w != 0, scores, 0)).sum(0)
+    scores = w * torch.where(w != 0, scores, 0)
 
+    mutual = None
     pairs = divergences(name, sensors)
     if pairs:
         w = weighted([(larger, alpha * share[larger]) for larger, _ in pairs])
@@ -107,8 +160,8 @@ def bound(
             _stack([posteriors[subset] for subset in side]).where(w != 0)
             for side in zip(*pairs, strict=True)
         )
-        total = total - (w * q_larger.kl(q_smaller)).sum(0)
-    return total
+        mutual = (w * q_larger.kl(q_smaller)).sum(0)
+    return Parts(prior, dict(zip(scored, scores.unbind(), strict=True)), mutual)
 
 
 def normalised_beta(

@@ -1,0 +1,182 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of a training: its logs, and the checkpoint that it can be taken up from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+import io
+import json
+import os
+from pathlib import Path
+import pickle
+import tempfile
+from typing import Any
+
+from lightning.fabric.plugins import CheckpointIO
+import torch
+
+IDENTITY = 'm2vae_training'  # key of a checkpoint: JSON of all that decides the result
+_BEGINNING = '.writing.'
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """
+    A training on disk, ``<model>.run`` beside the model.
+
+    Parameters
+    ----------
+    path
+        Of the folder; it need not exist.
+
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, model: Path) -> RunFolder:
+        """Return the folder of the training that writes a model file."""
+        return cls(model.with_suffix('.run'))
+
+    @property
+    def last(self) -> Path:
+        """Return the place of the newest checkpoint."""
+        return self.path / 'checkpoints' / 'last.ckpt'
+
+    @property
+    def best(self) -> Path:
+        """Return the place of the weights of the best validation, where there is patience."""
+        return self.path / 'checkpoints' / 'best.ckpt'
+
+    @property
+    def logs(self) -> Path:
+        """Return where each session has its own folder of logs."""
+        return self.path / 'logs'
+
+    def step_to_resume(self, identity: Mapping[str, Any]) -> int | None:
+        """
+        Return the step of the newest checkpoint, or None if there is none.
+
+        Parameters
+        ----------
+        identity
+            All that decides the result of the training, in JSON types.
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint is none, or of another training; names what differs.
+
+        """
+        if not self.last.exists():
+            return None
+        checkpoint = read_checkpoint(self.last)
+        try:
+            before = json.loads(checkpoint[IDENTITY])
+            step = int(checkpoint['global_step'])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f'{self.last}: no checkpoint of m2vae train: remove it, or leave out --resume'
+            ) from error
+        differing = '; '.join(_differences(before, json.loads(json.dumps(identity))))
+        if differing:
+            raise ValueError(
+                f'{self.last}: of another training: {differing}. Give what it was begun with, '
+                f'or leave out --resume to begin anew'
+            )
+        return step
+
+    def clear(self) -> None:
+        """Remove the checkpoints of an earlier training, and what a killed one left behind."""
+        for path in (self.last, self.best):
+            path.unlink(missing_ok=True)
+        self.clear_beginnings()
+
+    def clear_beginnings(self) -> None:
+        """Remove checkpoints that a killed process had only begun to write."""
+        for path in self.last.parent.glob(f'{_BEGINNING}*'):
+            path.unlink(missing_ok=True)
+
+
+class WholeCheckpoints(CheckpointIO):  # type: ignore[misc]
+    """
+    Checkpoints that are there whole or not at all, and that run no code when they are read.
+
+    Lightning's own are written elsewhere and moved, which copies where that is another disk.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write under another name, then rename."""
+        path = Path(path)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        beside = ''
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, beside = tempfile.mkstemp(prefix=_BEGINNING, dir=path.parent)
+            with os.fdopen(handle, 'wb') as file:
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException as error:
+            if beside:
+                with suppress(FileNotFoundError):
+                    os.unlink(beside)
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            raise
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read tensors and plain values; see `read_checkpoint`."""
+        return read_checkpoint(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """
+    Read a checkpoint's tensors and plain values, onto the CPU; nothing in it is run.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged or holds anything else.
+
+    """
+    try:
+        found = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        raise ValueError(
+            f'{path}: damaged, or no checkpoint of m2vae train: remove it, or leave out --resume'
+        ) from error
+    if not isinstance(found, dict):
+        raise ValueError(f'{path}: no checkpoint of m2vae train: remove it')
+    return found
+
+
+def _differences(before: Any, now: Any, name: str = '') -> list[str]:
+    """Return what differs between two JSON objects, in words."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in {**before, **now}
+            for line in _differences(
+                before.get(key), now.get(key), f'{name}.{key}' if name else key
+            )
+        ]
+    return [] if before == now else [f'{name} was {_short(before)}, is {_short(now)}']
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f'{text[:77]}...'

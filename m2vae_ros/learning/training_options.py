@@ -1,0 +1,121 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""How a model is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from m2vae_ros.vae.terms import required_subsets
+
+ORDERINGS = ('all', 'sampled')
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """
+    How a model is trained.
+
+    Parameters
+    ----------
+    objective
+        What is maximised: vae, jvae, jmvae or m2vae.
+    orderings
+        Of m2vae: all (every subset in every step), or sampled (the subsets of one random
+        ordering of the sensors in every step, for many sensors).
+    alpha
+        Weight of the divergence of a posterior from those that lack one of its sensors.
+    beta
+        Weight of the divergence of a posterior from the prior.
+    beta_norm
+        Instead of beta: a subset's beta is this times its data size over the latent size.
+    gamma
+        Weight of the reconstructions from single sensors.
+    joint_prior_weight
+        Weight, on top of beta, of the prior's divergence for two sensors and more.
+    steps
+        Optimiser steps.
+    batch_size
+        Samples a step, in each process; as many as there are where there are fewer.
+    learning_rate
+        Highest learning rate of AdamW; it rises over the first 5 % and falls to 0 by a cosine.
+    warm_up
+        Share of the steps over which alpha and beta rise from 0, so that decoders learn before
+        the divergences close the latent space.
+    validate_every
+        Steps from one validation, and checkpoint, to the next.
+    patience
+        Validations without a better bound after which training ends; the model is then the one
+        of the best validation. 0 = train all steps and take the last.
+    seed
+        Of weights, order, orderings and latent samples.
+    precision
+        Lightning's name: 32-true, bf16-mixed, 16-mixed.
+    accelerator
+        Lightning's name: auto, cpu, gpu.
+    devices
+        Processes on this host, a GPU each; 0 = 1, or what torchrun says.
+    nodes
+        Hosts; 0 = 1, or what torchrun says.
+
+    """
+
+    objective: str = 'm2vae'
+    orderings: str = 'all'
+    alpha: float = 1.0
+    beta: float = 1.0
+    beta_norm: float | None = None
+    gamma: float = 1.0
+    joint_prior_weight: float = 1.0
+    steps: int = 6000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warm_up: float = 0.4
+    validate_every: int = 250
+    patience: int = 0
+    seed: int = 0
+    precision: str = '32-true'
+    accelerator: str = 'auto'
+    devices: int = 0
+    nodes: int = 0
+
+    def __post_init__(self) -> None:
+        rules = {
+            'steps': self.steps >= 1,
+            'batch_size': self.batch_size >= 1,
+            'learning_rate': self.learning_rate > 0,
+            'warm_up': 0 <= self.warm_up <= 1,
+            'validate_every': self.validate_every >= 1,
+            'patience': self.patience >= 0,
+            'alpha': self.alpha >= 0,
+            'beta': self.beta >= 0,
+            'beta_norm': self.beta_norm is None or self.beta_norm >= 0,
+            'gamma': self.gamma >= 0,
+            'joint_prior_weight': self.joint_prior_weight >= 0,
+            'devices': self.devices >= 0,
+            'nodes': self.nodes >= 0,
+        }
+        for name, holds in rules.items():
+            if not holds:
+                raise ValueError(f'training option {name}: {getattr(self, name)!r} out of range')
+        required_subsets(self.objective, ('any',))
+        for name, known in (
+            ('orderings', ORDERINGS),
+            ('precision', ('32-true', 'bf16-mixed', '16-mixed')),
+            ('accelerator', ('auto', 'cpu', 'gpu')),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f'training option {name}: {getattr(self, name)!r} must be one of '
+                    f'{", ".join(known)}'
+                )
+        if self.orderings == 'sampled' and self.objective != 'm2vae':
+            raise ValueError(f'orderings are sampled for m2vae only, not for {self.objective}')
+        if self.beta_norm is not None and self.beta != 1:
+            raise ValueError(f'beta {self.beta} and beta_norm {self.beta_norm}: give one of them')
+
+    def describe_objective(self) -> dict[str, Any]:
+        """Return the objective's name and knobs, as the model's header has them."""
+        chosen = ('orderings', 'alpha', 'beta', 'beta_norm', 'gamma', 'joint_prior_weight')
+        return {'name': self.objective, **{name: getattr(self, name) for name in chosen}}
