@@ -1,0 +1,157 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The page of an evaluation: it needs nothing else, escapes what it shows, fits on a phone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+import shutil
+import subprocess
+
+import pytest
+
+for module in ('jinja2', 'matplotlib', 'torch'):
+    pytest.importorskip(module)
+
+from plausible_findings import plausible_findings  # noqa: E402
+
+from m2vae_ros.learning import report  # noqa: E402
+from m2vae_ros.learning.findings import Course  # noqa: E402
+from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
+
+VOID = {'meta', 'img', 'br', 'link', 'input', 'hr'}
+
+
+class Page(HTMLParser):
+    """What stands in a page, and whether its elements are closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], ''
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope='module')
+def text():
+    return report.render(plausible_findings(moments=2))
+
+
+@pytest.fixture(scope='module')
+def page(text):
+    return Page(text)
+
+
+def test_the_page_is_whole(page):
+    assert page.open == []
+    assert page.all('html') == [{'lang': 'en'}]
+    assert len(page.all('h1')) == 1
+    levels = [int(tag[1]) for tag, _ in page.tags if tag in ('h1', 'h2', 'h3', 'h4')]
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_the_page_loads_nothing(page):
+    assert not page.all('script')
+    assert not page.all('link')
+    for tag, attributes in page.tags:
+        for key in ('src', 'href', 'xlink:href', 'action'):
+            value = attributes.get(key, '')
+            assert value.startswith(('data:', '#')) or not value, (tag, value)
+
+
+def test_truth_stands_beside_the_reconstruction_from_every_subset(page):
+    pictures = page.all('img')
+    assert len(pictures) == 2 * (3 + 7 * 3)
+    assert all(one['alt'] and one['src'].startswith('data:image/png') for one in pictures)
+    inferred = [one for one in page.all('figure') if 'inferred' in one['class']]
+    assert len(inferred) == 2 * (3 * 2 + 3 * 1)
+
+
+def test_every_chart_says_what_it_shows(page):
+    charts = [one for one in page.all('figure') if one['class'] == 'chart']
+    assert len(charts) == len(page.all('svg')) == 4
+    assert all(one['role'] == 'img' and one['aria-label'] for one in charts)
+
+
+def test_numbers_and_units_are_there(page):
+    for expected in ('0.420 m', '12.3 grey levels', '24.1 dB', '93.0 %', '5200.2', '220', '/scan'):
+        assert expected in page.text
+
+
+def test_texts_from_files_are_escaped():
+    hostile = '<script>alert(1)</script>'
+    shown = report.render(replace(
+        plausible_findings(moments=1), bag=hostile, command=hostile, provenance={'data': hostile},
+    ))
+    assert '<script' not in shown
+    assert hostile in Page(shown).text
+
+
+def test_one_sensor_alone_and_nothing_measured_make_a_page_too():
+    findings = plausible_findings([SENSORS[1]], moments=1)
+    course = findings.course
+    bare = replace(
+        findings, moments=(), subsets=(), errors=(), information_gain={},
+        course=Course(course.seconds[:0], course.fused[:0], course.plane[:0], (0.0, 0.0),
+                      course.gain_seconds[:0], course.gain[:0]),
+    )
+    for one in (findings, bare):
+        assert Page(report.render(one)).open == []
+
+
+def test_the_same_findings_make_the_same_page(text):
+    assert report.render(plausible_findings(moments=2)) == text
+
+
+def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    report.write(tmp_path / 'report.html', plausible_findings(moments=1))
+    before = (tmp_path / 'report.html').read_text()
+    monkeypatch.setattr(report.os, 'replace', _killed)
+    with pytest.raises(KeyboardInterrupt):
+        report.write(tmp_path / 'report.html', plausible_findings(moments=2))
+    assert (tmp_path / 'report.html').read_text() == before
+
+
+@pytest.mark.skipif(not shutil.which('chromium'), reason='needs chromium: apt install chromium')
+def test_on_a_phone_nothing_sticks_out_sideways(tmp_path):
+    page = report.render(plausible_findings(moments=1))
+    measured = page.replace('</body>', (
+        '<script>const all = document.documentElement;'
+        'document.title = `${all.scrollWidth - all.clientWidth} of ${innerWidth}`</script></body>'
+    ))
+    (tmp_path / 'page.html').write_text(measured)
+    frame = tmp_path / 'phone.html'
+    frame.write_text(
+        '<iframe src="page.html" style="width: 360px; height: 800px; border: 0" onload="'
+        'document.title = this.contentDocument.title"></iframe>'
+    )
+    dumped = subprocess.run(
+        ['chromium', '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic',
+         '--no-first-run', '--disable-background-networking', '--disable-component-update',
+         '--disable-sync', '--allow-file-access-from-files', f'--user-data-dir={tmp_path / "u"}',
+         '--virtual-time-budget=10000', '--dump-dom', frame.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )
+    assert '<title>0 of 360</title>' in dumped.stdout
+
+
+def _killed(*_):
+    raise KeyboardInterrupt
