@@ -18,13 +18,14 @@ from m2vae_ros.specs import GeometryValue
 
 Geometry = dict[str, GeometryValue]
 
-CELLS = 4096  # about as many pixels, or cells of a range image, are proposed
+CELLS = 4096  # about as many pixels, or cells of a range image of all around, are proposed
 _MOST_BEARINGS = 360
 _STEP = 8  # sizes are multiples of it
 _ROW_COUNTS = (64, 48, 40, 32, 24, 20, 16, 12, 8, 6, 4)
 _AREA_WEIGHT = 0.1  # of missing the number of cells, against missing the proportions
 _NEAT = np.array([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10])
-_STRAY = 0.2  # percent of points at either end of an angle that are no sign of its limits
+_STRAY_AZIMUTH = 0.2  # percent of points at either end that are no sign of the limits
+_STRAY_ELEVATION = 1.0  # percent; the corners of a depth camera's view stick out
 _STRAY_RANGE = 0.1  # percent
 _HEADROOM = 1.1  # times the farthest range that was measured
 _CLOSER = 0.5  # times the nearest
@@ -108,7 +109,7 @@ def cloud_geometry(
     across = np.hypot(forward, left)
     azimuth_min, azimuth_max = _azimuth_limits(np.arctan2(left, forward))
     elevation = np.arctan2(up, across)
-    low, high = np.percentile(elevation, [_STRAY, 100 - _STRAY])
+    low, high = np.percentile(elevation, [_STRAY_ELEVATION, 100 - _STRAY_ELEVATION])
     margin = 0.01 * (high - low) + 1e-3
     low, high = max(-pi / 2, low - margin), min(pi / 2, high + margin)
     range_min, range_max = measured_limits(np.hypot(across, up))
@@ -117,11 +118,11 @@ def cloud_geometry(
         'elevation_min': _rounded(low), 'elevation_max': _rounded(high),
         'range_min': range_min, 'range_max': range_max, 'axes': axes,
     }
-    # Lidars resolve azimuth better than elevation: their cells are twice as wide as high.
     aspect = (azimuth_max - azimuth_min) / (high - low)
-    if azimuth_max - azimuth_min > pi:
-        aspect /= 2
-    rows, columns = (CELLS / aspect) ** 0.5, (CELLS * aspect) ** 0.5
+    cells = CELLS / 2
+    if azimuth_max - azimuth_min > pi:  # for all around, more cells, twice as wide as high
+        cells, aspect = CELLS, aspect / 2
+    rows, columns = (cells / aspect) ** 0.5, (cells * aspect) ** 0.5
     if organised is not None:
         rows, columns = min(rows, organised[0]), min(columns, organised[1])
     return (_row_count(elevation, low, high, rows), _multiple(columns)), geometry
@@ -148,7 +149,9 @@ def _azimuth_limits(azimuth: NDArray[np.float64]) -> tuple[float, float]:
     if seen.mean() >= _SEEN_SECTORS:
         return -pi, pi
     cut = _middle_of_longest_gap(seen) * tau / _SECTORS - pi
-    low, high = np.percentile(np.mod(azimuth - cut, tau), [_STRAY, 100 - _STRAY])
+    low, high = np.percentile(
+        np.mod(azimuth - cut, tau), [_STRAY_AZIMUTH, 100 - _STRAY_AZIMUTH]
+    )
     margin = 0.01 * (high - low) + 1e-3
     low, high = cut + low - margin, cut + high + margin
     turn = tau if low + high > tau else 0.0  # the middle of the view lies within -pi..pi
