@@ -46,7 +46,7 @@ class Page(HTMLParser):
     def handle_data(self, data):
         self.text += data
 
-    def all(self, tag):
+    def every(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
@@ -62,15 +62,15 @@ def page(text):
 
 def test_the_page_is_whole(page):
     assert page.open == []
-    assert page.all('html') == [{'lang': 'en'}]
-    assert len(page.all('h1')) == 1
+    assert page.every('html') == [{'lang': 'en'}]
+    assert len(page.every('h1')) == 1
     levels = [int(tag[1]) for tag, _ in page.tags if tag in ('h1', 'h2', 'h3', 'h4')]
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def test_the_page_loads_nothing(page):
-    assert not page.all('script')
-    assert not page.all('link')
+    assert not page.every('script')
+    assert not page.every('link')
     for tag, attributes in page.tags:
         for key in ('src', 'href', 'xlink:href', 'action'):
             value = attributes.get(key, '')
@@ -78,16 +78,16 @@ def test_the_page_loads_nothing(page):
 
 
 def test_truth_stands_beside_the_reconstruction_from_every_subset(page):
-    pictures = page.all('img')
+    pictures = page.every('img')
     assert len(pictures) == 2 * (3 + 7 * 3)
     assert all(one['alt'] and one['src'].startswith('data:image/png') for one in pictures)
-    inferred = [one for one in page.all('figure') if 'inferred' in one['class']]
+    inferred = [one for one in page.every('figure') if 'inferred' in one['class']]
     assert len(inferred) == 2 * (3 * 2 + 3 * 1)
 
 
 def test_every_chart_says_what_it_shows(page):
-    charts = [one for one in page.all('figure') if one['class'] == 'chart']
-    assert len(charts) == len(page.all('svg')) == 4
+    charts = [one for one in page.every('figure') if one['class'] == 'chart']
+    assert len(charts) == len(page.every('svg')) == 4
     assert all(one['role'] == 'img' and one['aria-label'] for one in charts)
 
 
