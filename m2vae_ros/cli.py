@@ -25,6 +25,10 @@ COMMANDS = {
         'm2vae_ros.learning.record_command',
         'record a drive of the simulated robot to a bag, with faults on request',
     ),
+    'evaluate': (
+        'm2vae_ros.learning.evaluate_command',
+        'send a bag through a model and report what it can do',
+    ),
     'play': (
         'm2vae_ros.replay.play_command',
         'play a bag on its topics, with its time on /clock',

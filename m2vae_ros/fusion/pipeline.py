@@ -10,7 +10,7 @@ nothing that both write.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,11 @@ class Pipeline:
     synchronizer
         Options of `Synchronizer`.
 
+    Attributes
+    ----------
+    on_measurement
+        Called with sensor and measurement of each valid message; None = nobody.
+
     Raises
     ------
     ValueError
@@ -83,6 +88,7 @@ class Pipeline:
         self._specs = {spec.name: spec for spec in model.sensors}
         self._invalid: dict[str, Counter[str]] = {name: Counter() for name in model.names}
         self._untrained: Counter[Subset] = Counter()
+        self.on_measurement: Callable[[str, Measurement], None] | None = None
 
     @property
     def device_report(self) -> str:
@@ -127,6 +133,8 @@ class Pipeline:
         except InvalidMessage as error:
             self._invalid[sensor][error.rule] += 1
             return self.synchronizer.poll(now_ns)
+        if self.on_measurement is not None:
+            self.on_measurement(sensor, measurement)
         return self.synchronizer.add(sensor, measurement.stamp_ns, measurement, now_ns)
 
     def poll(self, now_ns: int) -> list[FusedSet]:
