@@ -75,7 +75,7 @@ class Checkpoints(Checkpoint):  # type: ignore[misc]
             return
         asked = self._asked(trainer)
         if due or asked:
-            trainer.save_checkpoint(self._run.last)
+            trainer.save_checkpoint(self._run.last, weights_only=False)
         if asked:
             raise KeyboardInterrupt
 
@@ -85,7 +85,7 @@ class Checkpoints(Checkpoint):  # type: ignore[misc]
         if self._keeps_best and module.is_warmed_up() and (self.best is None or bound > self.best):
             self.best = bound
             trainer.save_checkpoint(self._run.best, weights_only=True)
-        trainer.save_checkpoint(self._run.last)
+        trainer.save_checkpoint(self._run.last, weights_only=False)
         if self._asked(trainer):
             raise KeyboardInterrupt
 

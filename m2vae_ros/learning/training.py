@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+import logging
 from pathlib import Path
 from typing import Any
 import warnings
@@ -157,10 +159,11 @@ def train(
             run, identity, interruption, validates=bool(validated),
             every=validation_interval(options), keeps_best=options.patience > 0,
         )] if run else []
-        trainer = make_trainer(
-            options, world, run, callbacks, first_step=first_step,
-            validates=bool(validated), progress=progress and world.is_first,
-        )
+        with _quiet():
+            trainer = make_trainer(
+                options, world, run, callbacks, first_step=first_step,
+                validates=bool(validated), progress=progress and world.is_first,
+            )
         fit(
             trainer, module, dataset.in_batches(batches),
             _in_order(validation, validated, options, world)
@@ -192,6 +195,19 @@ def _first_step(
     return 0
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    known = {name: logging.getLogger(name) for name in ('lightning.pytorch', 'lightning.fabric')}
+    levels = {name: each.level for name, each in known.items()}
+    for each in known.values():
+        each.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name, each in known.items():
+            each.setLevel(levels[name])
+
+
 def validated_rows(training: SampleDataset, validation: SampleDataset | None) -> list[int]:
     """Return which samples are validated: some, of combinations of sensors that are trained."""
     if validation is None or not len(validation):
@@ -219,8 +235,8 @@ def fit(
     trainer: lightning.Trainer, module: BoundMaximisation, training: DataLoader[Batch],
     validation: DataLoader[Batch] | None = None, checkpoint: Path | None = None,
 ) -> None:
-    """Let Lightning train; a Ctrl-C is one."""
-    with warnings.catch_warnings():
+    """Let Lightning train, without its advice on the standard error; a Ctrl-C is one."""
+    with warnings.catch_warnings(), _quiet():
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings('ignore', message=f'.*{message}.*')
         try:
