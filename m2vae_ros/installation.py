@@ -23,7 +23,7 @@ LEARNING = {  # for training and the demo
     'lightning': 'lightning>=2.4',
     'matplotlib': 'matplotlib>=3.5',
     'rich': 'rich>=13',
-    'rosbags': 'rosbags>=0.10',
+    'rosbags': 'rosbags>=0.11.9',
     'tqdm': 'tqdm>=4.57',
 }
 # What a ROS 2 distribution brings; the wheels are those of Kilted.
