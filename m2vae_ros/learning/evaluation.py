@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-from m2vae_ros.learning.dataset import SampleDataset
+from m2vae_ros.learning.dataset import Batch, SampleDataset
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import Subset
@@ -113,12 +113,15 @@ def reconstruction_errors(
     """
     Reconstruct every sensor from every trained subset: the decoder's mean at the posterior's.
 
+    A subset is judged by the samples that have all its sensors. What no sample can judge is left
+    out.
+
     Parameters
     ----------
     model
         In evaluation mode.
     dataset
-        Samples the model was not trained on.
+        Samples the model was not trained on; they may lack sensors.
     views
         Sensor -> a part of it to report beside the whole.
     batch_size
@@ -127,12 +130,28 @@ def reconstruction_errors(
     """
     views = views or {}
     sums: dict[tuple[str, Subset], ErrorSum] = {}
-    for batch, _ in dataset.loader(batch_size):
+    for batch in dataset.loader(batch_size):
         for subset in model.trained_subsets:
-            latents = model.encode(batch, subset).mean
+            having = _having(batch, [model.names.index(name) for name in subset])
+            if not len(having[subset[0]].values):
+                continue
+            latents = model.encode(having, subset).mean
             for name in model.names:
-                _add(sums, model, batch, latents, name, subset, views.get(name))
-    return [total.result(sensor, subset) for (sensor, subset), total in sums.items()]
+                _add(sums, model, having, latents, name, subset, views.get(name))
+    return [
+        total.result(sensor, subset) for (sensor, subset), total in sums.items() if total.count
+    ]
+
+
+def _having(batch: Batch, columns: list[int]) -> dict[str, SensorBatch]:
+    """Return the samples that have some sensors; what else they lack says nothing."""
+    if batch.available is None:
+        return batch.sensors
+    rows = batch.available[:, columns].all(1)
+    return {
+        name: SensorBatch(*(part[rows] for part in measured))
+        for name, measured in batch.sensors.items()
+    }
 
 
 def _add(
