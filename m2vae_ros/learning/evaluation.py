@@ -180,6 +180,7 @@ def table(errors: list[ReconstructionError]) -> str:
     wide = max(len('+'.join(source)) for source in sources)
     lines = [' ' * wide + ''.join(f'{sensor:>14}' for sensor in sensors)]
     for source in sources:
-        cells = ''.join(f'{ratios[source, sensor]:14.3f}' for sensor in sensors)
+        row = [ratios.get((source, sensor)) for sensor in sensors]
+        cells = ''.join(f'{"-":>14}' if cell is None else f'{cell:14.3f}' for cell in row)
         lines.append(f'{"+".join(source):{wide}}{cells}')
     return '\n'.join(lines)
