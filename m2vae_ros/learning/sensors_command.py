@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-import tempfile
 
 from m2vae_ros.learning.bags import Bag
 from m2vae_ros.learning.sensors_file import propose
@@ -41,12 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _write(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    aside = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
-        with tempfile.NamedTemporaryFile(
-            'w', encoding='utf-8', dir=path.parent, prefix=f'.{path.name}.', delete=False
-        ) as aside:
-            aside.write(text)
+        aside.write_text(text, encoding='utf-8')
+        aside.replace(path)
     except OSError as error:
+        aside.unlink(missing_ok=True)
         raise ValueError(f'--out {path}: cannot be written: {error.strerror}') from error
-    os.chmod(aside.name, 0o644)
-    os.replace(aside.name, path)
