@@ -135,29 +135,31 @@ def parts(
     row = {subset: index for index, subset in enumerate(sensors)}
     share = {subset: len(subset) / len(chosen) for subset, chosen in sensors.items()}
 
-    def weighted(factors: list[tuple[Subset, float]]) -> Tensor:
-        """Return the weights of the subsets times a factor for each, (terms, batch)."""
+    def weighted(factors: list[tuple[Subset, float]]) -> tuple[Tensor, Tensor | None]:
+        """Return the subsets' weights times a factor for each, (terms, batch), and which count."""
         scales = weight.new_tensor([factor for _, factor in factors])
-        return weight[[row[subset] for subset, _ in factors]] * scales.unsqueeze(1)
+        scaled = weight[[row[subset] for subset, _ in factors]] * scales.unsqueeze(1)
+        all_count = available is None and all(factor for _, factor in factors)
+        return scaled, None if all_count else scaled != 0
 
-    w = weighted([
+    w, present = weighted([
         (subset, _of(beta, subset) * (joint_prior_weight if len(subset) > 1 else 1))
         for subset in sensors
     ])
-    prior = _stack([posteriors[subset] for subset in sensors]).where(w != 0).kl_from_standard()
+    prior = _chosen([posteriors[subset] for subset in sensors], present).kl_from_standard()
     prior = (w * prior).sum(0)
 
     scored = [(subset, sensor) for subset in sensors for sensor in sensors[subset]]
-    w = weighted([(s, share[s] * (gamma if len(s) == 1 else 1)) for s, _ in scored])
+    w, present = weighted([(s, share[s] * (gamma if len(s) == 1 else 1)) for s, _ in scored])
     scores = torch.stack([log_likelihoods[subset][sensor] for subset, sensor in scored])
-    scores = w * torch.where(w != 0, scores, 0)
+    scores = w * (scores if present is None else torch.where(present, scores, 0))
 
     mutual = None
     pairs = divergences(name, sensors)
     if pairs:
-        w = weighted([(larger, alpha * share[larger]) for larger, _ in pairs])
+        w, present = weighted([(larger, alpha * share[larger]) for larger, _ in pairs])
         q_larger, q_smaller = (
-            _stack([posteriors[subset] for subset in side]).where(w != 0)
+            _chosen([posteriors[subset] for subset in side], present)
             for side in zip(*pairs, strict=True)
         )
         mutual = (w * q_larger.kl(q_smaller)).sum(0)
@@ -229,8 +231,10 @@ def _of(beta: float | Mapping[Subset, float], subset: Subset) -> float:
     return beta[subset]
 
 
-def _stack(gaussians: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
-    return DiagonalGaussian(
+def _chosen(gaussians: Sequence[DiagonalGaussian], present: Tensor | None) -> DiagonalGaussian:
+    """Stack Gaussians; those that are not present become the prior, None = all are."""
+    stacked = DiagonalGaussian(
         torch.stack([gaussian.mean for gaussian in gaussians]),
         torch.stack([gaussian.log_variance for gaussian in gaussians]),
     )
+    return stacked if present is None else stacked.where(present)

@@ -37,6 +37,7 @@ Marginal Joint Log-Likelihood.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -141,9 +142,23 @@ def weights(
     if ordering is not None and sorted(ordering) != sorted(names):
         raise ValueError(f'ordering {tuple(ordering)}: must have each of {names} once')
     if available is None:
-        patterns, rows = [names], torch.zeros(1, dtype=torch.long)
-    else:
-        patterns, rows = _patterns(names, available)
+        sensors, shared = _weights_of_all(name, names, tuple(ordering) if ordering else None)
+        return dict(sensors), shared
+    patterns, rows = _patterns(names, available)
+    return _weights(name, patterns, rows, ordering)
+
+
+@lru_cache(maxsize=1024)  # training asks for the same thing, or for one of N! orderings, all along
+def _weights_of_all(
+    name: str, names: Subset, ordering: Subset | None
+) -> tuple[dict[Subset, Subset], Tensor]:
+    return _weights(name, [names], torch.zeros(1, dtype=torch.long), ordering)
+
+
+def _weights(
+    name: str, patterns: Sequence[Subset], rows: Tensor, ordering: Sequence[str] | None
+) -> tuple[dict[Subset, Subset], Tensor]:
+    """Return what `weights` does, given the sets of sensors and which of them each sample has."""
     tables = [terms(name, pattern, ordering) for pattern in patterns]
     sensors = {subset: term.sensors for table in tables for subset, term in table.items()}
     absent = Term(0.0, ())
