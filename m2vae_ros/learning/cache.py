@@ -7,31 +7,34 @@ A cache is a folder named by a key of the bag's content, the sensors, their topi
 synchroniser's options. It holds every measurement of each sensor, one behind the other in raw
 files, and the table of the sets that the synchroniser made of them. It is written under another
 name and renamed when it is whole, so nothing half-written is ever read; what a killed process left
-behind is removed by the next one.
+behind is removed by the next one. Of several processes that want the same cache one decodes and
+the others wait for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-import errno
 import fcntl
 from hashlib import blake2b
 import json
 from pathlib import Path
 import shutil
-import tempfile
+import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from m2vae_ros import __version__
 from m2vae_ros.fusion.options import SynchronizerOptions
+from m2vae_ros.fusion.statistics import BAD_STAMPS
 from m2vae_ros.learning.bags import Bag, BagError, resolve_topics
 from m2vae_ros.learning.decoding import (
     bytes_per_message,
     decode_bag,
+    parts_of,
     stored_type,
     Tally,
     TIMES,
@@ -42,7 +45,7 @@ from m2vae_ros.specs import SensorSpec
 CLOCKS = ('receive', 'header')
 _FORMAT = 1
 _SUFFIX = '.m2vae_cache'
-_LOCK = 'lock'
+_PART, _LOCK = '.part', '.lock'  # of a key: what is being written, and who writes
 _DESCRIPTION = 'description.json'
 _SETS = 'sets.npy'
 
@@ -94,7 +97,8 @@ class CachedBag:
     sets
         Stamp and members of every set.
     description
-        Counts: ``decoded`` and ``invalid`` per sensor, ``topics``.
+        Counts of messages: ``decoded`` per sensor, ``invalid`` per sensor and rule, ``dropped`` by
+        the synchroniser per sensor and reason; the ``topics``.
 
     """
 
@@ -103,6 +107,23 @@ class CachedBag:
     sensors: tuple[SensorSpec, ...]
     sets: FusedTable
     description: Mapping[str, Any]
+
+    def report(self) -> list[str]:
+        """Return lines that say what is in it, and which messages were of no use."""
+        subsets = ', '.join(f'{n} of {names}' for names, n in self.sets.subsets().items())
+        lines = [f'{self.bag}: {len(self.sets)} fused sets: {subsets}']
+        for name, topic in self.description['topics'].items():
+            invalid = self.description['invalid'][name]
+            dropped = self.description['dropped'][name]
+            refused = {**invalid, **{why: dropped[why] for why in BAD_STAMPS if dropped.get(why)}}
+            if refused:
+                whole = self.description['decoded'][name] + sum(invalid.values())
+                why = ', '.join(f'{rule} {count}' for rule, count in refused.items())
+                lines.append(
+                    f'{self.bag}: topic {topic}: {sum(refused.values())} of {whole} messages are '
+                    f'of no use ({why}){self.description["examples"].get(name, "")}'
+                )
+        return lines
 
     def take(self, sensor: SensorSpec, part: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """
@@ -161,12 +182,16 @@ def open_cache(
         place = Path(options.cache) if options.cache else bag.path.with_name(
             bag.path.name + _SUFFIX
         )
-        with _writable(place):
-            place.mkdir(parents=True, exist_ok=True)
-            _clean(place)
-        if not (place / key / _DESCRIPTION).exists():
-            _fill(place, key, bag, sensors, found, options, chosen)
-    return _read(bag.path, place / key, sensors)
+        if not _is_whole(place / key, sensors):
+            with _writable(place):
+                place.mkdir(parents=True, exist_ok=True)
+                _clean(place)
+                with _turn(place, key, wait=True):
+                    if not _is_whole(place / key, sensors):
+                        _fill(place, key, bag, sensors, found, options, chosen)
+    description = json.loads((place / key / _DESCRIPTION).read_text())
+    table = FusedTable.from_array([spec.name for spec in sensors], np.load(place / key / _SETS))
+    return CachedBag(bag.path, place / key, sensors, table, description)
 
 
 def _fill(
@@ -183,55 +208,68 @@ def _fill(
             f'{place}: the decoded {bag.path} takes {needed / 1e6:.0f} MB, only {free / 1e6:.0f} '
             f'MB are free: free some, or name another folder with --cache'
         )
-    folder = Path(tempfile.mkdtemp(prefix=f'.{key}.', dir=place))
+    folder = place / f'.{key}{_PART}'
+    shutil.rmtree(place / key, ignore_errors=True)  # whatever damaged it
+    folder.mkdir()
     try:
-        with (folder / _LOCK).open('w') as lock, _writable(place):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            tallies = decode_bag(bag, sensors, topics, folder, processes=options.processes)
-            for spec in sensors:
-                _check(bag, topics[spec.name], tallies[spec.name], options)
-            times = {
-                spec.name: np.fromfile(folder / f'{spec.name}.{TIMES}', np.int64).reshape(-1, 2)
-                for spec in sensors
-            }
-            table = fuse(times, synchronizer, clock=options.clock)
-            check_overlap(bag.path, topics, times, table)
-            np.save(folder / _SETS, table.to_array())
-            description = {
-                'topics': dict(topics),
-                'decoded': {name: tally.decoded for name, tally in tallies.items()},
-                'invalid': {name: dict(tally.invalid) for name, tally in tallies.items()},
-            }
-            (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2) + '\n')
-            (folder / _LOCK).unlink()
-            _put(folder, place / key)
+        def check(spec: SensorSpec, tally: Tally) -> None:
+            _check_geometry(bag, topics[spec.name], tally, options)
+
+        tallies = decode_bag(
+            bag, sensors, topics, folder, processes=options.processes, check=check
+        )
+        for spec in sensors:
+            _check_any(bag, topics[spec.name], tallies[spec.name])
+        times = {
+            spec.name: np.fromfile(folder / f'{spec.name}.{TIMES}', np.int64).reshape(-1, 2)
+            for spec in sensors
+        }
+        table, statistics = fuse(times, synchronizer, clock=options.clock)
+        check_overlap(bag.path, topics, times, table, statistics)
+        np.save(folder / _SETS, table.to_array())
+        description = {
+            'topics': dict(topics),
+            'decoded': {name: tally.decoded for name, tally in tallies.items()},
+            'invalid': {name: dict(tally.invalid) for name, tally in tallies.items()},
+            'examples': {
+                name: f'; the first: {tally.example}'
+                for name, tally in tallies.items() if tally.example
+            },
+            'dropped': {
+                name: {reason: count for reason, count in counts.items() if count}
+                for name, counts in statistics.dropped.items()
+            },
+        }
+        (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2) + '\n')
+        folder.rename(place / key)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _put(folder: Path, target: Path) -> None:
-    """Rename a finished cache; another process may have been faster, with the same content."""
+def _is_whole(folder: Path, sensors: Sequence[SensorSpec]) -> bool:
+    """Return whether a finished cache is there, and no file of it has been cut since."""
     try:
-        folder.chmod(0o755)
-        folder.rename(target)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
+        decoded = json.loads((folder / _DESCRIPTION).read_text())['decoded']
+        return (folder / _SETS).exists() and all(
+            (folder / f'{spec.name}.{part}').stat().st_size
+            == decoded[spec.name] * bytes_per_message(spec, part)
+            for spec in sensors for part in parts_of(spec)
+        )
+    except (OSError, ValueError, KeyError):
+        return False
 
 
-def _read(bag: Path, folder: Path, sensors: tuple[SensorSpec, ...]) -> CachedBag:
-    description = json.loads((folder / _DESCRIPTION).read_text())
-    table = FusedTable.from_array([spec.name for spec in sensors], np.load(folder / _SETS))
-    return CachedBag(bag, folder, sensors, table, description)
-
-
-def _check(bag: Bag, topic: str, tally: Tally, options: CacheOptions) -> None:
-    """Refuse a topic of which nothing can be used, or whose scanner changes."""
+def _check_any(bag: Bag, topic: str, tally: Tally) -> None:
+    """Refuse a topic of which nothing can be used."""
     if not tally.decoded:
         raise BagError(
             f'{bag.path}: topic {topic}: not one of {sum(tally.invalid.values())} messages can be '
             f'used; the first: {tally.example}'
         )
+
+
+def _check_geometry(bag: Bag, topic: str, tally: Tally, options: CacheOptions) -> None:
+    """Refuse a topic whose scanner changes."""
     if len(tally.geometries) > 1 and not options.allow_geometry_changes:
         (_, before), (when, after) = tally.geometries[:2]
         raise BagError(
@@ -251,6 +289,7 @@ def _key(
 ) -> str:
     settings = {
         'format': _FORMAT,
+        'version': __version__,
         'bag': bag.fingerprint,
         'sensors': [spec.to_dict() for spec in sensors],
         'topics': dict(topics),
@@ -274,12 +313,30 @@ def _writable(place: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _turn(place: Path, key: str, *, wait: bool) -> Iterator[None]:
+    """
+    Hold the right to write what has a key; it ends with the process, whatever ends that.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process has it, and this one shall not wait.
+
+    """
+    with (place / f'.{key}{_LOCK}').open('a') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            print(f'{place}: another process is decoding, waiting for it', file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _clean(place: Path) -> None:
     """Remove what processes left behind that were killed while they decoded."""
-    for folder in place.glob('.*'):
-        try:
-            with (folder / _LOCK).open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-        except (FileNotFoundError, NotADirectoryError, BlockingIOError):
-            continue
+    for folder in place.glob(f'.*{_PART}'):
+        with suppress(BlockingIOError), _turn(place, folder.stem[1:], wait=False):
+            shutil.rmtree(folder, ignore_errors=True)

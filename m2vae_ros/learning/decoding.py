@@ -10,7 +10,7 @@ own, a message at a time, so the memory does not grow with the bag.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -25,6 +25,7 @@ import sys
 from threading import Thread
 from typing import Any, BinaryIO, NamedTuple
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -35,8 +36,10 @@ from m2vae_ros.specs import Measurement, SensorSpec
 #: Parts of a measurement and what each is stored as; `TIMES` are its three numbers.
 VALUES, VALID, RETURNED, TIMES = 'values', 'valid', 'returned', 'times'
 _SLICE_NS = 5_000_000_000  # of a bag that a process decodes before it reports
+_MOST_SLICES = 20_000  # whatever gaps a bag has
 _MOST_TURN = 0.035  # rad that a scan's limits may wander
 _MOST_BEAMS = 1.2  # ratio of beam counts that is still the same scanner
+_WHOLE_SCAN = ('', 'outside_view', 'no_valid_range')  # rules that leave a scan's geometry right
 
 
 class Times(NamedTuple):
@@ -108,9 +111,9 @@ def parts_of(spec: SensorSpec) -> tuple[str, ...]:
     return (VALUES, VALID, TIMES) if spec.kind == 'image' else (VALUES, VALID, RETURNED, TIMES)
 
 
-def bytes_per_message(spec: SensorSpec) -> int:
-    """Return how much one measurement takes on disk."""
-    types = (stored_type(spec, part) for part in parts_of(spec))
+def bytes_per_message(spec: SensorSpec, *parts: str) -> int:
+    """Return how much some parts of one measurement, or all, take on disk."""
+    types = (stored_type(spec, part) for part in parts or parts_of(spec))
     return sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in types)
 
 
@@ -121,6 +124,7 @@ def decode_bag(
     folder: Path,
     *,
     processes: int,
+    check: Callable[[SensorSpec, Tally], None],
 ) -> dict[str, Tally]:
     """
     Decode the messages of a bag into ``<sensor>.<part>`` files of a folder; shows a progress bar.
@@ -137,6 +141,8 @@ def decode_bag(
         Exists, and nothing else is in it.
     processes
         That decode.
+    check
+        Called now and then with what has become of a sensor's messages so far; may raise.
 
     Returns
     -------
@@ -162,8 +168,9 @@ def decode_bag(
             for (name, part), file in files.items():
                 _append(task.folder / f'{name}.{part}', file)
             task.folder.rmdir()
-            for name, tally in found.items():
-                tallies[name].add(tally)
+            for spec in sensors:
+                tallies[spec.name].add(found[spec.name])
+                check(spec, tallies[spec.name])
             bar.update(min((task.stop_ns - task.start_ns) * 1e-9, seconds - bar.n))
     return tallies
 
@@ -199,6 +206,7 @@ def _open(path: str) -> None:
     """Get ready to decode; end with the parent, whatever ends that, and leave Ctrl-C to it."""
     global _bag
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)  # there are as many processes as shall work
     parent = multiprocessing.parent_process()
     assert parent is not None
     Thread(target=lambda: os._exit(int(bool(wait([parent.sentinel])))), daemon=True).start()
@@ -226,16 +234,19 @@ def _decode_slice(bag: Bag, task: Slice) -> dict[str, Tally]:
         ):
             spec = specs[topic]
             tally = tallies[spec.name]
+            measurement, rule = None, ''
             try:
                 measurement = decode(spec, message)
             except InvalidMessage as error:
-                tally.invalid[error.rule] += 1
+                rule = error.rule
+                tally.invalid[rule] += 1
                 tally.example = tally.example or str(error)
-                continue
-            tally.decoded += 1
-            if spec.kind == 'laser_scan':
+            if spec.kind == 'laser_scan' and rule in _WHOLE_SCAN:
                 limits = float(message.angle_min), float(message.angle_max)
                 tally.note(receive_ns, (*limits, len(message.ranges)))
+            if measurement is None:
+                continue
+            tally.decoded += 1
             for part, array in _stored(spec, measurement, receive_ns).items():
                 files[spec.name, part].write(array.tobytes())
     return tallies
@@ -259,8 +270,9 @@ def _stored(
 def _slices(
     bag: Bag, sensors: tuple[SensorSpec, ...], topics: Mapping[str, str], folder: Path
 ) -> Iterator[Slice]:
-    for start in range(bag.start_ns, bag.end_ns + 1, _SLICE_NS):
-        stop = min(start + _SLICE_NS, bag.end_ns + 1)
+    step = max(_SLICE_NS, (bag.end_ns + 1 - bag.start_ns) // _MOST_SLICES)
+    for start in range(bag.start_ns, bag.end_ns + 1, step):
+        stop = min(start + step, bag.end_ns + 1)
         yield Slice(sensors, topics, start, stop, folder / f'slice_{start}')
 
 

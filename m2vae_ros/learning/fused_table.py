@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,15 +33,12 @@ class FusedTable:
         Of the sets, nanoseconds, ``(sets,)``.
     rows
         Which measurement of each sensor, or -1 where it lacks one, ``(sets, sensors)``.
-    statistics
-        What the synchroniser counted; None for a table that was read.
 
     """
 
     names: tuple[str, ...]
     stamps: NDArray[np.int64]
     rows: NDArray[np.int64]
-    statistics: Statistics | None = None
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -48,6 +46,16 @@ class FusedTable:
     def to_array(self) -> NDArray[np.int64]:
         """Return what `from_array` reads."""
         return np.concatenate([self.stamps[:, None], self.rows], 1)
+
+    def subsets(self) -> dict[str, int]:
+        """Return 'a+b' -> how many sets have exactly these sensors, most first."""
+        members, counts = np.unique(self.rows != MISSING, axis=0, return_counts=True)
+        order = np.argsort(-counts, kind='stable')
+        return {
+            '+'.join(name for name, has in zip(self.names, members[i], strict=True) if has):
+                int(counts[i])
+            for i in order
+        }
 
     @classmethod
     def from_array(cls, names: Sequence[str], array: NDArray[np.int64]) -> FusedTable:
@@ -78,7 +86,7 @@ def fuse(
     options: Mapping[str, float],
     *,
     clock: str = 'receive',
-) -> FusedTable:
+) -> tuple[FusedTable, Statistics]:
     """
     Synchronise recorded measurements as the pipeline does.
 
@@ -93,14 +101,16 @@ def fuse(
 
     """
     receiver = _Rows(tuple(times), options)
-    sets = list(play(receiver, _arrivals(times, clock)))
-    rows = [[one.items.get(name, MISSING) for name in times] for one in sets]
-    return FusedTable(
+    stamps, rows = array('q'), array('q')
+    for one in play(receiver, _arrivals(times, clock)):
+        stamps.append(one.stamp_ns)
+        rows.extend(one.items.get(name, MISSING) for name in times)
+    table = FusedTable(
         tuple(times),
-        np.array([one.stamp_ns for one in sets], np.int64),
+        np.array(stamps, np.int64),
         np.array(rows, np.int64).reshape(-1, len(times)),
-        receiver.synchronizer.statistics,
     )
+    return table, receiver.synchronizer.statistics
 
 
 def _arrivals(times: Mapping[str, NDArray[np.int64]], clock: str) -> Iterator[Arrival]:
@@ -110,13 +120,13 @@ def _arrivals(times: Mapping[str, NDArray[np.int64]], clock: str) -> Iterator[Ar
     sensor = np.repeat(np.arange(len(times)), [len(each) for each in times.values()])
     row = np.concatenate([np.arange(len(each)) for each in times.values()])
     names = tuple(times)
-    for index in np.argsort(now, kind='stable').tolist():
+    for index in np.argsort(now, kind='stable'):
         yield names[sensor[index]], int(now[index]), (int(stamps[index]), int(row[index]))
 
 
 def check_overlap(
     bag: Path, topics: Mapping[str, str], times: Mapping[str, NDArray[np.int64]],
-    table: FusedTable,
+    table: FusedTable, statistics: Statistics,
 ) -> None:
     """
     Refuse a recording of which a sensor never takes part in a set, or never with another.
@@ -131,7 +141,8 @@ def check_overlap(
     together = taken & (taken.sum(1, keepdims=True) > 1)
     for column, name in enumerate(table.names):
         if not taken[:, column].any():
-            raise BagError(f'{bag}: topic {topics[name]}: {_why_never(name, times[name], table)}')
+            why = _why_never(times[name], statistics.dropped[name])
+            raise BagError(f'{bag}: topic {topics[name]}: {why}')
         if len(table.names) > 1 and not together[:, column].any():
             spans = '; '.join(f'{topics[n]} {_span(each)}' for n, each in times.items())
             raise BagError(
@@ -141,9 +152,8 @@ def check_overlap(
             )
 
 
-def _why_never(name: str, times: NDArray[np.int64], table: FusedTable) -> str:
+def _why_never(times: NDArray[np.int64], dropped: Mapping[str, int]) -> str:
     """Return why no measurement of a sensor was in a set."""
-    dropped = dict(table.statistics.dropped[name]) if table.statistics else {}
     if dropped.get(ZERO_STAMP) == len(times):
         return (
             f'all {len(times)} messages are stamped with time 0: the driver had no clock; record '

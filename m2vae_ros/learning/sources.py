@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from m2vae_ros.learning.augmentation import AugmentationOptions, AugmentedSamples
 from m2vae_ros.learning.cache import CachedBag, CacheOptions, open_cache
 from m2vae_ros.learning.dataset import SampleDataset
 from m2vae_ros.learning.evaluation import View
@@ -81,11 +82,23 @@ class SimulationOptions:
                 raise ValueError(f'--{name.replace("_", "-")} {value}: must be 1 or more')
 
 
-def simulated(options: SimulationOptions) -> Splits:
-    """Generate the simulated robot's samples; shows progress bars."""
+def simulated(
+    options: SimulationOptions, *, augmentation: AugmentationOptions | None = None, seed: int = 0
+) -> Splits:
+    """
+    Generate the simulated robot's samples; shows progress bars.
+
+    Parameters
+    ----------
+    options
+        How many.
+    augmentation, seed
+        How the samples to learn from are varied; None = not at all.
+
+    """
     each = f'{options.samples_per_world} samples in each'
     return Splits(
-        training=_generated('train', options.worlds, options),
+        training=_augmented(_generated('train', options.worlds, options), augmentation, seed),
         validation=_generated('validation', options.validation_worlds, options),
         test=_generated('test', options.test_worlds, options),
         description={
@@ -105,9 +118,13 @@ def from_bags(
     splits: SplitOptions | None = None,
     topics: Mapping[str, str] | None = None,
     synchronizer: Mapping[str, float] | None = None,
+    augmentation: AugmentationOptions | None = None,
+    seed: int = 0,
 ) -> Splits:
     """
     Decode recordings, unless that has been done, and split each of them by time.
+
+    Says on the error output what was found in them.
 
     Parameters
     ----------
@@ -121,6 +138,8 @@ def from_bags(
         Sensor -> its topic in all the bags, where it is not the sensor's own.
     synchronizer
         Options of `Synchronizer`.
+    augmentation, seed
+        How the samples to learn from are varied; None = not at all.
 
     Raises
     ------
@@ -132,6 +151,8 @@ def from_bags(
         open_cache(path, sensors, cache, topics=topics, synchronizer=synchronizer)
         for path in paths
     ]
+    for bag in bags:
+        print('\n'.join(bag.report()), file=sys.stderr)
     chosen = [_split(bag, splits or SplitOptions()) for bag in bags]
     training, validation, test = (
         RecordedSamples(bags, [rows[part] for rows in chosen]) for part in range(3)
@@ -139,18 +160,20 @@ def from_bags(
     heard = np.any(training.availability(), axis=0)
     for spec, is_heard in zip(sensors, heard, strict=True):
         if not is_heard:
-            names = ', '.join(str(path) for path in paths)
+            names = ', '.join(
+                f'{bag.bag} (topic {bag.description["topics"][spec.name]})' for bag in bags
+            )
             raise ValueError(
                 f'{names}: sensor {spec.name} says nothing in the part to learn from: record it '
                 f'for longer, or take it out of the sensors'
             )
-    names = ', '.join(path.name for path in paths)
-    return Splits(training, validation, test, {
+    names = ', '.join(bag.bag.name for bag in bags)
+    return Splits(_augmented(training, augmentation, seed), validation, test, {
         'training': f'{len(training)} fused sets of {names}',
         'validation': f'{len(validation)} fused sets of other times of {names}',
         'test': f'{len(test)} fused sets of other times of {names}',
         'bags': [
-            {'name': bag.bag.name, 'sets': len(bag.sets), **bag.description} for bag in bags
+            {'name': bag.bag.name, 'sets': bag.sets.subsets(), **bag.description} for bag in bags
         ],
     })
 
@@ -160,6 +183,14 @@ def _split(bag: CachedBag, options: SplitOptions) -> Split:
         return split(bag.sets.stamps, options)
     except ValueError as error:
         raise ValueError(f'{bag.bag}: {error}') from error
+
+
+def _augmented(
+    samples: SampleDataset, options: AugmentationOptions | None, seed: int
+) -> SampleDataset:
+    if options is None or not options.vary:
+        return samples
+    return AugmentedSamples(samples, options, seed=seed)
 
 
 def _generated(part: str, worlds: int, options: SimulationOptions) -> SampleDataset:

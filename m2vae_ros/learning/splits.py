@@ -66,7 +66,8 @@ def split(stamps: NDArray[np.int64], options: SplitOptions) -> Split:
     Parameters
     ----------
     stamps
-        Of its samples, nanoseconds, ascending.
+        Of its samples, nanoseconds. They are taken by time: what was recorded twice, by a clock
+        that went back, stays together.
     options
         Shares, lengths and gap. The gap is at most a tenth of a block where recordings are short.
 
@@ -82,6 +83,8 @@ def split(stamps: NDArray[np.int64], options: SplitOptions) -> Split:
             f'{count} fused sets: training, validation and test need one each at least; record '
             f'more'
         )
+    order = np.argsort(stamps, kind='stable')
+    stamps = stamps[order]
     seconds = float(stamps[-1] - stamps[0]) * 1e-9
     shares = np.array([0.0, options.validation_share, options.test_share])
     shares[0] = 1 - shares.sum()
@@ -97,7 +100,7 @@ def split(stamps: NDArray[np.int64], options: SplitOptions) -> Split:
     near_test = _near(stamps, validation, test, gap)
     validation = _thinned(validation, near_test)
     near = _near(stamps, training, np.sort(np.concatenate([validation, test])), gap)
-    return Split(_thinned(training, near), validation, test)
+    return Split(order[_thinned(training, near)], order[validation], order[test])
 
 
 def _near(
