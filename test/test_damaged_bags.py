@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from errno import EACCES
-import os
 from pathlib import Path
 import shutil
 import sqlite3
@@ -66,9 +65,10 @@ def test_damage_in_the_middle_is_an_error_or_harmless_but_nothing_else(tmp_path,
     shutil.copytree(scans[storage], path)
     (file,) = [found for found in path.iterdir() if found.name != 'metadata.yaml']
     content = file.read_bytes()
+    rng = np.random.default_rng(7)
     refused = 0
     for position in np.linspace(0, len(content) - 64, 60).astype(int).tolist():
-        file.write_bytes(content[:position] + os.urandom(64) + content[position + 64:])
+        file.write_bytes(content[:position] + rng.bytes(64) + content[position + 64:])
         with suppress(BagError):
             read_all(path)
             refused -= 1

@@ -17,6 +17,7 @@ import re
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from m2vae_ros.learning.bags import Bag, COMPRESSED_IMAGE, Received, Topic
 from m2vae_ros.learning.proposed_geometry import cloud_geometry, image_shape, scan_geometry
@@ -28,6 +29,7 @@ from m2vae_ros.specs import Measurement, SensorSpec
 
 _BURSTS = 6  # of messages are read of each topic
 _BURST = 3  # messages long
+_MOST_POINTS = 50_000  # of a cloud
 _COMPRESSED = '/compressed'
 _DEPTH_IMAGES = ('16UC1', '32FC1')  # REP-118
 _TYPES = {kind.MESSAGE_TYPE: name for name, kind in KINDS.items()} | {COMPRESSED_IMAGE: 'image'}
@@ -239,7 +241,7 @@ def _study_cloud(messages: Sequence[Any], frame_id: str) -> tuple[tuple[int, ...
             failure = error
     if failure and not clouds:
         raise failure
-    points = np.concatenate(clouds)
+    points = np.concatenate([_some(cloud) for cloud in clouds])
     if not len(points):
         raise Unusable('its clouds have no finite point')
     sizes = Counter((int(message.height), int(message.width)) for message in messages)
@@ -257,6 +259,13 @@ def _study_cloud(messages: Sequence[Any], frame_id: str) -> tuple[tuple[int, ...
 _STUDIES: dict[str, Callable[[Sequence[Any], str], tuple[tuple[int, ...], Any, list[str]]]] = {
     'image': _study_image, 'laser_scan': _study_scan, 'point_cloud': _study_cloud,
 }
+
+
+def _some(cloud: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return points of a cloud, not more than memory has room for whatever the lidar."""
+    if len(cloud) <= _MOST_POINTS:
+        return cloud
+    return cloud[np.random.default_rng(0).integers(0, len(cloud), _MOST_POINTS)]
 
 
 def _measured(ranges: Any) -> str:
