@@ -96,7 +96,9 @@ def test_most_cells_of_the_proposed_depth_image_have_a_return(drive, proposed):
 
 def test_the_file_tells_rates_sizes_and_what_is_not_used(proposed, tmp_path):
     text = proposed[0].read_text()
-    for fact in ('30 messages, 30.0 Hz; 18 of them', '640 x 480 pixels, rgb8', '360 beams', '60 rows of 96'):
+    for fact in (
+        '30 messages, 30.0 Hz; 18 of them', '640 x 480 pixels, rgb8', '360 beams', '60 rows of 96',
+    ):
         assert fact in text, fact
     string = message_types()['std_msgs/msg/String']
     _, text = proposal(tmp_path, {
