@@ -192,6 +192,19 @@ def test_own_message_types_are_read_from_the_definitions_in_the_bag(tmp_path):
         assert [received.message.often for received in bag.messages()] == [5]
 
 
+def test_definitions_in_idl_are_read_too(tmp_path):
+    idl = f'{"=" * 80}\nIDL: own/msg/Thing\nmodule own {{ module msg {{ struct Thing {{\n' \
+          f'int32 often;\n}}; }}; }};\n'
+    typestore = get_typestore(Stores.ROS2_JAZZY)
+    typestore.register(get_types_from_msg('int32 often\n', 'own/msg/Thing'))
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection('/thing', 'own/msg/Thing', msgdef=idl, rihs01='none')
+        message = typestore.types['own/msg/Thing'](often=5)
+        writer.write(connection, START_NS, typestore.serialize_cdr(message, 'own/msg/Thing'))
+    with Bag(tmp_path / 'bag') as bag:
+        assert [received.message.often for received in bag.messages()] == [5]
+
+
 def test_serialised_messages_can_be_written_again(tmp_path, drive):
     with Bag(drive) as bag, BagWriter(tmp_path / 'copy', storage='sqlite3') as copy:
         for topic in bag.topics.values():
