@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import cv2
 import numpy as np
 import pytest
@@ -29,11 +31,12 @@ CLASSES = rosbags_classes()
 
 def write_drive(path, *, seconds=2.0, sensors=('camera', 'lidar', 'depth'), storage='mcap',
                 compression=None, compressed_images=False, seed=0, start_ns=START_NS,
-                delay_ns=DELAY_NS, silent=None):
+                delay_ns=DELAY_NS, silent=None, change=None):
     """
     Write a drive of the simulated robot, exactly periodic; return the path.
 
-    `silent` maps a sensor to (from, to) in seconds, when it says nothing.
+    `silent` maps a sensor to (from, to) in seconds, when it says nothing. `change` is given topic,
+    the topic's messages so far and a message, and returns what is sent instead; None = nothing.
     """
     robot = Robot(World(seed))
     classes = rosbags_classes()
@@ -49,7 +52,7 @@ def write_drive(path, *, seconds=2.0, sensors=('camera', 'lidar', 'depth'), stor
             topics[name] = f'/{spec.topic}/compressed' if is_jpeg else f'/{spec.topic}'
             kind = 'sensor_msgs/msg/CompressedImage' if is_jpeg else message_type(spec)
             writer.add_topic(topics[name], kind)
-        now = 0
+        now, counts = 0, Counter()
         for when, name in due:
             robot.step((when - now) * 1e-9)
             now = when
@@ -59,6 +62,11 @@ def write_drive(path, *, seconds=2.0, sensors=('camera', 'lidar', 'depth'), stor
             message = observe(robot, name, start_ns + when, classes)
             if topics[name].endswith('/compressed'):
                 message = _jpeg(message, classes)
+            if change:
+                message = change(topics[name], counts[name], message)
+                counts[name] += 1
+                if message is None:
+                    continue
             writer.write(topics[name], start_ns + when + delay_ns, message)
     return path
 
