@@ -31,6 +31,8 @@ from m2vae_ros.vae.header import CheckpointError, read_header
 UNSET = ''
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 DEFAULT_MODEL = SHARE / 'config' / 'models' / 'default.safetensors'
+BACKLOG = 100  # fused sets that may wait: none of a recording is to be lost
+MESSAGES = 30  # of a sensor that may wait
 LAST_LATENTS = 2.0  # s, from the end of the bag to the end of all
 
 
@@ -54,7 +56,7 @@ def sensor_parameters(values: dict[str, str]) -> tuple[dict[str, Any], list[str]
         raise RuntimeError(f'model {error}') from None
     except (ValueError, OSError) as error:
         raise RuntimeError(str(error)) from None
-    parameters: dict[str, Any] = {'model': str(model), 'use_sim_time': True}
+    parameters: dict[str, Any] = {'model': str(model), 'use_sim_time': True, 'backlog': BACKLOG}
     for spec in sensors:
         topic = topics.get(spec.name)
         if topic is None:
@@ -62,6 +64,7 @@ def sensor_parameters(values: dict[str, str]) -> tuple[dict[str, Any], list[str]
         compressed = spec.kind == 'image' and topic.endswith('/compressed')
         raw = topic.removesuffix('/compressed') if compressed else topic
         parameters[f'{spec.name}.topic'] = raw
+        parameters[f'qos_overrides.{topic}.subscription.depth'] = MESSAGES
         if spec.kind == 'image':
             parameters[f'{spec.name}.transport'] = 'compressed' if compressed else 'raw'
     return parameters, list(topics.values())

@@ -21,6 +21,7 @@ from rclpy.node import Node
 
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.fusion.synchronizer import FusedSet
+from m2vae_ros.node.arrival_clock import ArrivalClock
 from m2vae_ros.node.arrivals import Arrivals, elapsing_ns, Results
 from m2vae_ros.node.outputs import Outputs
 from m2vae_ros.node.parameters import SensorParameters
@@ -68,6 +69,8 @@ class FusionLoop:
         The model's sensors and their parameters.
     reconstruct
         Says at any time whether ``missing`` or ``all`` sensors are to be reconstructed.
+    backlog
+        Fused sets that may wait for the worker.
     trace
         Called in the worker's thread after each result is published.
 
@@ -81,6 +84,7 @@ class FusionLoop:
         sensors: Sequence[SensorSpec],
         sensor_parameters: Mapping[str, SensorParameters],
         reconstruct: Callable[[], str],
+        backlog: int = 1,
         trace: Callable[[Trace], None] | None = None,
     ) -> None:
         self._node = node
@@ -89,12 +93,13 @@ class FusionLoop:
         self._reconstruct = reconstruct
         self._trace = trace
         self._clock = node.get_clock()
+        self._arrival_clock = ArrivalClock(node)
         self._armed_ns: int | None = None
         # What waited when the node was last deactivated has left unseen, unless it is still fresh.
         pipeline.poll(self._clock.now().nanoseconds)
         self.results = Results()
         self.arrivals = {spec.name: Arrivals() for spec in sensors}
-        self._worker = Worker(self._fuse, self._failed)
+        self._worker = Worker(self._fuse, self._failed, backlog)
         self._worker.start()
         self._deadline_timer = node.create_timer(1.0, self._poll)
         self._deadline_timer.cancel()
@@ -129,11 +134,12 @@ class FusionLoop:
         for timer in (self._deadline_timer, self._adapt_timer):
             self._node.destroy_timer(timer)
         self._jumps.unregister()
+        self._arrival_clock.destroy()
         self._worker.stop()
 
     def _receive(self, sensor: str, message: Any) -> None:
         entered_ns = time.perf_counter_ns()
-        now_ns = self._clock.now().nanoseconds
+        now_ns = self._arrival_clock.now_ns()
         self.arrivals[sensor].note(now_ns, elapsing_ns(self._clock))
         try:
             fused_sets = self._pipeline.receive(sensor, message, now_ns)
@@ -145,7 +151,7 @@ class FusionLoop:
 
     def _poll(self) -> None:
         entered_ns = time.perf_counter_ns()
-        now_ns = self._clock.now().nanoseconds
+        now_ns = self._arrival_clock.now_ns()
         self._deadline_timer.cancel()
         self._armed_ns = None
         self._hand_over(self._pipeline.poll(now_ns), entered_ns)

@@ -184,7 +184,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         assert self._outputs is not None
         self._loop = FusionLoop(
             self, self._pipeline, self._outputs, self._sensors, self._sensor_parameters,
-            lambda: self.get_parameter('reconstruct').value, self._trace,
+            lambda: self.get_parameter('reconstruct').value, self._settings.backlog, self._trace,
         )
 
     def _stop(self) -> None:

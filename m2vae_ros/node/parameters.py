@@ -85,6 +85,9 @@ class FusionParameters:
         low=0.0, high=1e9)
     max_future: float = _parameter(
         _WAITING.max_future, 'How far a stamp may lie in the future, s', low=0.0, high=1e9)
+    backlog: int = _parameter(
+        1, 'Fused sets that may wait while the model is busy; older ones are dropped. More than 1 '
+        'is for recordings, where all count and none is late', low=1, high=1000)
     threads: int = _parameter(
         1, 'CPU threads of one inference and of image decoding', low=1, high=256)
 

@@ -31,14 +31,22 @@ class Delivery:
 
 class Mailbox:
     """
-    Room for what one callback completed.
+    Room for some sets, or for what one callback completed where that is more.
 
     A callback hardly ever completes more than one set. When it does, all of them wait here
-    together; whatever is still waiting when the next callback delivers is dropped and counted.
+    together; what then is too much of what waited before is dropped, the oldest first, and
+    counted.
+
+    Parameters
+    ----------
+    room
+        Sets that may wait.
+
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 1) -> None:
         self.dropped = 0
+        self._room = room
         self._changed = threading.Condition()
         self._waiting: list[Delivery] = []
         self._closed = False
@@ -49,8 +57,10 @@ class Mailbox:
         if not fresh:
             return
         with self._changed:
-            self.dropped += len(self._waiting)
-            self._waiting = fresh
+            self._waiting += fresh
+            too_many = max(0, len(self._waiting) - max(self._room, len(fresh)))
+            self.dropped += too_many
+            del self._waiting[:too_many]
             self._changed.notify()
 
     def close(self) -> None:
@@ -81,13 +91,18 @@ class Worker:
         Called with each delivery.
     failed
         Called with what ``work`` raised; the thread goes on with the next delivery.
+    room
+        Deliveries that may wait.
 
     """
 
     def __init__(
-        self, work: Callable[[Delivery], None], failed: Callable[[Exception], None]
+        self,
+        work: Callable[[Delivery], None],
+        failed: Callable[[Exception], None],
+        room: int = 1,
     ) -> None:
-        self.mailbox = Mailbox()
+        self.mailbox = Mailbox(room)
         self._work = work
         self._failed = failed
         self._thread = threading.Thread(target=self._run, name='fusion-worker', daemon=True)
