@@ -38,6 +38,7 @@ from m2vae_ros.learning.decoding import (
     stored_type,
     Tally,
     TIMES,
+    Times,
 )
 from m2vae_ros.learning.fused_table import check_overlap, fuse, FusedTable
 from m2vae_ros.specs import SensorSpec
@@ -221,7 +222,9 @@ def _fill(
         for spec in sensors:
             _check_any(bag, topics[spec.name], tallies[spec.name])
         times = {
-            spec.name: np.fromfile(folder / f'{spec.name}.{TIMES}', np.int64).reshape(-1, 2)
+            spec.name: np.fromfile(folder / f'{spec.name}.{TIMES}', np.int64).reshape(
+                -1, len(Times._fields)
+            )
             for spec in sensors
         }
         table, statistics = fuse(times, synchronizer, clock=options.clock)

@@ -33,7 +33,7 @@ from m2vae_ros.learning.bags import Bag
 from m2vae_ros.sensors import decode, InvalidMessage
 from m2vae_ros.specs import Measurement, SensorSpec
 
-#: Parts of a measurement and what each is stored as; `TIMES` are its three numbers.
+#: Parts of a measurement that are stored; `TIMES` are its `Times`.
 VALUES, VALID, RETURNED, TIMES = 'values', 'valid', 'returned', 'times'
 _SLICE_NS = 5_000_000_000  # of a bag that a process decodes before it reports
 _MOST_SLICES = 20_000  # whatever gaps a bag has
@@ -43,10 +43,21 @@ _WHOLE_SCAN = ('', 'outside_view', 'no_valid_range')  # rules that leave a scan'
 
 
 class Times(NamedTuple):
-    """When a measurement was received and made, nanoseconds; both int64."""
+    """
+    When a measurement was received and made, int64.
+
+    Parameters
+    ----------
+    receive_ns, stamp_ns
+        Nanoseconds.
+    place
+        Among those of all sensors that were received at the same time, ascending.
+
+    """
 
     receive_ns: int
     stamp_ns: int
+    place: int
 
 
 @dataclass(frozen=True)
@@ -229,9 +240,9 @@ def _decode_slice(bag: Bag, task: Slice) -> dict[str, Tally]:
             )
             for spec in task.sensors for part in parts_of(spec)
         }
-        for topic, receive_ns, message in bag.messages(
+        for place, (topic, receive_ns, message) in enumerate(bag.messages(
             specs, start_ns=task.start_ns, stop_ns=task.stop_ns
-        ):
+        )):
             spec = specs[topic]
             tally = tallies[spec.name]
             measurement, rule = None, ''
@@ -247,18 +258,19 @@ def _decode_slice(bag: Bag, task: Slice) -> dict[str, Tally]:
             if measurement is None:
                 continue
             tally.decoded += 1
-            for part, array in _stored(spec, measurement, receive_ns).items():
+            times = Times(receive_ns, measurement.stamp_ns, place)
+            for part, array in _stored(spec, measurement, times).items():
                 files[spec.name, part].write(array.tobytes())
     return tallies
 
 
 def _stored(
-    spec: SensorSpec, measurement: Measurement, receive_ns: int
+    spec: SensorSpec, measurement: Measurement, times: Times
 ) -> dict[str, np.ndarray[Any, Any]]:
     parts = {
         VALUES: measurement.values,
         VALID: measurement.valid,
-        TIMES: np.array(Times(receive_ns, measurement.stamp_ns), np.int64),
+        TIMES: np.array(times, np.int64),
     }
     if spec.kind == 'image':
         parts[VALUES] = np.rint(measurement.values * 255).astype(np.uint8)

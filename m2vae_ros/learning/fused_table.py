@@ -93,7 +93,7 @@ def fuse(
     Parameters
     ----------
     times
-        Sensor -> when its measurements were received and made, nanoseconds, ``(n, 2)``.
+        Sensor -> the `Times` of its measurements, ``(n, 3)``.
     options
         Of `Synchronizer`.
     clock
@@ -114,13 +114,12 @@ def fuse(
 
 
 def _arrivals(times: Mapping[str, NDArray[np.int64]], clock: str) -> Iterator[Arrival]:
-    column = 1 if clock == 'header' else 0
-    now = np.concatenate([each[:, column] for each in times.values()])
-    stamps = np.concatenate([each[:, 1] for each in times.values()])
+    received, stamps, place = np.concatenate(list(times.values())).T
+    now = stamps if clock == 'header' else received
     sensor = np.repeat(np.arange(len(times)), [len(each) for each in times.values()])
     row = np.concatenate([np.arange(len(each)) for each in times.values()])
     names = tuple(times)
-    for index in np.argsort(now, kind='stable'):
+    for index in np.lexsort([place, received, now]):
         yield names[sensor[index]], int(now[index]), (int(stamps[index]), int(row[index]))
 
 
@@ -144,7 +143,7 @@ def check_overlap(
             why = _why_never(times[name], statistics.dropped[name])
             raise BagError(f'{bag}: topic {topics[name]}: {why}')
         if len(table.names) > 1 and not together[:, column].any():
-            spans = '; '.join(f'{topics[n]} {_span(each)}' for n, each in times.items())
+            spans = '; '.join(f'{topics[n]} {_span(each[:, 1])}' for n, each in times.items())
             raise BagError(
                 f'{bag}: topic {topics[name]}: none of its {len(times[name])} messages is of the '
                 f'time of another sensor (stamps: {spans}): record them together, correct its '
@@ -170,6 +169,5 @@ def _why_never(times: NDArray[np.int64], dropped: Mapping[str, int]) -> str:
     return f'none of its {len(times)} messages left in a set ({counts})'
 
 
-def _span(times: NDArray[np.int64]) -> str:
-    first, last = (int(stamp) * 1e-9 for stamp in (times[:, 1].min(), times[:, 1].max()))
-    return f'{first:.1f} to {last:.1f} s'
+def _span(stamps: NDArray[np.int64]) -> str:
+    return f'{stamps.min() * 1e-9:.1f} to {stamps.max() * 1e-9:.1f} s'
