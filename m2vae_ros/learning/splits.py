@@ -31,7 +31,7 @@ class SplitOptions:
     block_seconds
         Length of a block to report on; longer recordings have several, spread over them.
     gap_seconds
-        No sample to learn from is nearer in time to one of the other blocks.
+        Samples of two parts are at least so far apart in time; less in short recordings.
 
     """
 
@@ -69,7 +69,7 @@ def split(stamps: NDArray[np.int64], options: SplitOptions) -> Split:
         Of its samples, nanoseconds. They are taken by time: what was recorded twice, by a clock
         that went back, stays together.
     options
-        Shares, lengths and gap. The gap is at most a tenth of a block where recordings are short.
+        Shares, lengths and gap. The gap is at most a quarter of the shortest block.
 
     Raises
     ------
@@ -91,12 +91,12 @@ def split(stamps: NDArray[np.int64], options: SplitOptions) -> Split:
     rounds = max(1, min(count // _LEAST, round(seconds * shares[2] / options.block_seconds)))
     parts: list[list[NDArray[np.int64]]] = [[], [], []]
     for rows in np.array_split(np.arange(count), rounds):
-        held_out = np.maximum(1, np.rint(shares[1:] * len(rows)).astype(int))
+        held_out = np.maximum(1, (shares[1:] * len(rows)).astype(int))
         ends = len(rows) - held_out.sum(), len(rows) - held_out[1]
         for part, block in zip(parts, np.split(rows, ends), strict=True):
             part.append(block)
     training, validation, test = (np.concatenate(part) for part in parts)
-    gap = min(options.gap_seconds, 0.1 * seconds / rounds * float(shares[1:].min()))
+    gap = min(options.gap_seconds, 0.25 * seconds / rounds * float(shares[1:].min()))
     near_test = _near(stamps, validation, test, gap)
     validation = _thinned(validation, near_test)
     near = _near(stamps, training, np.sort(np.concatenate([validation, test])), gap)
