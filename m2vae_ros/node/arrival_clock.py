@@ -5,7 +5,8 @@ The simulation time of the message in hand.
 
 rclpy keeps but the newest time on ``/clock``. When the executor is late, that is newer than the
 messages that wait behind it, and how much they are waited for would depend on the load of the
-machine. Here every time is taken in its turn between the messages.
+machine. Here every time is taken in its turn between the messages, where the executor has turns:
+the one of events has them, from Kilted on; others take what is ready in the order of topics.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
+from m2vae_ros.node.process import keeps_order
+
 _DEPTH = 200
-_MOST_APART_NS = 150_000_000  # from rclpy's; beyond that an executor takes them in another order
+_MOST_APART_NS = 2_000_000_000  # from rclpy's; beyond that times were lost
 
 
 class ArrivalClock:
     """
     Tell what time it was when the message in hand was sent.
 
-    It is the node's own time unless simulation time was used when this was made.
+    It is the node's own time unless simulation time was used when this was made, and the executor
+    keeps the order of what arrives.
 
     Parameters
     ----------
@@ -36,7 +40,7 @@ class ArrivalClock:
         self._clock = node.get_clock()
         self._latest_ns = 0
         self._subscription = None
-        if self._clock.ros_time_is_active:
+        if self._clock.ros_time_is_active and keeps_order():
             self._subscription = node.create_subscription(
                 Clock, '/clock', self._take,
                 QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT),

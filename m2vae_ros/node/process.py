@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 import signal
 import sys
 
@@ -65,6 +66,11 @@ def make_executor() -> Executor:
     except ImportError:
         return SingleThreadedExecutor()
     return EventsExecutor()
+
+
+def keeps_order() -> bool:
+    """Return whether `make_executor` makes one that keeps the order of what arrives."""
+    return find_spec('rclpy.experimental') is not None
 
 
 def leave_to_rclpy(number: int, frame: object) -> None:
