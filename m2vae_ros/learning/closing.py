@@ -45,22 +45,22 @@ def measured(
     """
     Return the header with errors and calibration on held-out samples, and tables of both.
 
-    Both need samples that have all sensors; without such, the temperatures stay 1 and the text
-    says so.
+    References need samples that have all sensors; without such, the temperatures stay 1 and the
+    text says so.
     """
     test, validation = Selection.complete(splits.test), Selection.complete(splits.validation)
     texts: list[str] = []
     evaluation: dict[str, Any] = {'data': splits.description['test']}
     calibrated: dict[str, Any] = {}
-    if len(test):
-        errors = reconstruction_errors(model, test, views=splits.views)
+    errors = reconstruction_errors(model, splits.test, views=splits.views)
+    if errors:
         evaluation['reconstruction'] = [error.to_dict() for error in errors]
         texts.append(
             "Error over the mean predictor's, held-out samples "
             f'(columns: reconstructed, rows: from):\n{table(errors)}'
         )
     else:
-        texts.append('No test sample has all sensors: no errors in the model file.')
+        texts.append('Nothing to measure errors by in the test samples.')
     if min(len(test), len(validation)) >= _LEAST and model.names in model.trained_subsets:
         fitted = calibration.fit(calibration.hold_out(model, validation, references))
         covered = calibration.judge(calibration.hold_out(model, test, references), fitted)

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import signal
 import threading
+from time import monotonic
 from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SAME = 1.0  # seconds in which a signal counts as the first one: launchers hand theirs on
 
 
 class Interruption:
     """
-    A context in which the first signal only asks to end; the second one ends at once.
+    A context in which the first signal only asks to end; a second one ends at once.
 
     Attributes
     ----------
@@ -25,6 +27,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.asked = False
+        self._asked_at = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -44,9 +47,11 @@ class Interruption:
                 signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        now = monotonic()
+        if self.asked and now - self._asked_at > _SAME:
             raise KeyboardInterrupt
-        self.asked = True
+        if not self.asked:
+            self.asked, self._asked_at = True, now
 
 
 def _in_main_thread() -> bool:

@@ -123,6 +123,9 @@ class WholeCheckpoints(CheckpointIO):  # type: ignore[misc]
                 file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(beside, 0o666 & ~mask)
             os.replace(beside, path)
         except BaseException as error:
             if beside:

@@ -42,7 +42,7 @@ __all__ = [
 MOST_VALIDATED = 512  # samples of a validation, spread over all there are
 _EXPECTED_WARNINGS = (
     'does not have many workers', 'LeafSpec', 'dataloader is not resumable', 'logging interval',
-    'sampler has', 'logs directory', 'no logger', 'find_unused_parameters',
+    'sampler has', 'logs directory', 'no logger', 'no `val_dataloader`', 'find_unused_parameters',
 )
 
 

@@ -1,0 +1,186 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""`m2vae train`: from bags to a model file, dry, interrupted, killed, by several processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros[learning]'")
+
+from bag_files import write_drive  # noqa: E402
+
+from m2vae_ros import cli  # noqa: E402
+from m2vae_ros.learning.bags import Bag  # noqa: E402
+from m2vae_ros.learning.sensors_file import propose  # noqa: E402
+from m2vae_ros.vae import checkpoint  # noqa: E402
+from m2vae_ros.vae.subsets import lattice  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = 'import sys; from m2vae_ros.cli import main; sys.exit(main())'
+TINY = ['--calibration-samples', '4', '--importance-draws', '4', '--steps', '9',
+        '--validate-every', '3', '--batch-size', '4', '--latent-size', '4', '--feature-size', '16',
+        '--hidden-size', '16', '--accelerator', 'cpu']
+SIMULATED = ['--simulated', '--worlds', '3', '--samples-per-world', '7', '--test-worlds', '1',
+             '--validation-worlds', '1', '--processes', '1']
+
+
+@pytest.fixture(scope='module')
+def recorded(tmp_path_factory):
+    """Return the options that name a small bag and its sensors file."""
+    folder = tmp_path_factory.mktemp('recorded')
+    path = folder / 'drive'
+    write_drive(path, seconds=4.0, sensors=('lidar', 'depth'))
+    with Bag(path) as bag:
+        (folder / 'sensors.yaml').write_text(propose(bag))
+    return ['--bag', str(path), '--sensors', str(folder / 'sensors.yaml'), '--processes', '1']
+
+
+def train(out, *options):
+    return cli.main(['train', '--out', str(out), *TINY, *options])
+
+
+def start(out, *options, code=RUN):
+    return subprocess.Popen(
+        [sys.executable, '-c', code, 'train', '--out', str(out), *TINY, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True,
+    )
+
+
+def weights(path):
+    return checkpoint.load(path).model.state_dict()
+
+
+def equal(one, other):
+    return all(torch.equal(weights(one)[name], weight) for name, weight in weights(other).items())
+
+
+def test_a_bag_becomes_a_model_for_its_sensors(recorded, tmp_path, capsys):
+    out = tmp_path / 'bag.safetensors'
+    assert train(out, *recorded) == 0
+    loaded = checkpoint.load(out)
+    names = loaded.model.names
+    assert set(names) == {spec.name for spec in loaded.header.sensors}
+    assert len(names) == 2
+    assert list(loaded.header.trained_subsets) == lattice(names)
+    provenance = loaded.header.provenance
+    assert 'fused sets of drive' in provenance['data']
+    assert provenance['bags'][0]['name'] == 'drive'
+    assert provenance['options']['seed'] == 0
+    assert loaded.header.evaluation['reconstruction']
+    assert (tmp_path / 'bag.run' / 'logs').is_dir()
+    capsys.readouterr()
+    assert train(tmp_path / 'again.safetensors', *recorded) == 0
+    assert equal(out, tmp_path / 'again.safetensors')
+    assert 'decoding' not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('source', ['simulated', 'recorded'])
+def test_a_dry_run_says_what_and_how_long_and_writes_nothing(source, recorded, tmp_path, capsys):
+    options = SIMULATED if source == 'simulated' else recorded
+    assert train(tmp_path / 'new' / 'm.safetensors', *options, '--dry-run') == 0
+    said = capsys.readouterr().out
+    for word in ('Sensors:', 'Encoders:', 'training', 'validation', 'test', '9 steps of 4 samples',
+                 'parameters', 'MB', 's a step', 'Nothing was written'):
+        assert word in said
+    if source == 'simulated':
+        assert 'camera+lidar+depth          21           7           7' in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(('options', 'words'), [
+    (['--bag', 'x'], 'needs --sensors FILE'),
+    ([*SIMULATED, '--topic', 'a=/b'], '--topic: belongs to --bag'),
+    (['--bag', 'x', '--sensors', 'y.yaml', '--topic', 'camera'], 'SENSOR=TOPIC'),
+    (['--bag', 'x', '--sensors', 'y.yaml'], 'y.yaml'),
+    ([*SIMULATED, '--block-seconds', '0'], 'block_seconds 0'),
+])
+def test_wrong_options_end_in_one_line(options, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train(tmp_path / 'm.safetensors', *options) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if 'error: ' in line]
+    assert len(said) == 1
+    assert words in said[0]
+
+
+def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_as_if_nothing_had_been(recorded, tmp_path):
+    out, whole = tmp_path / 'parts.safetensors', tmp_path / 'whole.safetensors'
+    many = [*recorded, '--steps', '300', '--validate-every', '1000']
+    process = start(out, *many)
+    said = b''
+    while b' 20/300' not in said:
+        part = os.read(process.stdout.fileno(), 4096)
+        assert part, said.decode()
+        said += part
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    started = time.monotonic()
+    rest = process.communicate(timeout=60)[0].decode()
+    assert process.returncode == 130
+    assert time.monotonic() - started < 30
+    assert 'Traceback' not in rest
+    assert '--resume goes on' in rest
+    assert not out.exists()
+    assert (tmp_path / 'parts.run' / 'checkpoints' / 'last.ckpt').exists()
+    assert train(out, *many, '--resume') == 0
+    assert train(whole, *many) == 0
+    assert equal(out, whole)
+
+
+KILLED = f'''
+import os, signal
+from m2vae_ros.learning import run_folder
+replace = os.replace
+def killed(beside, path):
+    killed.left -= 1
+    if not killed.left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(beside, path)
+killed.left = 2
+run_folder.os.replace = killed
+{RUN}
+'''
+
+
+def test_killed_while_it_writes_a_checkpoint_it_goes_on_from_the_one_before(
+    recorded, tmp_path,
+):
+    out, whole = tmp_path / 'parts.safetensors', tmp_path / 'whole.safetensors'
+    process = start(out, *recorded, code=KILLED)
+    said = process.communicate(timeout=100)[0].decode()
+    assert process.returncode == -signal.SIGKILL, said
+    folder = tmp_path / 'parts.run' / 'checkpoints'
+    assert len(list(folder.iterdir())) == 2  # a whole one, and what was to be the second
+    assert train(out, *recorded, '--resume') == 0
+    assert [path.name for path in folder.iterdir()] == ['last.ckpt']
+    assert train(whole, *recorded) == 0
+    assert equal(out, whole)
+
+
+def test_two_processes_train_together_and_go_on_together(tmp_path):
+    out = tmp_path / 'm.safetensors'
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node',
+               '2', '-m', 'm2vae_ros.cli', 'train', '--out', str(out), *TINY, *SIMULATED]
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    result = subprocess.run(
+        [*command, '--orderings', 'sampled'], cwd=ROOT, env=environment, timeout=200,
+        capture_output=True, text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count('Error over the mean') == 1  # the first process speaks
+    assert len(list((tmp_path / 'm.run' / 'logs').iterdir())) == 1
+    header = checkpoint.load(out).header
+    assert len(header.trained_subsets) == 7
+    result = subprocess.run(
+        [*command, '--orderings', 'sampled', '--resume'], cwd=ROOT, env=environment, timeout=200,
+        capture_output=True, text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count('going on after step 9 of 9') == 1
