@@ -1,0 +1,281 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""`m2vae evaluate`, from a bag and a model to numbers, latents and a page."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
+
+from bag_files import START_NS, write_drive  # noqa: E402
+from latent_bags import offline_latents, write_latents  # noqa: E402
+
+from m2vae_ros import cli  # noqa: E402
+from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
+from m2vae_ros.learning.bag_passage import pass_through  # noqa: E402
+from m2vae_ros.learning.bags import Bag  # noqa: E402
+from m2vae_ros.learning.metrics_course import course, principal_plane  # noqa: E402
+from m2vae_ros.learning.metrics_errors import sensor_errors  # noqa: E402
+from m2vae_ros.learning.report_folder import report_folder  # noqa: E402
+from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
+from m2vae_ros.vae import checkpoint  # noqa: E402
+from m2vae_ros.vae.model import Architecture, M2VAE  # noqa: E402
+from m2vae_ros.vae.subsets import lattice  # noqa: E402
+
+TOPICS = {f'/{spec.topic}': spec.name for spec in SENSORS}
+SMALL = Architecture(latent_size=6, feature_size=12, hidden_size=12)
+FEW = ['--samples', '12', '--likelihood-samples', '4', '--draws', '4', '--calibration-samples',
+       '2', '--moments', '2', '--device', 'cpu']
+
+
+def save(path, sensors=SENSORS, trained_subsets=None, objective='m2vae'):
+    torch.manual_seed(1)
+    model = M2VAE(sensors, SMALL, trained_subsets)
+    calibration = {'temperature': {'+'.join(model.trained_subsets[-1]): 2.0}}
+    checkpoint.save(path, model, checkpoint.describe(
+        model, objective={'name': objective}, calibration=calibration
+    ))
+    return path
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    return save(tmp_path_factory.mktemp('model') / 'small.safetensors')
+
+
+@pytest.fixture(scope='module')
+def drive(tmp_path_factory):
+    return write_drive(
+        tmp_path_factory.mktemp('bag') / 'drive', seconds=3.0, silent={'lidar': (1.0, 2.0)},
+    )
+
+
+@pytest.fixture(scope='module')
+def report(model, drive, tmp_path_factory):
+    path = tmp_path_factory.mktemp('reports') / 'report'
+    words = ['evaluate', '--model', model, '--bag', drive, '--report', path, *FEW]
+    assert cli.main(list(map(str, words))) == 0
+    return path
+
+
+@pytest.fixture(scope='module')
+def metrics(report):
+    return json.loads((report / 'metrics.json').read_text())
+
+
+@pytest.fixture
+def passage(model, drive):
+    """Return a pipeline and what came of the drive."""
+    pipeline = Pipeline(checkpoint.load(model).model, device='cpu')
+    with Bag(drive) as bag:
+        found = pass_through(
+            pipeline, bag, {name: topic for topic, name in TOPICS.items()}, lambda latent: None,
+            samples=30,
+        )
+    return pipeline, found
+
+
+def test_the_latents_are_those_of_a_live_node(report, model, drive, tmp_path, capsys):
+    live = write_latents(tmp_path / 'live', offline_latents(model, drive, TOPICS))
+    assert cli.main(['compare', str(live), str(report), '--share', '1', '--json']) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found['bit_identical'] == found['sets_a'] == found['sets_b'] > 25
+
+
+def test_the_numbers_say_what_was_fused_and_what_became_of_the_rest(metrics):
+    assert set(metrics['fused_sets']) >= {'camera+lidar+depth', 'camera+depth'}
+    traffic = {one['sensor']: one for one in metrics['traffic']}
+    assert (traffic['camera']['messages'], traffic['lidar']['messages']) == (90, 20)
+    assert traffic['camera']['rate_hz'] == pytest.approx(30, abs=0.1)
+    used = sum(n for subset, n in metrics['fused_sets'].items() if 'camera' in subset.split('+'))
+    assert used + sum(traffic['camera']['dropped'].values()) == 90
+    assert metrics['longest_gap_s'] < 0.5
+
+
+def test_every_sensor_from_every_subset_has_its_errors_beside_the_predictors(metrics):
+    names = [spec.name for spec in SENSORS]
+    found = {(e['sensor'], tuple(e['from']), e['predictor']): e for e in metrics['reconstruction']}
+    predictors = ('model', 'mean', 'last', 'one_second_old')
+    wanted = {(m, s, p) for m in names for s in lattice(names) for p in predictors}
+    assert set(found) == wanted
+    for (sensor, _, _), error in found.items():
+        assert error['unit'] == ('grey levels' if sensor == 'camera' else 'm')
+        assert (error['psnr'] is None) == (sensor != 'camera')
+        assert (error['return_accuracy'] is None) == (sensor == 'camera')
+    joint = 'camera', ('camera', 'depth'), 'last'  # of the same samples, so the same error
+    assert found[joint]['error'] == found['camera', ('depth',), 'last']['error']
+    assert found['camera', ('depth',), 'last']['error'] < found[
+        'camera', ('depth',), 'one_second_old']['error']
+
+
+def test_every_subset_has_bound_likelihoods_and_calibration(metrics):
+    subsets = {tuple(one['subset']): one for one in metrics['subsets']}
+    names = [spec.name for spec in SENSORS]
+    assert list(subsets) == lattice(names)
+    for subset, found in subsets.items():
+        assert found['bound']['samples'] >= 2
+        assert found['log_likelihood']['standard_error'] > 0
+        assert set(found['predictive']) == set(names) - set(subset)
+        assert set(found['coverage']) == {'0.5', '0.9', '0.95'}
+        assert found['temperature'] == (2.0 if len(subset) == 3 else 1.0)
+
+
+def test_the_page_is_there(report):
+    assert '</html>' in (report / 'report.html').read_text().lower()
+    assert sorted(path.name for path in report.iterdir()) == [
+        'latents', 'metrics.json', 'report.html']
+    assert list(report.parent.iterdir()) == [report]
+
+
+def test_errors_are_those_of_the_measurements_themselves(passage):
+    pipeline, found = passage
+    errors = {(e.sensor, e.source, e.predictor): e for e in sensor_errors(
+        pipeline.engine.model, found.kept)}
+    for sensor, scale in (('lidar', 1), ('camera', 255)):
+        absolute, right = [], []
+        for one in found.kept:
+            if sensor not in one.before['last']:
+                continue
+            now, last = one.measurements[sensor], one.before['last'][sensor]
+            assert last.stamp_ns < now.stamp_ns
+            both = now.returned & last.returned & now.valid & last.valid
+            mask = np.broadcast_to(both, now.values.shape)
+            absolute.append(np.abs(now.values - last.values)[mask])
+            right.append((now.returned == last.returned)[now.valid & last.valid])
+        error = errors[sensor, (sensor,), 'last']
+        assert error.error == pytest.approx(np.concatenate(absolute).mean() * scale, rel=1e-5)
+        if sensor == 'lidar':
+            assert error.return_accuracy == pytest.approx(np.concatenate(right).mean())
+
+
+def test_what_was_a_second_old_is_that_and_no_older_than_need_be(passage):
+    _, found = passage
+    for one in found.kept[-5:]:
+        age = one.measurements['camera'].stamp_ns - one.before['one_second_old']['camera'].stamp_ns
+        assert 10**9 <= age < 1.05e9
+
+
+def test_the_gain_is_the_divergence_from_the_posterior_without_the_sensor(passage):
+    pipeline, found = passage
+    over_time = course(pipeline.engine, found)
+    row = next(i for i, one in enumerate(found.kept) if len(one.measurements) == 3)
+    heard = found.kept[row].measurements
+    joint, _ = pipeline.engine.fuse(heard)
+    rest, _ = pipeline.engine.fuse({n: heard[n] for n in ('lidar', 'depth')})
+    p, q = (
+        torch.distributions.Normal(g.mean, (0.5 * g.log_variance).exp()) for g in (joint, rest)
+    )
+    expected = float(torch.distributions.kl_divergence(p, q).sum())
+    assert over_time.gain[row, 0] == pytest.approx(expected, rel=1e-4)
+    silent = next(i for i, one in enumerate(found.kept) if 'lidar' not in one.measurements)
+    assert np.isnan(over_time.gain[silent, 1])
+
+
+def test_the_plane_is_that_of_the_singular_vectors():
+    rng = np.random.default_rng(0)
+    means = (rng.normal(size=(50, 7)) * np.arange(1, 8)).astype(np.float32)
+    plane, explained = principal_plane(means)
+    centred = means - means.mean(0)
+    _, sizes, axes = np.linalg.svd(centred.astype(float), full_matrices=False)
+    np.testing.assert_allclose(np.abs(plane), np.abs(centred @ axes[:2].T), atol=1e-3)
+    assert explained == pytest.approx(tuple(sizes[:2] ** 2 / (sizes ** 2).sum()), rel=1e-4)
+    assert principal_plane(means[:1, :1])[1] == (0.0, 0.0)
+
+
+def test_kept_sets_are_spread_evenly_and_bounded(model, drive):
+    pipeline = Pipeline(checkpoint.load(model).model, device='cpu')
+    topics = {name: topic for topic, name in TOPICS.items()}
+    with Bag(drive) as bag:
+        found = pass_through(pipeline, bag, topics, lambda latent: None, samples=8)
+    steps = np.diff([one.index for one in found.kept])
+    assert 4 <= len(found.kept) <= 8
+    assert set(steps) == {steps[0]}
+
+
+def test_a_model_of_one_sensor_is_evaluated(tmp_path):
+    model = save(tmp_path / 'scan.safetensors', SENSORS[1:2])
+    drive = write_drive(tmp_path / 'drive', seconds=2.0, sensors=('lidar',))
+    words = ['evaluate', '--model', model, '--bag', drive, '--report', tmp_path / 'r', *FEW]
+    assert cli.main(list(map(str, words))) == 0
+    metrics = json.loads((tmp_path / 'r' / 'metrics.json').read_text())
+    assert metrics['fused_sets'] == {'lidar': 20}
+    assert set(metrics['information_gain']) == {'lidar'}
+
+
+def test_sets_that_no_encoder_covers_are_counted(tmp_path, drive):
+    names = tuple(spec.name for spec in SENSORS)
+    model = save(tmp_path / 'joint.safetensors', trained_subsets=[names], objective='jvae')
+    words = ['evaluate', '--model', model, '--bag', drive, '--report', tmp_path / 'r', *FEW]
+    assert cli.main(list(map(str, words))) == 0
+    metrics = json.loads((tmp_path / 'r' / 'metrics.json').read_text())
+    assert set(metrics['fused_sets']) == {'+'.join(names)}
+    assert metrics['untrained_sets']['camera+depth'] >= 8
+    assert [tuple(one['subset']) for one in metrics['subsets']] == [names]
+
+
+def test_a_bag_of_another_time_is_told_how_to_be_read(tmp_path, model, capsys):
+    late = write_drive(tmp_path / 'late', seconds=2.0, delay_ns=3600 * 10**9)
+    words = ['evaluate', '--model', model, '--bag', late, '--report', tmp_path / 'r', *FEW]
+    assert cli.main(list(map(str, words))) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert 'nothing could be fused' in said
+    assert 'ancient_stamp' in said
+    assert '--clock header' in said
+    assert not (tmp_path / 'r').exists()
+    assert cli.main([*map(str, words), '--clock', 'header']) == 0
+
+
+@pytest.mark.parametrize(('words', 'said'), [
+    (['--samples', '1'], '--samples 1: must be 2 or more'),
+    (['--clock', 'wall'], '--clock wall: must be one of receive, header'),
+    (['--topic', 'scan'], '--topic scan: must be SENSOR=TOPIC'),
+    (['--topic', 'lidar=/front'], '/front'),
+])
+def test_a_wrong_option_ends_in_one_line(tmp_path, model, drive, capsys, words, said):
+    given = ['evaluate', '--model', model, '--bag', drive, '--report', tmp_path / 'r', *words]
+    assert cli.main(list(map(str, given))) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_no_report_is_left_alone(tmp_path, model, drive, capsys):
+    (tmp_path / 'home').mkdir()
+    (tmp_path / 'home' / 'thesis.tex').touch()
+    words = ['evaluate', '--model', model, '--bag', drive, '--report', tmp_path / 'home']
+    assert cli.main(list(map(str, words))) == 2
+    assert 'no report of m2vae evaluate' in capsys.readouterr().err
+    assert (tmp_path / 'home' / 'thesis.tex').exists()
+
+
+def test_a_report_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / 'report'
+
+    def write(text, error=None):
+        with report_folder(path) as folder:
+            (folder / 'metrics.json').write_text(text)
+            if error:
+                raise error
+
+    write('1')
+    with pytest.raises(RuntimeError):
+        write('2', RuntimeError())
+    with pytest.raises(ValueError, match=r'report: cannot be written: No space left'):
+        write('2', OSError(28, 'No space left on device'))
+    assert (path / 'metrics.json').read_text() == '1'
+    left = tmp_path / '.report.report.killed'
+    left.mkdir()
+    (left / '.lock').touch()
+    write('3')
+    assert (path / 'metrics.json').read_text() == '3'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_start_is_where_the_first_set_is(passage):
+    _, found = passage
+    assert found.stamps[0] - START_NS < 0.5e9
+    assert (np.diff(found.stamps) > 0).all()
