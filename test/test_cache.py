@@ -20,7 +20,7 @@ import pytest
 
 from m2vae_ros.fusion.playback import play
 from m2vae_ros.fusion.synchronizer import Synchronizer
-from m2vae_ros.learning import cache
+from m2vae_ros.learning import cache, cache_folder
 from m2vae_ros.learning.bags import Bag, BagError
 from m2vae_ros.learning.cache import CacheOptions, open_cache
 from m2vae_ros.learning.decoding import RETURNED, VALID, VALUES
@@ -312,12 +312,12 @@ def test_a_finished_cache_needs_no_writing(drive, cached, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(Path, 'mkdir', refused)
-    monkeypatch.setattr(cache, '_turn', refused)
+    monkeypatch.setattr(cache, 'turn', refused)
     assert len(open_cache(drive, SENSORS, ALONE).sets) == len(cached.sets)
 
 
 def test_a_disk_too_small_is_told_before_anything_is_decoded(drive, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache.shutil, 'disk_usage', lambda path: SimpleNamespace(free=2e6))
+    monkeypatch.setattr(cache_folder.shutil, 'disk_usage', lambda path: SimpleNamespace(free=2e6))
     monkeypatch.setattr(cache, 'decode_bag', None)
     with pytest.raises(ValueError, match=r'takes \d+ MB, only 2 MB are free.*--cache'):
         open_cache(drive, SENSORS, CacheOptions(str(tmp_path), processes=1))

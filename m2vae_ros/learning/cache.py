@@ -5,23 +5,16 @@ What a bag says to the sensors of a model, decoded once and kept beside it.
 
 A cache is a folder named by a key of the bag's content, the sensors, their topics and the
 synchroniser's options. It holds every measurement of each sensor, one behind the other in raw
-files, and the table of the sets that the synchroniser made of them. It is written under another
-name and renamed when it is whole, so nothing half-written is ever read; what a killed process left
-behind is removed by the next one. Of several processes that want the same cache one decodes and
-the others wait for it.
+files, and the table of the sets that the synchroniser made of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-import fcntl
 from hashlib import blake2b
 import json
 from pathlib import Path
-import shutil
-import sys
 from typing import Any
 
 import numpy as np
@@ -31,6 +24,7 @@ from m2vae_ros import __version__
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.statistics import BAD_STAMPS
 from m2vae_ros.learning.bags import Bag, BagError, resolve_topics
+from m2vae_ros.learning.cache_folder import check_free, turn, whole_or_not_at_all, writable
 from m2vae_ros.learning.decoding import (
     bytes_per_message,
     decode_bag,
@@ -46,7 +40,6 @@ from m2vae_ros.specs import SensorSpec
 CLOCKS = ('receive', 'header')
 _FORMAT = 1
 _SUFFIX = '.m2vae_cache'
-_PART, _LOCK = '.part', '.lock'  # of a key: what is being written, and who writes
 _DESCRIPTION = 'description.json'
 _SETS = 'sets.npy'
 
@@ -184,12 +177,9 @@ def open_cache(
             bag.path.name + _SUFFIX
         )
         if not _is_whole(place / key, sensors):
-            with _writable(place):
-                place.mkdir(parents=True, exist_ok=True)
-                _clean(place)
-                with _turn(place, key, wait=True):
-                    if not _is_whole(place / key, sensors):
-                        _fill(place, key, bag, sensors, found, options, chosen)
+            with writable(place, bag.path), turn(place, key):
+                if not _is_whole(place / key, sensors):
+                    _fill(place, key, bag, sensors, found, options, chosen)
     description = json.loads((place / key / _DESCRIPTION).read_text())
     table = FusedTable.from_array([spec.name for spec in sensors], np.load(place / key / _SETS))
     return CachedBag(bag.path, place / key, sensors, table, description)
@@ -200,19 +190,10 @@ def _fill(
     options: CacheOptions, synchronizer: Mapping[str, float],
 ) -> None:
     """Decode into a folder of another name and rename it."""
-    needed = sum(
+    check_free(place, bag.path, sum(
         bytes_per_message(spec) * bag.topics[topics[spec.name]].count for spec in sensors
-    )
-    free = shutil.disk_usage(place).free
-    if needed > free:
-        raise ValueError(
-            f'{place}: the decoded {bag.path} takes {needed / 1e6:.0f} MB, only {free / 1e6:.0f} '
-            f'MB are free: free some, or name another folder with --cache'
-        )
-    folder = place / f'.{key}{_PART}'
-    shutil.rmtree(place / key, ignore_errors=True)  # whatever damaged it
-    folder.mkdir()
-    try:
+    ))
+    with whole_or_not_at_all(place, key) as folder:
         def check(spec: SensorSpec, tally: Tally) -> None:
             _check_geometry(bag, topics[spec.name], tally, options)
 
@@ -244,9 +225,6 @@ def _fill(
             },
         }
         (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2) + '\n')
-        folder.rename(place / key)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_whole(folder: Path, sensors: Sequence[SensorSpec]) -> bool:
@@ -301,45 +279,3 @@ def _key(
         'synchronizer': dict(synchronizer),
     }
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=12).hexdigest()
-
-
-@contextmanager
-def _writable(place: Path) -> Iterator[None]:
-    """Say what to do where the disk is full or may not be written."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or place
-        raise ValueError(
-            f'{where}: {error.strerror}: the decoded measurements cannot be written; free the '
-            f'disk, or name another folder with --cache'
-        ) from error
-
-
-@contextmanager
-def _turn(place: Path, key: str, *, wait: bool) -> Iterator[None]:
-    """
-    Hold the right to write what has a key; it ends with the process, whatever ends that.
-
-    Raises
-    ------
-    BlockingIOError
-        If another process has it, and this one shall not wait.
-
-    """
-    with (place / f'.{key}{_LOCK}').open('a') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise
-            print(f'{place}: another process is decoding, waiting for it', file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _clean(place: Path) -> None:
-    """Remove what processes left behind that were killed while they decoded."""
-    for folder in place.glob(f'.*{_PART}'):
-        with suppress(BlockingIOError), _turn(place, folder.stem[1:], wait=False):
-            shutil.rmtree(folder, ignore_errors=True)
