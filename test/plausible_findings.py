@@ -89,6 +89,6 @@ def _moment(sensors, seed):
         name: replace(seen, values=seen.values * np.float32(0.9)) for name, seen in truth.items()
     }
     return Moment(
-        START_NS + seed * 10**10, truth,
+        seed * 10.0, truth,
         dict.fromkeys(lattice([spec.name for spec in sensors]), blurred),
     )

@@ -112,7 +112,7 @@ def _findings(
     engine = pipeline.engine
     names = engine.model.names
     over_time = course(engine, passage)
-    shown = moments(engine, passage.kept, options.moments)
+    shown = moments(engine, passage, options.moments)
     model = engine.model.cpu()
     gaps = np.diff(passage.stamps) * 1e-9
     return Findings(

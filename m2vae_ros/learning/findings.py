@@ -120,8 +120,8 @@ class Moment:
 
     Parameters
     ----------
-    stamp_ns
-        Of the set.
+    seconds
+        Of the set's stamp, since the first set.
     truth
         Sensor -> what it saw.
     reconstructions
@@ -129,7 +129,7 @@ class Moment:
 
     """
 
-    stamp_ns: int
+    seconds: float
     truth: Mapping[str, Measurement]
     reconstructions: Mapping[Subset, Mapping[str, Measurement]]
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,7 @@ def principal_plane(
     return plane, (shares[0], shares[1])
 
 
-def moments(engine: Engine, kept: Sequence[KeptSet], count: int) -> list[Moment]:
+def moments(engine: Engine, passage: Passage, count: int) -> list[Moment]:
     """
     Return some moments, the one with most to see first, the others in the order of time.
 
@@ -98,21 +98,22 @@ def moments(engine: Engine, kept: Sequence[KeptSet], count: int) -> list[Moment]
     ----------
     engine
         Reconstructs.
-    kept
-        To choose from; those with most sensors are.
+    passage
+        Of its samples those with most sensors are chosen.
     count
         How many.
 
     """
-    if not kept:
-        return []
-    most = max(len(one.measurements) for one in kept)
-    full = [one for one in kept if len(one.measurements) == most]
+    most = max(len(one.measurements) for one in passage.kept)
+    full = [one for one in passage.kept if len(one.measurements) == most]
+    best = max(full, key=lambda one: contrast(one.measurements))
     rows = np.unique(np.linspace(0, len(full) - 1, count).round().astype(int))
-    chosen = [full[row] for row in rows]
-    best = max(range(len(chosen)), key=lambda row: contrast(chosen[row].measurements))
-    chosen.insert(0, chosen.pop(best))
-    return [_moment(engine, one) for one in chosen]
+    others = [full[row] for row in rows if full[row] is not best]
+    first = passage.stamps[0]
+    return [
+        _moment(engine, one, float(one.stamp_ns - first) * 1e-9)
+        for one in [best, *others][:count]
+    ]
 
 
 def contrast(measurements: Mapping[str, Measurement]) -> float:
@@ -126,9 +127,9 @@ def contrast(measurements: Mapping[str, Measurement]) -> float:
     return sum(spreads)
 
 
-def _moment(engine: Engine, one: KeptSet) -> Moment:
+def _moment(engine: Engine, one: KeptSet, seconds: float) -> Moment:
     heard = one.measurements
-    return Moment(one.stamp_ns, heard, {
+    return Moment(seconds, heard, {
         subset: engine.fuse(
             {name: heard[name] for name in subset}, reconstruct=engine.model.names,
             stamp_ns=one.stamp_ns,

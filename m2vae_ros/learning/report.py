@@ -74,7 +74,6 @@ def render(findings: Findings) -> str:
         names=names,
         charts={name: Markup(svg) for name, svg in shown.items()},
         moments=[_rows(moment, findings.sensors, scales) for moment in findings.moments],
-        first_stamp=findings.moments[0].stamp_ns if findings.moments else 0,
         gradient=gradient(),
         ranged=[(spec.name, scales[spec.name]) for spec in findings.sensors
                 if spec.kind == 'point_cloud'],
@@ -108,7 +107,7 @@ def _rows(
             ), f'{spec.name} as the model sees it from {origin}', given=spec.name in subset)
             for spec in sensors if spec.name in reconstructed
         ]))
-    return {'truth': truth, 'rows': rows, 'stamp_ns': moment.stamp_ns}
+    return {'truth': truth, 'rows': rows, 'seconds': moment.seconds}
 
 
 def _farthest(spec: SensorSpec, moments: Sequence[Moment]) -> float:
