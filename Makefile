@@ -91,7 +91,8 @@ lint: setup
 	exit $$status
 
 train: setup
-	$(BIN)/m2vae train --simulated --out $(MODEL) $(TRAIN_OPTIONS)
+	$(BIN)/m2vae train --simulated --out build/train/$(notdir $(MODEL)) --resume $(TRAIN_OPTIONS)
+	cp build/train/$(notdir $(MODEL)) $(MODEL)
 
 clean:
 	rm -rf build m2vae_ros.egg-info .hypothesis .pytest_cache .mypy_cache .ruff_cache

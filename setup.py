@@ -42,8 +42,8 @@ setup(
         'torch>=2.1',
     ],
     extras_require={
-        'learning': ['lightning>=2.4', 'matplotlib>=3.5', 'rich>=13', 'rosbags>=0.11.9',
-                     'tqdm>=4.57'],
+        'learning': ['jinja2>=3', 'lightning>=2.6', 'markupsafe>=2', 'matplotlib>=3.5',
+                     'rich>=13', 'rosbags>=0.11.9', 'tensorboardX>=2.6', 'tqdm>=4.57'],
         'benchmarks': ['multivae>=1.0.3', 'scikit-learn>=1.2'],
         'test': ['hypothesis>=6.36', 'pytest>=6.2.5', 'pytest-timeout>=2'],
         'lint': ['flake8', 'flake8-builtins', 'flake8-comprehensions', 'flake8-deprecated',

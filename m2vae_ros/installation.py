@@ -19,11 +19,14 @@ RUNTIME = {
     'torch': 'torch>=2.1',
     'yaml': 'PyYAML>=5.4',
 }
-LEARNING = {  # for training and the demo
-    'lightning': 'lightning>=2.4',
+LEARNING = {  # for training, evaluation and the demo
+    'jinja2': 'jinja2>=3',
+    'lightning': 'lightning>=2.6',
+    'markupsafe': 'markupsafe>=2',
     'matplotlib': 'matplotlib>=3.5',
     'rich': 'rich>=13',
     'rosbags': 'rosbags>=0.11.9',
+    'tensorboardX': 'tensorboardX>=2.6',
     'tqdm': 'tqdm>=4.57',
 }
 # What a ROS 2 distribution brings; the wheels are those of Kilted.
