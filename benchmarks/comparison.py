@@ -174,7 +174,7 @@ def compare(
     seeds: int,
     run: Callable[..., Figures],
     *,
-    trials: int = 5,
+    settings: Mapping[str, Sequence[Figures]] = TRIALS,
 ) -> tuple[dict[str, Figures], list[Figures]]:
     """
     Try every setting with the first seed, and the chosen ones with the others.
@@ -186,13 +186,13 @@ def compare(
     case
         What the models are compared on, arguments of `run`.
     models
-        Of `TRIALS`.
+        Of `settings`.
     seeds
         How many.
     run
         Called with the case, ``model``, ``settings`` and ``seed``.
-    trials
-        How many settings of each model to try.
+    settings
+        Model -> what to choose from.
 
     Returns
     -------
@@ -205,25 +205,25 @@ def compare(
     chosen, tried = {}, []
     for name in models:
         candidates = []
-        for settings in TRIALS[name][:trials]:
-            once = case | {'model': name, 'settings': settings, 'seed': 0}
+        for each_settings in settings[name]:
+            once = case | {'model': name, 'settings': each_settings, 'seed': 0}
             records.once(once, run)
             figures = records.figures(once)
             candidates.append({
                 'model': name,
-                'settings': settings,
+                'settings': each_settings,
                 'validation': figures['validation'],
                 'test': _flat(figures['test']),
             })
-        settings = max(candidates, key=lambda each: sum(each['validation'].values()))['settings']
+        best = max(candidates, key=lambda each: sum(each['validation'].values()))['settings']
         finals = [
-            case | {'model': name, 'settings': settings, 'seed': seed} for seed in range(seeds)
+            case | {'model': name, 'settings': best, 'seed': seed} for seed in range(seeds)
         ]
         for each in finals:
             records.once(each, run)
         seeds_of = [_flat(records.figures(each)['test']) for each in finals]
         chosen[name] = {
-            'settings': settings,
+            'settings': best,
             'test': {key: _mean_error([each[key] for each in seeds_of]) for key in seeds_of[0]},
         }
         tried += candidates
@@ -238,16 +238,16 @@ def tables(
     figures = [key for key in first if ' ' not in key]
     of_subsets = [key for key in first if key.startswith('accuracy ')]
     criteria = list(tried[0]['validation'])
-    result = [
-        table(
-            f'{title}: test split', ['model', 'settings', *figures],
-            [
-                [name, _named(each['settings']), *(_pair(each['test'][key]) for key in figures)]
-                for name, each in chosen.items()
-            ],
-            'Mean and standard error over the seeds; log-likelihoods in nats per sample.',
-        ),
-        table(
+    result = [table(
+        f'{title}: test split', ['model', 'settings', *figures],
+        [
+            [name, _named(each['settings']), *(_pair(each['test'][key]) for key in figures)]
+            for name, each in chosen.items()
+        ],
+        'Mean and standard error over the seeds; log-likelihoods in nats per sample.',
+    )]
+    if len(tried) > len(chosen):
+        result.append(table(
             f'{title}: every setting, first seed',
             ['model', 'settings', *(f'validation {key}' for key in criteria), *figures],
             [
@@ -257,8 +257,7 @@ def tables(
                 for each in tried
             ],
             'The sum of the validation figures chose the settings of the table above.',
-        ),
-    ]
+        ))
     if of_subsets:
         result.append(table(
             f'{title}: class accuracy from every subset, test split', ['sensors', *chosen],
