@@ -16,6 +16,7 @@ import torch
 
 from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae import checkpoint
+from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.header import CheckpointError, read_header
 from m2vae_ros.vae.information import bayes_product
 from m2vae_ros.vae.likelihoods import GaussianImage, MaskedRange, SensorBatch
@@ -81,14 +82,17 @@ def test_the_stacked_step_is_what_each_subset_gives_alone():
     model = small_model()
     batch = random_batch(SENSORS)
     posteriors, scores = model(batch, torch.Generator().manual_seed(5))
-    generator = torch.Generator().manual_seed(5)
-    for subset in model.trained_subsets:
-        alone = model.encode(batch, subset)
-        torch.testing.assert_close(alone.mean, posteriors[subset].mean)
-        latents = alone.rsample(generator)
+    alone = [model.encode(batch, subset) for subset in model.trained_subsets]
+    stacked = DiagonalGaussian(
+        torch.stack([posterior.mean for posterior in alone]),
+        torch.stack([posterior.log_variance for posterior in alone]))
+    latents = stacked.rsample(torch.Generator().manual_seed(5))
+    for subset, posterior, drawn in zip(model.trained_subsets, alone, latents, strict=True):
+        torch.testing.assert_close(posterior.mean, posteriors[subset].mean)
+        torch.testing.assert_close(posterior.log_variance, posteriors[subset].log_variance)
         for name in subset:
             torch.testing.assert_close(
-                model.decode(latents, name).log_prob(batch[name]), scores[subset][name],
+                model.decode(drawn, name).log_prob(batch[name]), scores[subset][name],
                 rtol=1e-5, atol=1e-4)
 
 

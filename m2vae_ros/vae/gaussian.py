@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, log, pi
 
@@ -32,6 +33,13 @@ class DiagonalGaussian:
     def standard_like(cls, other: DiagonalGaussian) -> DiagonalGaussian:
         """Return the prior p(z) = N(0, I) in the shape and on the device of another Gaussian."""
         return cls(torch.zeros_like(other.mean), torch.zeros_like(other.log_variance))
+
+    def __getitem__(self, rows: Sequence[int]) -> DiagonalGaussian:
+        """Return some of the leading dimension, in the order and as often as listed."""
+        index = torch.tensor(rows, device=self.mean.device)
+        return DiagonalGaussian(
+            self.mean.index_select(0, index), self.log_variance.index_select(0, index)
+        )
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         """Draw one reparametrised sample, shape ``(..., latent)``, differentiable in both."""

@@ -43,11 +43,36 @@ def bayes_product(experts: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
     :math:`1/s_m^2 - 1`. A dimension of which it knows less than the prior (more than unit
     variance) counts as no evidence, so the product is always a Gaussian.
     """
-    precisions = [(-expert.log_variance).exp() for expert in experts]
-    precision = 1 + torch.stack([(p - 1).clamp(min=0) for p in precisions]).sum(0)
-    weighted = torch.stack(
-        [p * expert.mean for p, expert in zip(precisions, experts, strict=True)]
-    ).sum(0)
+    stacked = DiagonalGaussian(
+        torch.stack([expert.mean for expert in experts]),
+        torch.stack([expert.log_variance for expert in experts]),
+    )
+    product = bayes_products(stacked, stacked.mean.new_ones(1, len(experts)))
+    return DiagonalGaussian(product.mean[0], product.log_variance[0])
+
+
+def bayes_products(experts: DiagonalGaussian, counted: Tensor) -> DiagonalGaussian:
+    """
+    Return the `bayes_product` of each of several choices among the same experts.
+
+    Parameters
+    ----------
+    experts
+        Tensors ``(experts, ..., latent)``.
+    counted
+        ``(products, experts)``: 1 where the expert counts in the product, else 0. The product of
+        none is the prior.
+
+    Returns
+    -------
+    DiagonalGaussian
+        Tensors ``(products, ..., latent)``.
+
+    """
+    precisions = (-experts.log_variance).exp()
+    evidence = (precisions - 1).clamp(min=0)
+    precision = 1 + torch.tensordot(counted, evidence, 1)
+    weighted = torch.tensordot(counted, precisions * experts.mean, 1)
     return DiagonalGaussian(weighted / precision, -precision.log())
 
 

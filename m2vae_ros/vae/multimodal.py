@@ -10,7 +10,8 @@ import torch
 from torch import nn, Tensor
 
 from m2vae_ros.vae.gaussian import DiagonalGaussian
-from m2vae_ros.vae.information import bayes_product
+from m2vae_ros.vae.heads import run_alone, run_together
+from m2vae_ros.vae.information import bayes_products
 from m2vae_ros.vae.likelihoods import Likelihood, SensorBatch
 from m2vae_ros.vae.subsets import lattice, Subset
 
@@ -64,6 +65,7 @@ class MultimodalVAE(nn.Module):
         if unknown or not chosen:
             raise ValueError(f'trained subsets {unknown or chosen!r}: must be some of {every}')
         self.trained_subsets = tuple(subset for subset in every if subset in chosen)
+        self._trained = frozenset(self.trained_subsets)
         self.trunks = nn.ModuleDict(trunks)
         self.product_of_experts = product_of_experts
         joint = [subset for subset in self.trained_subsets if len(subset) > 1]
@@ -91,7 +93,8 @@ class MultimodalVAE(nn.Module):
         """
         self._check_trained(subset)
         features = {name: self.trunks[name](batch[name]) for name in subset}
-        return self._posteriors(features, [subset])[subset]
+        stacked = self._posteriors(features, [subset], run_alone)
+        return DiagonalGaussian(stacked.mean[0], stacked.log_variance[0])
 
     def decode(self, latents: Tensor, sensor: str) -> Likelihood:
         """Return p(x_m|z) for latents ``(..., latent)``."""
@@ -147,51 +150,73 @@ class MultimodalVAE(nn.Module):
             }
         seen = [name for name in self.names if any(name in subset for subset in reconstruct)]
         features = {name: self.trunks[name](batch[name]) for name in seen}
-        posteriors = self._posteriors(features, list(reconstruct))
-        latents = {subset: q.rsample(generator) for subset, q in posteriors.items()}
+        stacked = self._posteriors(features, list(reconstruct), run_together)
+        moments = zip(stacked.mean.unbind(), stacked.log_variance.unbind(), strict=True)
+        posteriors = {
+            subset: DiagonalGaussian(*of_subset)
+            for subset, of_subset in zip(reconstruct, moments, strict=True)
+        }
+        latents = stacked.rsample(generator)
         log_likelihoods: dict[Subset, dict[str, Tensor]] = {subset: {} for subset in reconstruct}
         for name in self.names:
             scored = [subset for subset, sensors in reconstruct.items() if name in sensors]
             if not scored:
                 continue
-            stacked = torch.stack([latents[subset] for subset in scored])
-            scores = self.decode(stacked, name).log_prob(batch[name])
+            rows = [row for row, sensors in enumerate(reconstruct.values()) if name in sensors]
+            scores = self.decode(_rows(latents, rows), name).log_prob(batch[name])
             for subset, score in zip(scored, scores.unbind(), strict=True):
                 log_likelihoods[subset][name] = score
         return posteriors, log_likelihoods
 
     def _posteriors(
-        self, features: Mapping[str, Tensor], subsets: Sequence[Subset]
-    ) -> dict[Subset, DiagonalGaussian]:
-        """Return q(z|x_S) of some subsets; the head of each runs once."""
-        posteriors = {subset: self._moments(features, subset) for subset in subsets}
+        self,
+        features: Mapping[str, Tensor],
+        subsets: Sequence[Subset],
+        run_heads: Callable[[list[nn.Module], list[list[Tensor]]], Tensor],
+    ) -> DiagonalGaussian:
+        """Return q(z|x_S) of some subsets, ``(subsets, batch, latent)``; each head runs once."""
         joint = [subset for subset in subsets if len(subset) > 1]
+        run = list(subsets)
         if self.product_of_experts:
-            experts = {
-                (name,): posteriors.get((name,)) or self._moments(features, (name,))
-                for name in features
-                if any(name in subset for subset in joint)
-            }
-            for subset in joint:
-                product = bayes_product([experts[(name,)] for name in subset])
-                correction = posteriors[subset]
-                posteriors[subset] = DiagonalGaussian(
-                    product.mean + correction.mean,
-                    product.log_variance + correction.log_variance,
-                )
-        return posteriors
-
-    def _moments(self, features: Mapping[str, Tensor], subset: Subset) -> DiagonalGaussian:
-        joined = torch.cat([features[name] for name in subset], 1)
-        moments = self.heads['+'.join(subset)](joined)
+            given = set(subsets)
+            run += [
+                (name,) for name in features
+                if (name,) not in given and any(name in subset for subset in joint)
+            ]
+        moments = run_heads(
+            [self.heads['+'.join(subset)] for subset in run],
+            [[features[name] for name in subset] for subset in run],
+        )
         moments = moments.to(torch.promote_types(moments.dtype, torch.float32))  # not in bfloat16
-        return DiagonalGaussian(*moments.chunk(2, 1))
+        stacked = DiagonalGaussian(*moments.chunk(2, -1))
+        if not (self.product_of_experts and joint):
+            return stacked
+        place = {subset: row for row, subset in enumerate(run)}
+        singles = [subset for subset in run if len(subset) == 1]
+        counted = torch.tensor(
+            [[float(len(subset) > 1 and single[0] in subset) for single in singles]
+             for subset in subsets],
+            dtype=moments.dtype, device=moments.device,
+        )
+        product = bayes_products(stacked[[place[single] for single in singles]], counted)
+        count = len(subsets)
+        return DiagonalGaussian(
+            product.mean + stacked.mean[:count],
+            product.log_variance + stacked.log_variance[:count],
+        )
 
     def _check_trained(self, subset: Subset) -> None:
-        if subset not in self.trained_subsets:
+        if subset not in self._trained:
             raise ValueError(
                 f'subset {subset}: no trained encoder; trained are {self.trained_subsets}'
             )
+
+
+def _rows(latents: Tensor, rows: list[int]) -> Tensor:
+    """Return some latents of the stack, without a copy where it is all of them."""
+    if len(rows) == len(latents):
+        return latents
+    return latents.index_select(0, torch.tensor(rows, device=latents.device))
 
 
 def _only(batch: SensorBatch, present: Tensor) -> SensorBatch:

@@ -8,7 +8,7 @@ What each of them sums up, and with which weights, is in `m2vae_ros.vae.terms`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.subsets import lattice, Subset
-from m2vae_ros.vae.terms import divergences, weights
+from m2vae_ros.vae.terms import Plan, plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,26 +28,29 @@ class Parts:
     ----------
     prior
         Divergences of the posteriors from the prior, ``(batch,)``.
+    scored
+        (subset, sensor) of each reconstruction.
     scores
-        (subset, sensor) -> part of its reconstruction, ``(batch,)`` each.
+        Their parts, ``(reconstructions, batch)``.
     mutual
         Divergences between posteriors, ``(batch,)``; None for objectives that have none.
 
     """
 
     prior: Tensor
-    scores: Mapping[tuple[Subset, str], Tensor]
+    scored: Sequence[tuple[Subset, str]]
+    scores: Tensor
     mutual: Tensor | None
 
     def bound(self) -> Tensor:
         """Return the sum, ``(batch,)``."""
-        total = -self.prior + torch.stack(list(self.scores.values())).sum(0)
+        total = self.scores.sum(0) - self.prior
         return total if self.mutual is None else total - self.mutual
 
     def reconstruction(self, sensor: str) -> Tensor:
         """Return what one sensor's reconstructions contribute, ``(batch,)``."""
-        found = [score for (_, scored), score in self.scores.items() if scored == sensor]
-        return torch.stack(found).sum(0) if found else torch.zeros_like(self.prior)
+        rows = [row for row, (_, scored) in enumerate(self.scored) if scored == sensor]
+        return self.scores[rows].sum(0)
 
 
 def bound(
@@ -126,44 +129,42 @@ def parts(
 ) -> Parts:
     """Return what `bound` is the sum of; parameters and errors are its own."""
     names = _model_order(posteriors) if names is None else tuple(names)
-    sensors, weight = weights(name, names, available, ordering)
-    _check_complete(name, sensors, posteriors, log_likelihoods)
+    needs, weight = plan(name, names, available, ordering)
+    _check_complete(name, needs, posteriors, log_likelihoods)
     like = next(iter(posteriors.values())).mean
     if available is not None and len(available) != len(like):
         raise ValueError(f'available has {len(available)} samples, the posteriors {len(like)}')
-    weight = weight.to(like)
-    row = {subset: index for index, subset in enumerate(sensors)}
-    share = {subset: len(subset) / len(chosen) for subset, chosen in sensors.items()}
+    share = {subset: len(subset) / len(chosen) for subset, chosen in needs.sensors.items()}
+    factors = [
+        _of(beta, subset) * (joint_prior_weight if len(subset) > 1 else 1)
+        for subset in needs.sensors
+    ]
+    factors += [share[s] * (gamma if len(s) == 1 else 1) for s, _ in needs.scored]
+    factors += [alpha * share[larger] for larger, _ in needs.pairs]
+    w = weight[needs.rows] * torch.tensor(factors, dtype=weight.dtype).unsqueeze(1)
+    w_prior, w_scores, w_mutual = w.to(like).split_with_sizes(
+        [len(needs.sensors), len(needs.scored), len(needs.pairs)]
+    )
+    masked = available is not None or not all(factors)  # else no term counts for nothing
 
-    def weighted(factors: list[tuple[Subset, float]]) -> tuple[Tensor, Tensor | None]:
-        """Return the subsets' weights times a factor for each, (terms, batch), and which count."""
-        scales = weight.new_tensor([factor for _, factor in factors])
-        scaled = weight[[row[subset] for subset, _ in factors]] * scales.unsqueeze(1)
-        all_count = available is None and all(factor for _, factor in factors)
-        return scaled, None if all_count else scaled != 0
+    place = {subset: index for index, subset in enumerate(needs.needed)}
+    stacked = _stack([posteriors[subset] for subset in place])
 
-    w, present = weighted([
-        (subset, _of(beta, subset) * (joint_prior_weight if len(subset) > 1 else 1))
-        for subset in sensors
-    ])
-    prior = _chosen([posteriors[subset] for subset in sensors], present).kl_from_standard()
-    prior = (w * prior).sum(0)
+    def gathered(subsets: Iterable[Subset], w: Tensor) -> DiagonalGaussian:
+        """Return some of the posteriors; the prior where they count for nothing."""
+        chosen = stacked[[place[subset] for subset in subsets]]
+        return chosen.where(w != 0) if masked else chosen
 
-    scored = [(subset, sensor) for subset in sensors for sensor in sensors[subset]]
-    w, present = weighted([(s, share[s] * (gamma if len(s) == 1 else 1)) for s, _ in scored])
-    scores = torch.stack([log_likelihoods[subset][sensor] for subset, sensor in scored])
-    scores = w * (scores if present is None else torch.where(present, scores, 0))
-
+    prior = (w_prior * gathered(needs.sensors, w_prior).kl_from_standard()).sum(0)
+    scores = torch.stack([log_likelihoods[subset][sensor] for subset, sensor in needs.scored])
+    scores = w_scores * (torch.where(w_scores != 0, scores, 0) if masked else scores)
     mutual = None
-    pairs = divergences(name, sensors)
-    if pairs:
-        w, present = weighted([(larger, alpha * share[larger]) for larger, _ in pairs])
+    if needs.pairs:
         q_larger, q_smaller = (
-            _chosen([posteriors[subset] for subset in side], present)
-            for side in zip(*pairs, strict=True)
+            gathered(side, w_mutual) for side in zip(*needs.pairs, strict=True)
         )
-        mutual = (w * q_larger.kl(q_smaller)).sum(0)
-    return Parts(prior, dict(zip(scored, scores.unbind(), strict=True)), mutual)
+        mutual = (w_mutual * q_larger.kl(q_smaller)).sum(0)
+    return Parts(prior, needs.scored, scores, mutual)
 
 
 def normalised_beta(
@@ -204,22 +205,20 @@ def _model_order(posteriors: Mapping[Subset, DiagonalGaussian]) -> Subset:
 
 def _check_complete(
     name: str,
-    sensors: Mapping[Subset, Subset],
+    needs: Plan,
     posteriors: Mapping[Subset, DiagonalGaussian],
     log_likelihoods: Mapping[Subset, Mapping[str, Tensor]],
 ) -> None:
-    smaller = [subset for _, subset in divergences(name, sensors)]
-    for subset in (*sensors, *smaller):
+    for subset in needs.needed:
         if subset not in posteriors:
             raise ValueError(
                 f'objective {name} needs the posterior of {subset}, given are {list(posteriors)}'
             )
-    for subset, chosen in sensors.items():
-        for sensor in chosen:
-            if sensor not in log_likelihoods.get(subset, {}):
-                raise ValueError(
-                    f'objective {name} needs the log-likelihood of {sensor} from {subset}'
-                )
+    for subset, sensor in needs.scored:
+        if sensor not in log_likelihoods.get(subset, {}):
+            raise ValueError(
+                f'objective {name} needs the log-likelihood of {sensor} from {subset}'
+            )
 
 
 def _of(beta: float | Mapping[Subset, float], subset: Subset) -> float:
@@ -231,10 +230,8 @@ def _of(beta: float | Mapping[Subset, float], subset: Subset) -> float:
     return beta[subset]
 
 
-def _chosen(gaussians: Sequence[DiagonalGaussian], present: Tensor | None) -> DiagonalGaussian:
-    """Stack Gaussians; those that are not present become the prior, None = all are."""
-    stacked = DiagonalGaussian(
+def _stack(gaussians: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
+    return DiagonalGaussian(
         torch.stack([gaussian.mean for gaussian in gaussians]),
         torch.stack([gaussian.log_variance for gaussian in gaussians]),
     )
-    return stacked if present is None else stacked.where(present)

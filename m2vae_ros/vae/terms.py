@@ -105,14 +105,46 @@ def divergences(name: str, sensors: Mapping[Subset, Subset]) -> list[tuple[Subse
     ]
 
 
-def weights(
+class Plan(NamedTuple):
+    """
+    What a step adds up, for a batch whose samples have some sets of sensors.
+
+    Parameters
+    ----------
+    sensors
+        Subset S -> T_S, for all subsets that are weighed.
+    weights
+        Their weights in the same order, ``(subsets, sets of sensors)``, float64 on the CPU; 0
+        where a sample with these sensors has no such term.
+    scored
+        (S, sensor of T_S) of each reconstruction.
+    pairs
+        (S, S without m) of each mutual divergence, see `divergences`.
+    needed
+        Subset -> sensors to reconstruct, in lattice order: all that has a part in the above.
+    rows
+        The row of the weights for each subset, each of `scored` and each pair, in this order.
+
+    """
+
+    sensors: Mapping[Subset, Subset]
+    weights: Tensor
+    scored: Sequence[tuple[Subset, str]]
+    pairs: Sequence[tuple[Subset, Subset]]
+    needed: Mapping[Subset, Subset]
+    rows: Tensor
+
+
+def plan(
     name: str,
     names: Subset,
     available: Tensor | None = None,
     ordering: Sequence[str] | None = None,
-) -> tuple[dict[Subset, Subset], Tensor]:
+) -> tuple[Plan, Tensor]:
     """
-    Return subset S -> T_S for all subsets that a batch needs, and the weights of its samples.
+    Return what a batch needs, and the weights of its samples.
+
+    A plan is made once and shared by all batches alike; do not change what it holds.
 
     Parameters
     ----------
@@ -127,10 +159,9 @@ def weights(
 
     Returns
     -------
-    sensors, weights
-        In the same order of subsets; the weights are float64 on the CPU, ``(subsets, batch)``
-        or, where every sample has all sensors, ``(subsets, 1)``. 0 where a sample has no such
-        term.
+    plan, weights
+        The weights are those of the plan, ``(subsets, batch)`` or, where every sample has all
+        sensors, ``(subsets, 1)``.
 
     Raises
     ------
@@ -141,32 +172,38 @@ def weights(
     """
     if ordering is not None and sorted(ordering) != sorted(names):
         raise ValueError(f'ordering {tuple(ordering)}: must have each of {names} once')
+    order = None if ordering is None else tuple(ordering)
     if available is None:
-        sensors, shared = _weights_of_all(name, names, tuple(ordering) if ordering else None)
-        return dict(sensors), shared
+        made = _plan(name, (names,), names, order)
+        return made, made.weights
     patterns, rows = _patterns(names, available)
-    return _weights(name, patterns, rows, ordering)
+    made = _plan(name, tuple(patterns), names, order)
+    return made, made.weights[:, rows]
 
 
-@lru_cache(maxsize=1024)  # training asks for the same thing, or for one of N! orderings, all along
-def _weights_of_all(
-    name: str, names: Subset, ordering: Subset | None
-) -> tuple[dict[Subset, Subset], Tensor]:
-    return _weights(name, [names], torch.zeros(1, dtype=torch.long), ordering)
-
-
-def _weights(
-    name: str, patterns: Sequence[Subset], rows: Tensor, ordering: Sequence[str] | None
-) -> tuple[dict[Subset, Subset], Tensor]:
-    """Return what `weights` does, given the sets of sensors and which of them each sample has."""
+@lru_cache(maxsize=128)  # the same all along, or one of N! orderings, or of patterns
+def _plan(
+    name: str, patterns: tuple[Subset, ...], names: Subset, ordering: tuple[str, ...] | None
+) -> Plan:
     tables = [terms(name, pattern, ordering) for pattern in patterns]
     sensors = {subset: term.sensors for table in tables for subset, term in table.items()}
     absent = Term(0.0, ())
-    table = torch.tensor(
+    weights = torch.tensor(
         [[table.get(subset, absent).weight for table in tables] for subset in sensors],
         dtype=torch.float64,
     )
-    return sensors, table[:, rows]
+    scored = [(subset, sensor) for subset, chosen in sensors.items() for sensor in chosen]
+    pairs = divergences(name, sensors)
+    needed: dict[Subset, Subset] = {smaller: () for _, smaller in pairs}
+    needed.update(sensors)
+    place = {sensor: index for index, sensor in enumerate(names)}
+    ordered = sorted(needed, key=lambda subset: (len(subset), [place[m] for m in subset]))
+    row = {subset: index for index, subset in enumerate(sensors)}
+    rows = [row[subset] for subset in (*sensors, *(s for s, _ in scored), *(s for s, _ in pairs))]
+    return Plan(
+        sensors, weights, scored, pairs, {subset: needed[subset] for subset in ordered},
+        torch.tensor(rows),
+    )
 
 
 def reconstructions(
@@ -180,14 +217,9 @@ def reconstructions(
     Return what a step needs: subset -> which of its sensors to reconstruct, in lattice order.
 
     It is what `MultimodalVAE.forward` takes as ``reconstruct``. A subset that has nothing to
-    reconstruct still needs its posterior. Parameters and errors are those of `weights`.
+    reconstruct still needs its posterior. Parameters and errors are those of `plan`.
     """
-    sensors, _ = weights(name, names, available, ordering)
-    needed: dict[Subset, Subset] = {smaller: () for _, smaller in divergences(name, sensors)}
-    needed.update(sensors)
-    place = {sensor: index for index, sensor in enumerate(names)}
-    ordered = sorted(needed, key=lambda subset: (len(subset), [place[m] for m in subset]))
-    return {subset: needed[subset] for subset in ordered}
+    return dict(plan(name, names, available, ordering)[0].needed)
 
 
 def required_subsets(name: str, names: Subset) -> list[Subset]:
