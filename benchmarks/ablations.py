@@ -143,7 +143,7 @@ def main() -> None:
         help='where the figures of each run are kept, to go on with later',
     )
     parser.add_argument('--seeds', type=int, default=3)
-    parser.add_argument('--steps', type=int, default=1200)
+    parser.add_argument('--steps', type=int, default=3000)
     parser.add_argument('--samples', type=int, default=512, help='of each integral, for scores')
     arguments = parser.parse_args()
     started = time.monotonic()
