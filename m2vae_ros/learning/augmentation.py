@@ -112,7 +112,7 @@ class AugmentedSamples(SampleDataset):
         """Return which sensors each sample has, ``(samples, sensors)``."""
         return self.samples.availability()
 
-    def fit_normalisation(self, model: M2VAE, *, block: int = 1024) -> None:
+    def fit_normalisation(self, model: M2VAE, *, block: int = 128) -> None:
         """Give a model's sensors the mean array and the scale of the samples as measured."""
         self.samples.fit_normalisation(model, block=block)
 

@@ -82,7 +82,7 @@ class SampleDataset(Dataset[Batch]):
         """Return the batches that a sampler chooses."""
         return DataLoader(self, sampler=batches, batch_size=None, collate_fn=None)
 
-    def fit_normalisation(self, model: M2VAE, *, block: int = 1024) -> None:
+    def fit_normalisation(self, model: M2VAE, *, block: int = 128) -> None:
         """
         Give a model's sensors the mean array and the scale of these samples.
 
@@ -121,9 +121,9 @@ class _Moments:
 
     def add(self, batch: SensorBatch) -> None:
         values = batch.values.double()
-        values = torch.where(_like(batch.returned, values), values, 0)
+        values.masked_fill_(~_like(batch.returned, values), 0)
         self.total += values.sum(0)
-        self.squares += values.square().sum(0)
+        self.squares += values.square_().sum(0)
         self.count += batch.returned.sum(0)
 
     def mean_and_scale(self) -> tuple[Tensor, Tensor]:
