@@ -91,7 +91,7 @@ lint: setup
 	exit $$status
 
 train: setup
-	$(BIN)/m2vae train --simulated --out build/train/$(notdir $(MODEL)) --resume $(TRAIN_OPTIONS)
+	$(BIN)/m2vae train --simulated --out build/train/$(notdir $(MODEL)) $(TRAIN_OPTIONS)
 	cp build/train/$(notdir $(MODEL)) $(MODEL)
 
 clean:

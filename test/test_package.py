@@ -26,8 +26,8 @@ LAUNCH = {'launch': 'launch', 'launch_ros': 'launch_ros'}
 # Module -> rosdep key; for these there is none, and README says what to do.
 ROSDEP = {
     'cv2': 'python3-opencv', 'jinja2': 'python3-jinja2', 'markupsafe': 'python3-jinja2',
-    'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy', 'torch': 'python3-torch', 'tqdm': 'python3-tqdm',
-    'yaml': 'python3-yaml',
+    'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy', 'torch': 'python3-torch',
+    'tqdm': 'python3-tqdm', 'yaml': 'python3-yaml',
     **{name: name for name in {*ROS, *LAUNCH}},
 }
 NO_ROSDEP = {'safetensors', 'lightning', 'rich', 'rosbags', 'tensorboardX'}

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryFile
 from time import monotonic
 
 from m2vae_ros.learning import dry_run, sources
+from m2vae_ros.learning.augmentation import AugmentationOptions
 from m2vae_ros.learning.cache import CacheOptions
 from m2vae_ros.learning.calibration import CalibrationOptions
 from m2vae_ros.learning.closing import described, measured
@@ -63,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='say what would be trained and how long it would take; writes nothing but the '
              'decoded bags',
     )
-    for group in (TrainingOptions, Architecture, CalibrationOptions, SplitOptions):
+    for group in (
+        TrainingOptions, Architecture, AugmentationOptions, CalibrationOptions, SplitOptions,
+    ):
         add_options(parser, group)
     add_options(parser, SimulationOptions)
     add_options(parser, CacheOptions, but=('processes',))
@@ -105,14 +108,27 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _splits(arguments: argparse.Namespace) -> Splits:
+def _splits(
+    arguments: argparse.Namespace, simulation: SimulationOptions | None = None
+) -> Splits:
+    varied = options_of(AugmentationOptions, arguments)
     if arguments.simulated:
-        return sources.simulated(options_of(SimulationOptions, arguments))
-    return sources.from_bags(
-        arguments.bag, read_sensors(arguments.sensors),
-        cache=options_of(CacheOptions, arguments), splits=options_of(SplitOptions, arguments),
-        topics=_topics(arguments.topic),
-    )
+        splits = sources.simulated(
+            simulation or options_of(SimulationOptions, arguments),
+            augmentation=varied, seed=arguments.seed,
+        )
+        settings = {}
+    else:
+        cut = options_of(SplitOptions, arguments)
+        splits = sources.from_bags(
+            arguments.bag, read_sensors(arguments.sensors),
+            cache=options_of(CacheOptions, arguments), splits=cut,
+            topics=_topics(arguments.topic), augmentation=varied, seed=arguments.seed,
+        )
+        settings = {'split': asdict(cut)}
+    if varied.vary:
+        settings['augmentation'] = asdict(varied)
+    return replace(splits, description={**splits.description, **settings})
 
 
 def _described(
@@ -124,8 +140,8 @@ def _described(
         asked = options_of(SimulationOptions, arguments)
         each = asked.samples_per_world
         few = min(asked.worlds, ceil(options.batch_size / each))
-        splits = sources.simulated(
-            replace(asked, worlds=few, validation_worlds=1, test_worlds=1)
+        splits = _splits(
+            arguments, replace(asked, worlds=few, validation_worlds=1, test_worlds=1)
         )
         names = tuple(spec.name for spec in splits.training.sensors)
         counted = {
@@ -156,6 +172,7 @@ def _check(arguments: argparse.Namespace) -> None:
     options_of(SimulationOptions, arguments)
     options_of(CacheOptions, arguments)
     options_of(SplitOptions, arguments)
+    options_of(AugmentationOptions, arguments)
     _topics(arguments.topic)
     if arguments.bag and arguments.sensors is None:
         raise ValueError(

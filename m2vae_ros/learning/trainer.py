@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 import json
+import logging
 import sys
 from typing import Any
 
@@ -141,32 +143,47 @@ def make_trainer(
     if progress:
         callbacks.append(PartsBar())
     session = f'from_step_{first_step}'
-    return lightning.Trainer(
-        max_steps=options.steps,
-        accelerator=options.accelerator,
-        devices=world.devices,
-        num_nodes=world.nodes,
-        # In a step, no sample may have the sensors of some encoder: it then has no gradient.
-        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
-        if world.size > 1 else 'auto',
-        use_distributed_sampler=False,  # ours shards
-        precision=options.precision,
-        gradient_clip_val=1.0,
-        logger=[
-            CSVLogger(run.logs, '', session, flush_logs_every_n_steps=1),
-            TensorBoardLogger(run.logs, '', session),
-        ] if run else False,
-        log_every_n_steps=log_interval(options),
-        val_check_interval=validation_interval(options) if validates else None,
-        check_val_every_n_epoch=None if validates else 1,
-        limit_val_batches=None if validates else 0,
-        num_sanity_val_steps=0,
-        enable_checkpointing=run is not None,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-        callbacks=callbacks,
-        plugins=[WholeCheckpoints()],
-    )
+    with quiet():
+        return lightning.Trainer(
+            max_steps=options.steps,
+            accelerator=options.accelerator,
+            devices=world.devices,
+            num_nodes=world.nodes,
+            # In a step, no sample may have the sensors of some encoder: it then has no gradient.
+            strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+            if world.size > 1 else 'auto',
+            use_distributed_sampler=False,  # ours shards
+            precision=options.precision,
+            gradient_clip_val=1.0,
+            logger=[
+                CSVLogger(run.logs, '', session, flush_logs_every_n_steps=1),
+                TensorBoardLogger(run.logs, '', session),
+            ] if run else False,
+            log_every_n_steps=log_interval(options),
+            val_check_interval=validation_interval(options) if validates else None,
+            check_val_every_n_epoch=None if validates else 1,
+            limit_val_batches=None if validates else 0,
+            num_sanity_val_steps=0,
+            enable_checkpointing=run is not None,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            callbacks=callbacks,
+            plugins=[WholeCheckpoints()],
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advice off the standard error."""
+    loggers = [logging.getLogger(name) for name in ('lightning.pytorch', 'lightning.fabric')]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def validation_interval(options: TrainingOptions) -> int:

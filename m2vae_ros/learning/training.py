@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-import logging
 from pathlib import Path
 from typing import Any
 import warnings
@@ -23,7 +21,7 @@ from m2vae_ros.learning.distributed import World
 from m2vae_ros.learning.interruption import Interruption
 from m2vae_ros.learning.maximisation import BoundMaximisation
 from m2vae_ros.learning.run_folder import read_checkpoint, RunFolder
-from m2vae_ros.learning.trainer import Checkpoints, make_trainer, say, validation_interval
+from m2vae_ros.learning.trainer import Checkpoints, make_trainer, quiet, say, validation_interval
 from m2vae_ros.learning.training_options import TrainingOptions
 from m2vae_ros.vae.model import Architecture, M2VAE
 from m2vae_ros.vae.terms import reconstructions
@@ -159,11 +157,10 @@ def train(
             run, identity, interruption, validates=bool(validated),
             every=validation_interval(options), keeps_best=options.patience > 0,
         )] if run else []
-        with _quiet():
-            trainer = make_trainer(
-                options, world, run, callbacks, first_step=first_step,
-                validates=bool(validated), progress=progress and world.is_first,
-            )
+        trainer = make_trainer(
+            options, world, run, callbacks, first_step=first_step,
+            validates=bool(validated), progress=progress and world.is_first,
+        )
         fit(
             trainer, module, dataset.in_batches(batches),
             _in_order(validation, validated, options, world)
@@ -195,19 +192,6 @@ def _first_step(
     return 0
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    known = {name: logging.getLogger(name) for name in ('lightning.pytorch', 'lightning.fabric')}
-    levels = {name: each.level for name, each in known.items()}
-    for each in known.values():
-        each.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for name, each in known.items():
-            each.setLevel(levels[name])
-
-
 def validated_rows(training: SampleDataset, validation: SampleDataset | None) -> list[int]:
     """Return which samples are validated: some, of combinations of sensors that are trained."""
     if validation is None or not len(validation):
@@ -236,7 +220,7 @@ def fit(
     validation: DataLoader[Batch] | None = None, checkpoint: Path | None = None,
 ) -> None:
     """Let Lightning train, without its advice on the standard error; a Ctrl-C is one."""
-    with warnings.catch_warnings(), _quiet():
+    with warnings.catch_warnings(), quiet():
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings('ignore', message=f'.*{message}.*')
         try:
