@@ -130,12 +130,12 @@ class BoundMaximisation(lightning.LightningModule):  # type: ignore[misc]
         rank = self.trainer.global_rank
         if self._restored:
             self._noise.set_state(self._restored[rank])
-        elif rank:
-            self._noise.manual_seed(self.options.seed + 2**32 * rank)
+        elif rank == 0 and device.type == 'cpu':
+            self._noise.set_state(torch.get_rng_state())
+        elif rank == 0 and device.type == 'cuda':
+            self._noise.set_state(torch.cuda.get_rng_state(device))
         else:
-            on_gpu = device.type == 'cuda'
-            state = torch.cuda.get_rng_state(device) if on_gpu else torch.get_rng_state()
-            self._noise.set_state(state)
+            self._noise.manual_seed(self.options.seed + 2**32 * rank)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random states of all processes."""

@@ -144,6 +144,7 @@ def train(
         'sensors': {spec.name: spec.to_dict() for spec in dataset.sensors},
         'data': dict(data or {}), 'training samples': len(dataset),
         'validation samples': len(validated), 'processes': world.size,
+        'device': _device(options),
     }
     first_step = _first_step(run, identity, resume, world)
     model = untrained_model(dataset, options, architecture)
@@ -170,6 +171,11 @@ def train(
     if run and options.patience and run.best.exists():
         module.load_state_dict(read_checkpoint(run.best)['state_dict'])
     return model.cpu().eval()
+
+
+def _device(options: TrainingOptions) -> str:
+    """Return on which kind of device random numbers are drawn."""
+    return 'gpu' if options.accelerator != 'cpu' and torch.cuda.is_available() else 'cpu'
 
 
 def _first_step(
