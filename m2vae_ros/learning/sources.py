@@ -173,7 +173,11 @@ def from_bags(
         'validation': f'{len(validation)} fused sets of other times of {names}',
         'test': f'{len(test)} fused sets of other times of {names}',
         'bags': [
-            {'name': bag.bag.name, 'sets': bag.sets.subsets(), **bag.description} for bag in bags
+            {
+                'name': bag.bag.name, 'key': bag.folder.name, 'sets': bag.sets.subsets(),
+                **bag.description,
+            }
+            for bag in bags
         ],
     })
 
