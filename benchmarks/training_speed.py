@@ -3,11 +3,13 @@
 """
 Measure a training step: beside MultiVae's JMVAE, and as the number of sensors grows.
 
-The contenders take turns in every round, so that a ratio holds on a busy machine; times are those
-of the processor, with one thread. A step is the loss, its gradient and the optimiser's step.
+The contenders take turns in every round, so that a ratio holds on a busy machine. A step is the
+loss, its gradient and the optimiser's step. With one thread, times are those of the processor;
+with two, which may wait for each other, they are those of the clock.
 
 * Beside MultiVae's JMVAE with the same networks, batch and optimiser: m2vae in closed form, with
-  sampled orderings or reconstructions, and jmvae, which for two sensors has the library's terms.
+  sampled orderings or reconstructions, and jmvae, which for two sensors has the library's terms;
+  and how often each runs trunks and decoders, and how much it calculates.
 * For 1..8 sensors with small networks: the same, and Eq. 83 as it is written, a recursion of N!
   branches that encodes and decodes anew in each call.
 
@@ -18,6 +20,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 import random
 import shlex
@@ -34,6 +38,7 @@ import robot_comparison
 from scoring import select
 import torch
 from torch import nn, Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.objectives import bound
@@ -122,6 +127,15 @@ class Recursion(nn.Module):
         return (value + sum(self._value(batch, others) for others in smaller)) / len(subset)
 
 
+CONTENDERS: Mapping[str, Callable[[Networks], Any]] = {
+    LIBRARY: partial(MultiVae, 'JMVAE'),
+    'm2vae': partial(Ours, 'm2vae'),
+    'm2vae, sampled orderings': SampledOrderings,
+    'm2vae, sampled reconstructions': SampledReconstructions,
+    'jmvae': partial(Ours, 'jmvae'),
+}
+
+
 def stepping(model: Any, batch: Batch) -> Callable[[], None]:
     """Return a training step of a model."""
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
@@ -135,37 +149,59 @@ def stepping(model: Any, batch: Batch) -> Callable[[], None]:
 
 
 def rounds(
-    steps: Mapping[str, Callable[[], None]], count: int, seconds: float
+    steps: Mapping[str, Callable[[], None]],
+    count: int,
+    seconds: float,
+    clock: Callable[[], float] = time.process_time,
 ) -> Times:
     """Return each contender's time of a step in each round, in seconds."""
     repeats = {}
     for name, step in steps.items():
         step()
-        repeats[name] = max(1, round(seconds / _timed(step)))
+        repeats[name] = max(1, round(seconds / _timed(step, clock)))
     times: Times = {name: [] for name in steps}
     for _ in range(count):
         for name, step in steps.items():
-            times[name].append(_timed(step, repeats[name]))
+            times[name].append(_timed(step, clock, repeats[name]))
     return times
 
 
-def _timed(step: Callable[[], None], repeats: int = 1) -> float:
-    start = time.process_time()
+def _timed(step: Callable[[], None], clock: Callable[[], float], repeats: int = 1) -> float:
+    start = clock()
     for _ in range(repeats):
         step()
-    return (time.process_time() - start) / repeats
+    return (clock() - start) / repeats
 
 
-def beside_multivae(networks: Networks, batch: Batch, count: int) -> Times:
+def beside_multivae(networks: Networks, batch: Batch, count: int, threads: int) -> Times:
     """Return the time of a step of each contender in every round, the library's first."""
-    models = {
-        LIBRARY: MultiVae('JMVAE', networks),
-        'm2vae': Ours('m2vae', networks),
-        'm2vae, sampled orderings': SampledOrderings(networks),
-        'm2vae, sampled reconstructions': SampledReconstructions(networks),
-        'jmvae': Ours('jmvae', networks),
-    }
-    return rounds({name: stepping(model, batch) for name, model in models.items()}, count, 0.2)
+    steps = {name: stepping(make(networks), batch) for name, make in CONTENDERS.items()}
+    clock = time.process_time if threads == 1 else time.perf_counter
+    torch.set_num_threads(threads)
+    try:
+        return rounds(steps, count, 0.05, clock)
+    finally:
+        torch.set_num_threads(1)
+
+
+def work(make: Callable[[Networks], Any], networks: Networks, batch: Batch) -> list[float]:
+    """Return a step's runs of trunks and of decoders, of a batch each, and its Gflop."""
+    runs = {'trunk': 0.0, 'decoder': 0.0}
+
+    def counted(kind: str, name: str) -> nn.Module:
+        module: nn.Module = getattr(networks, kind)(name)
+
+        def count(_: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+            latents = given[0].shape[:-1].numel() if kind == 'decoder' else BATCH
+            runs[kind] += latents / BATCH
+
+        module.register_forward_hook(count)
+        return module
+
+    model = make(replace(networks, **{kind: partial(counted, kind) for kind in runs}))
+    with FlopCounterMode(display=False) as counter:
+        model.loss(batch).backward()
+    return [*runs.values(), counter.get_total_flops() / 1e9]
 
 
 def growth(count: int, largest: int) -> dict[int, Times]:
@@ -201,23 +237,42 @@ def _spread(values: list[float]) -> str:
     return f'{median(values):.2f} ({low:.2f}-{high:.2f})'
 
 
-def _beside_tables(cases: Mapping[str, Times]) -> tuple[list[Any], list[Any]]:
+def _beside_tables(cases: Mapping[tuple[str, int], Times]) -> tuple[list[Any], list[Any]]:
     """Return the table of samples a second, and the bars on the ratios."""
     rows, bars = [], []
-    for title, times in cases.items():
+    for (title, threads), times in cases.items():
         for name, ours in times.items():
             ratios = [
                 theirs / own for theirs, own in zip(times[LIBRARY], ours, strict=True)
             ]
-            rows.append([title, name, f'{BATCH / median(ours):.0f}', _spread(ratios)])
+            rows.append([title, threads, name, f'{BATCH / median(ours):.0f}', _spread(ratios)])
             if name != LIBRARY:
+                on = 'one thread' if threads == 1 else f'{threads} threads'
                 bars.append(bar(
-                    f'{title}: {name} at least {FASTER} times the samples a second of {LIBRARY}',
-                    _spread(ratios), median(ratios) >= FASTER,
+                    f'{title}, {on}: {name} at least {FASTER} times the samples a second of '
+                    f'{LIBRARY}', _spread(ratios), median(ratios) >= FASTER,
                 ))
     note = f'Batches of {BATCH}; median and quartiles over the rounds.'
-    columns = ['networks', 'objective', 'samples/s', 'times the library']
+    columns = ['networks', 'threads', 'objective', 'samples/s', 'times the library']
     return [table('A step beside MultiVae', columns, rows, note)], bars
+
+
+def _work_table(cases: Mapping[str, tuple[Networks, Batch]]) -> Any:
+    """Return the table of what a step runs, however long it takes."""
+    rows = []
+    for title, case in cases.items():
+        found = {name: work(make, *case) for name, make in CONTENDERS.items()}
+        rows += [
+            [title, name, f'{trunks:g}', f'{decoders:g}', f'{flop:.3g}',
+             f'{found[LIBRARY][-1] / flop:.2f}']
+            for name, (trunks, decoders, flop) in found.items()
+        ]
+    note = (
+        'How often a step runs a trunk or decoder on a batch, and the Gflop of its products and '
+        'convolutions: the last column is the speed-up if these were all that takes time.'
+    )
+    columns = ['networks', 'objective', 'trunks', 'decoders', 'Gflop', "library's Gflop over it"]
+    return table('What a step runs', columns, rows, note)
 
 
 def _growth_tables(times: Mapping[int, Times]) -> tuple[list[Any], list[Any]]:
@@ -249,25 +304,31 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--out', type=Path, required=True, help='JSON to write')
-    parser.add_argument('--rounds', type=int, default=20)
+    parser.add_argument('--rounds', type=int, default=40)
     parser.add_argument('--largest', type=int, default=8, help='number of sensors')
     arguments = parser.parse_args()
     started = time.monotonic()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     random.seed(0)
-    beside = {}
-    for sensors in digits.PARTS:
-        data, _ = digits.load(sensors)
-        beside[f'digits in {sensors} parts'] = beside_multivae(
-            digits.networks(sensors), select(data, slice(0, BATCH)), arguments.rounds
+    cases: dict[str, tuple[Networks, Batch]] = {
+        f'digits in {sensors} parts': (
+            digits.networks(sensors), select(digits.load(sensors)[0], slice(0, BATCH))
         )
-    beside['robot, 3 sensors'] = beside_multivae(
-        robot_comparison.networks(), robot_comparison.random_batch(BATCH),
-        max(4, arguments.rounds // 4),
-    )
+        for sensors in digits.PARTS
+    }
+    cases['robot, 3 sensors'] = robot_comparison.networks(), robot_comparison.random_batch(BATCH)
+    few = max(4, arguments.rounds // 5)
+    beside = {
+        (title, threads): beside_multivae(
+            *case, few if title.startswith('robot') else arguments.rounds, threads
+        )
+        for threads in (1, 2)
+        for title, case in cases.items()
+    }
     tables, bars = _beside_tables(beside)
-    more, growths = _growth_tables(growth(max(4, arguments.rounds // 4), arguments.largest))
+    tables.append(_work_table(cases))
+    more, growths = _growth_tables(growth(few, arguments.largest))
     write(
         arguments.out, 'training_speed', shlex.join(['python', *sys.argv]), started,
         tables + more, bars + growths,

@@ -10,7 +10,6 @@ import torch
 from torch import nn, Tensor
 
 from m2vae_ros.vae.gaussian import DiagonalGaussian
-from m2vae_ros.vae.heads import run_alone, run_together
 from m2vae_ros.vae.information import bayes_products
 from m2vae_ros.vae.likelihoods import Likelihood, SensorBatch
 from m2vae_ros.vae.subsets import lattice, Subset
@@ -93,7 +92,7 @@ class MultimodalVAE(nn.Module):
         """
         self._check_trained(subset)
         features = {name: self.trunks[name](batch[name]) for name in subset}
-        stacked = self._posteriors(features, [subset], run_alone)
+        stacked = self._posteriors(features, [subset])
         return DiagonalGaussian(stacked.mean[0], stacked.log_variance[0])
 
     def decode(self, latents: Tensor, sensor: str) -> Likelihood:
@@ -150,7 +149,7 @@ class MultimodalVAE(nn.Module):
             }
         seen = [name for name in self.names if any(name in subset for subset in reconstruct)]
         features = {name: self.trunks[name](batch[name]) for name in seen}
-        stacked = self._posteriors(features, list(reconstruct), run_together)
+        stacked = self._posteriors(features, list(reconstruct))
         moments = zip(stacked.mean.unbind(), stacked.log_variance.unbind(), strict=True)
         posteriors = {
             subset: DiagonalGaussian(*of_subset)
@@ -169,10 +168,7 @@ class MultimodalVAE(nn.Module):
         return posteriors, log_likelihoods
 
     def _posteriors(
-        self,
-        features: Mapping[str, Tensor],
-        subsets: Sequence[Subset],
-        run_heads: Callable[[list[nn.Module], list[list[Tensor]]], Tensor],
+        self, features: Mapping[str, Tensor], subsets: Sequence[Subset]
     ) -> DiagonalGaussian:
         """Return q(z|x_S) of some subsets, ``(subsets, batch, latent)``; each head runs once."""
         joint = [subset for subset in subsets if len(subset) > 1]
@@ -183,10 +179,10 @@ class MultimodalVAE(nn.Module):
                 (name,) for name in features
                 if (name,) not in given and any(name in subset for subset in joint)
             ]
-        moments = run_heads(
-            [self.heads['+'.join(subset)] for subset in run],
-            [[features[name] for name in subset] for subset in run],
-        )
+        moments = torch.stack([
+            self.heads['+'.join(subset)](torch.cat([features[name] for name in subset], 1))
+            for subset in run
+        ])
         moments = moments.to(torch.promote_types(moments.dtype, torch.float32))  # not in bfloat16
         stacked = DiagonalGaussian(*moments.chunk(2, -1))
         if not (self.product_of_experts and joint):

@@ -152,7 +152,8 @@ def parts(
 
     def gathered(subsets: Iterable[Subset], w: Tensor) -> DiagonalGaussian:
         """Return some of the posteriors; the prior where they count for nothing."""
-        chosen = stacked[[place[subset] for subset in subsets]]
+        rows = [place[subset] for subset in subsets]
+        chosen = stacked if rows == list(range(len(place))) else stacked[rows]
         return chosen.where(w != 0) if masked else chosen
 
     prior = (w_prior * gathered(needs.sensors, w_prior).kl_from_standard()).sum(0)
