@@ -14,18 +14,21 @@ import sys
 import time
 from types import SimpleNamespace
 
-from bag_files import DELAY_NS, write_drive
+from bag_files import DELAY_NS, START_NS, write_drive
 import numpy as np
 import pytest
 
 from m2vae_ros.fusion.playback import play
 from m2vae_ros.fusion.synchronizer import Synchronizer
 from m2vae_ros.learning import cache, cache_folder
+from m2vae_ros.learning.bag_writer import BagWriter, rosbags_classes
 from m2vae_ros.learning.bags import Bag, BagError
 from m2vae_ros.learning.cache import CacheOptions, open_cache
 from m2vae_ros.learning.decoding import RETURNED, VALID, VALUES
 from m2vae_ros.sensors import decode
-from m2vae_ros.simulation.robot import SENSORS
+from m2vae_ros.simulation.native_messages import observe
+from m2vae_ros.simulation.robot import Robot, SENSORS
+from m2vae_ros.simulation.world import World
 
 ALONE = CacheOptions(processes=1)
 NAMES = tuple(spec.name for spec in SENSORS)
@@ -88,6 +91,32 @@ def test_several_processes_write_the_same_files(drive, cached, tmp_path):
     other = open_cache(drive, SENSORS, CacheOptions(str(tmp_path), processes=2))
     for file in cached.folder.iterdir():
         assert (other.folder / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize(('storage', 'compression'), [('sqlite3', 'zstd'), ('mcap', 'zstd')])
+def test_processes_read_compressed_bags(tmp_path, storage, compression):
+    """A file that is compressed as a whole is unpacked for them once."""
+    drive = {'seconds': 6.0, 'sensors': ('lidar',)}
+    bags = [
+        write_drive(tmp_path / 'plain', **drive),
+        write_drive(tmp_path / 'packed', storage=storage, compression=compression, **drive),
+    ]
+    one, other = (open_cache(bag, [LIDAR], CacheOptions(processes=2)) for bag in bags)
+    for file in ('lidar.values', 'lidar.times', 'sets.npy'):
+        assert (one.folder / file).read_bytes() == (other.folder / file).read_bytes()
+
+
+def test_a_year_without_a_message_takes_no_time(tmp_path):
+    """As where a clock was set while a recording ran."""
+    year = 365 * 24 * 3600 * 10**9
+    with BagWriter(tmp_path / 'drive') as writer:
+        writer.add_topic('/scan', 'sensor_msgs/msg/LaserScan')
+        for start in (START_NS, START_NS + year):
+            robot = Robot(World(0))
+            for stamp in range(start, start + 10**9, 10**8):
+                writer.write('/scan', stamp, observe(robot, 'lidar', stamp, rosbags_classes()))
+    cached = open_cache(tmp_path / 'drive', [LIDAR], ALONE)
+    assert len(cached.sets) == 20
 
 
 def test_a_cache_is_found_again_and_nothing_is_decoded(drive, cached, monkeypatch):

@@ -36,7 +36,7 @@ from m2vae_ros.specs import Measurement, SensorSpec
 #: Parts of a measurement that are stored; `TIMES` are its `Times`.
 VALUES, VALID, RETURNED, TIMES = 'values', 'valid', 'returned', 'times'
 _SLICE_NS = 5_000_000_000  # of a bag that a process decodes before it reports
-_MOST_SLICES = 20_000  # whatever gaps a bag has
+_FEWEST = 50  # messages for each slice, or bags with gaps would have too many
 _MOST_TURN = 0.035  # rad that a scan's limits may wander
 _MOST_BEAMS = 1.2  # ratio of beam counts that is still the same scanner
 _WHOLE_SCAN = ('', 'outside_view', 'no_valid_range')  # rules that leave a scan's geometry right
@@ -282,7 +282,9 @@ def _stored(
 def _slices(
     bag: Bag, sensors: tuple[SensorSpec, ...], topics: Mapping[str, str], folder: Path
 ) -> Iterator[Slice]:
-    step = max(_SLICE_NS, (bag.end_ns + 1 - bag.start_ns) // _MOST_SLICES)
+    messages = sum(bag.topics[topic].count for topic in topics.values())
+    most = -(-messages // _FEWEST)
+    step = max(_SLICE_NS, -(-(bag.end_ns + 1 - bag.start_ns) // most))
     for start in range(bag.start_ns, bag.end_ns + 1, step):
         stop = min(start + step, bag.end_ns + 1)
         yield Slice(sensors, topics, start, stop, folder / f'slice_{start}')
