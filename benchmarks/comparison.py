@@ -19,9 +19,9 @@ from torch import nn
 
 from m2vae_ros.vae.likelihoods import SensorBatch
 
-# Three settings of each model's own knobs to choose from. The first is the paper's objective or the
-# library's default. beta and gamma below 1 with joint_prior_weight 0 let single sensors weigh less
-# against the mutual divergences; the heads are those of `multivae_models.Ours`.
+# Three settings of each model's own knobs to choose from. The first is the paper's objective, or
+# the library's default. beta and gamma below 1 with joint_prior_weight 0 let single sensors weigh
+# less against the mutual divergences; the heads are those of `multivae_models.Ours`.
 TRIALS: dict[str, list[dict[str, Any]]] = {
     'm2vae': [
         {'alpha': 1, 'joint_prior_weight': 1},
