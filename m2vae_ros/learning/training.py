@@ -169,7 +169,13 @@ def train(
             run.last if run and first_step else None,
         )
     if run and options.patience and run.best.exists():
-        module.load_state_dict(read_checkpoint(run.best)['state_dict'])
+        best = read_checkpoint(run.best)
+        module.load_state_dict(best['state_dict'])
+        if world.is_first:
+            say(
+                f'ended after step {trainer.global_step} of {options.steps}; the model is that '
+                f'of step {best["global_step"]}, whose validation was best'
+            )
     return model.cpu().eval()
 
 
