@@ -256,5 +256,3 @@ def test_many_messages_need_no_more_memory_than_few(tmp_path):
         ).stdout))
         shutil.rmtree(path)
     assert peaks[1] < 1.05 * peaks[0], peaks
-
-

@@ -134,7 +134,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_as_if_nothing_had_been(record
     assert equal(out, whole)
 
 
-KILLED = f'''
+KILLED = f"""
 import os, signal
 from m2vae_ros.learning import run_folder
 replace = os.replace
@@ -146,7 +146,7 @@ def killed(beside, path):
 killed.left = 2
 run_folder.os.replace = killed
 {RUN}
-'''
+"""
 
 
 def test_killed_while_it_writes_a_checkpoint_it_goes_on_from_the_one_before(
