@@ -33,12 +33,12 @@ FEW = ['--samples', '12', '--likelihood-samples', '4', '--draws', '4', '--calibr
        '2', '--moments', '2', '--device', 'cpu']
 
 
-def save(path, sensors=SENSORS, trained_subsets=None, objective='m2vae'):
+def save(path, sensors=SENSORS, trained_subsets=None, objective='m2vae', provenance=None):
     torch.manual_seed(1)
     model = M2VAE(sensors, SMALL, trained_subsets)
     calibration = {'temperature': {'+'.join(model.trained_subsets[-1]): 2.0}}
     checkpoint.save(path, model, checkpoint.describe(
-        model, objective={'name': objective}, calibration=calibration
+        model, objective={'name': objective}, calibration=calibration, provenance=provenance or {},
     ))
     return path
 
@@ -197,14 +197,18 @@ def test_kept_sets_are_spread_evenly_and_bounded(model, drive):
     assert set(steps) == {steps[0]}
 
 
-def test_a_model_of_one_sensor_is_evaluated(tmp_path):
-    model = save(tmp_path / 'scan.safetensors', SENSORS[1:2])
+def test_a_model_of_one_sensor_is_evaluated_and_told_what_it_knows_by_heart(tmp_path, capsys):
+    trained_on = {'bags': [{'name': 'drive'}]}
+    model = save(tmp_path / 'scan.safetensors', SENSORS[1:2], provenance=trained_on)
     drive = write_drive(tmp_path / 'drive', seconds=2.0, sensors=('lidar',))
     words = ['evaluate', '--model', model, '--bag', drive, '--report', tmp_path / 'r', *FEW]
     assert cli.main(list(map(str, words))) == 0
     metrics = json.loads((tmp_path / 'r' / 'metrics.json').read_text())
     assert metrics['fused_sets'] == {'lidar': 20}
     assert set(metrics['information_gain']) == {'lidar'}
+    assert metrics['seen_in_training'] is True
+    assert 'trained on a bag of this name' in capsys.readouterr().out
+    assert 'trained on a bag of this name' in (tmp_path / 'r' / 'report.html').read_text()
 
 
 def test_sets_that_no_encoder_covers_are_counted(tmp_path, drive):

@@ -36,6 +36,8 @@ from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.header import ModelHeader
 
 _LATENT_TOPIC = '/fusion/latent'
+SEEN = ('The model was trained on a bag of this name: what follows is largely what it remembers. '
+        'Evaluate it on another drive.')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,7 +131,15 @@ def _findings(
         errors=sensor_errors(model, passage.kept),
         information_gain=mean_gain(over_time, names),
         course=over_time, moments=shown,
+        seen_in_training=arguments.bag.name in _trained_on(header),
     )
+
+
+def _trained_on(header: ModelHeader) -> list[str]:
+    """Return the names of the bags that the model was trained on."""
+    bags = header.provenance.get('bags')
+    known = bags if isinstance(bags, list) else []
+    return [str(bag['name']) for bag in known if isinstance(bag, dict) and 'name' in bag]
 
 
 def _counted(fused: list[tuple[str, ...]]) -> dict[str, int]:
@@ -141,6 +151,8 @@ def _in_words(findings: Findings) -> str:
     lines = [f'{sum(findings.fused_sets.values())} sets in {findings.seconds:.1f} s: ' + ', '.join(
         f'{subset} {count}' for subset, count in findings.fused_sets.items()
     )]
+    if findings.seen_in_training:
+        lines.append(SEEN)
     names = [spec.name for spec in findings.sensors]
     for name in names:
         others = [one for one in names if one != name] or [name]

@@ -213,6 +213,8 @@ class Findings:
         Over time.
     moments
         A few moments, spread over the bag; the first shows most.
+    seen_in_training
+        Whether the model was trained on a bag of this name, so that much of it is remembered.
 
     """
 
@@ -233,3 +235,4 @@ class Findings:
     information_gain: Mapping[str, float]
     course: Course
     moments: Sequence[Moment]
+    seen_in_training: bool = False

@@ -15,7 +15,7 @@ from m2vae_ros.learning.findings import Findings, SubsetFindings
 FORMAT_VERSION = 1
 _AS_THEY_ARE = (
     'model', 'bag', 'command', 'package_version', 'provenance', 'objective', 'fused_sets',
-    'untrained_sets', 'seconds', 'longest_gap_s', 'information_gain',
+    'untrained_sets', 'seen_in_training', 'seconds', 'longest_gap_s', 'information_gain',
 )
 
 
