@@ -23,6 +23,7 @@ from m2vae_ros.vae.subsets import Subset
 
 _TEMPLATE = Path(__file__).with_name('report.html.j2')
 _MODEL = 'model'
+_TILE, _WIDE_TILE = 9, 14  # rem, the least width of a picture on a wide page
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def render(findings: Findings) -> str:
         names=names,
         charts={name: Markup(svg) for name, svg in shown.items()},
         moments=[_rows(moment, findings.sensors, scales) for moment in findings.moments],
+        tile_rem=_WIDE_TILE if any(map(_is_wide, findings.sensors)) else _TILE,
         gradient=gradient(),
         ranged=[(spec.name, scales[spec.name]) for spec in findings.sensors
                 if spec.kind == 'point_cloud'],
@@ -108,6 +110,10 @@ def _rows(
             for spec in sensors if spec.name in reconstructed
         ]))
     return {'truth': truth, 'rows': rows, 'seconds': moment.seconds}
+
+
+def _is_wide(spec: SensorSpec) -> bool:
+    return spec.kind == 'image' and spec.shape[2] > 2 * spec.shape[1]
 
 
 def _farthest(spec: SensorSpec, moments: Sequence[Moment]) -> float:
