@@ -39,6 +39,7 @@ if __name__ == '__main__':
 """
 RECORDS = Path(__file__).resolve().parent / 'results'
 GIBIBYTE = 2**30
+Stages = Mapping[str, Measured]  # what a user runs -> what it took
 
 
 def main() -> None:
@@ -126,7 +127,7 @@ def road_of_raw(folder: Path, minutes: float) -> dict[str, Measured]:
     return stages
 
 
-def peak(stages: Mapping[str, Measured]) -> int:
+def peak(stages: Stages) -> int:
     """Return the most memory that any stage took, bytes."""
     return max(measured.peak_bytes for measured in stages.values())
 
@@ -137,7 +138,7 @@ def gibibytes(size: int) -> str:
 
 
 def tables(
-    stages: dict[str, Measured], arguments: argparse.Namespace, raw: Sequence[Mapping[str, Measured]]
+    stages: Stages, arguments: argparse.Namespace, raw: Sequence[Stages]
 ) -> list[dict[str, Any]]:
     """Return what each command took."""
     columns = ['Command', 'Seconds', 'Times real time', 'Peak memory', 'Resident, summed up']
@@ -165,7 +166,7 @@ def row(name: str, seconds: float, measured: Measured) -> list[str]:
 
 
 def bars(
-    stages: dict[str, Measured], arguments: argparse.Namespace, raw: Sequence[Mapping[str, Measured]]
+    stages: Stages, arguments: argparse.Namespace, raw: Sequence[Stages]
 ) -> list[dict[str, Any]]:
     """Return what was asked for and what was measured."""
     drive = 60 * arguments.minutes
