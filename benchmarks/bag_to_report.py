@@ -5,8 +5,8 @@ From a bag to a report: how long each command takes, and how much memory.
 
 A simulated drive is recorded (camera as JPEG), a sensors file proposed, the bag decoded, a model
 trained on it twice (the second time from the cache), and evaluated, all by the `m2vae` command.
-Then bags of raw images, a short and a long one, go the same road with one step of training, to see
-whether the memory grows.
+Then bags of raw images, a short and a long one, go the same road with one step of training, to
+see whether the memory grows.
 
     python benchmarks/bag_to_report.py
     python benchmarks/bag_to_report.py --minutes 1 --steps 20 --raw-minutes 0.5 1
