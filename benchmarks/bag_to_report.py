@@ -187,7 +187,7 @@ def bars(
         results.bar('decode at least 10 times real time', f'{rate:.1f} times', rate >= 10),
         results.bar('peak memory under 2 GiB', gibibytes(highest), highest < 2 * GIBIBYTE),
         results.bar(
-            f'the same, from bag to report, within 5 % for {short:g} and {long:g} min of raw images',
+            f'the same on the whole road for {short:g} and {long:g} min of raw images, to 5 %',
             f'{growth:+.1%}', abs(growth) <= 0.05,
         ),
         results.bar(
