@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import asdict, replace
+from io import StringIO
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -84,8 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(_described(arguments, options, architecture))
         return 0
     started = monotonic()
-    splits = _splits(arguments)
-    options = fitting(splits.training, options, world)
+    with nullcontext() if world.is_first else redirect_stderr(StringIO()):
+        splits = _splits(arguments)
+        options = fitting(splits.training, options, world)
     folder = RunFolder.of(arguments.out)
     try:
         model = train(
