@@ -1,0 +1,123 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Damaged and changed model files: loaded as they were written, or refused in one line."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+import json
+
+from hostile_files import bounded, content_of, ESCAPE, joined, LONG, parts, small_model
+from hypothesis import given, HealthCheck, settings
+from hypothesis import strategies as st
+import pytest
+import torch
+
+from m2vae_ros.fusion.engine import blank, Engine
+from m2vae_ros.vae import checkpoint
+from m2vae_ros.vae.header import CheckpointError
+
+
+@pytest.fixture(scope='module')
+def model():
+    return small_model()
+
+
+@pytest.fixture(scope='module')
+def content(model, tmp_path_factory):
+    return content_of(model, tmp_path_factory.mktemp('model') / 'm.safetensors')
+
+
+def loaded_or_refused(path):
+    """Return the checkpoint, or None where it was refused in one printable line."""
+    with bounded():
+        try:
+            return checkpoint.load(path)
+        except CheckpointError as error:
+            reason = str(error)
+    assert reason.isprintable()
+    return None
+
+
+def same(loaded, model, content):
+    """Return whether a loaded checkpoint is what was written."""
+    state, wanted = loaded.model.state_dict(), model.state_dict()
+    return loaded.header.to_json() == json.dumps(parts(content)[1]) and all(
+        torch.equal(state[name], wanted[name].half().float() if '.' in name else wanted[name])
+        or torch.equal(state[name], wanted[name]) for name in wanted
+    )
+
+
+@settings(max_examples=300, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_file_loads_as_it_was_written_or_not_at_all(tmp_path, model, content, data):
+    changed = bytearray(content)
+    kind = data.draw(st.sampled_from(['flip', 'cut', 'insert', 'remove', 'overwrite']))
+    place = data.draw(st.integers(0, len(content) - 1) | st.integers(0, 3000))
+    place = min(place, len(content) - 1)
+    if kind == 'flip':
+        changed[place] ^= 1 << data.draw(st.integers(0, 7))
+    elif kind == 'cut':
+        del changed[place:]
+    elif kind == 'insert':
+        changed[place:place] = data.draw(st.binary(min_size=1, max_size=9))
+    elif kind == 'remove':
+        del changed[place:place + data.draw(st.integers(1, 9))]
+    else:
+        new = data.draw(st.binary(min_size=1, max_size=9))
+        changed[place:place + len(new)] = new
+    path = tmp_path / 'm.safetensors'
+    path.write_bytes(bytes(changed))
+    loaded = loaded_or_refused(path)
+    assert loaded is None or same(loaded, model, content)
+
+
+def places(value, prefix=()):
+    """Return every place in a JSON value."""
+    yield prefix
+    inner = value.items() if isinstance(value, dict) else \
+        enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from places(one, (*prefix, key))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+    | st.sampled_from([10**9, -1, 2**63, 10**40, LONG, '', 'camera', '../x', ESCAPE, 1e308]),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_changed_json_makes_a_model_or_one_clear_error(tmp_path, content, data):
+    header, ours, weights = parts(content)
+    for _ in range(data.draw(st.integers(1, 3))):
+        target = data.draw(st.sampled_from([ours, header]))
+        place = data.draw(st.sampled_from([p for p in places(target) if p]))
+        for step in place[:-1]:
+            target = target[step]
+        how = data.draw(st.sampled_from(['replace', 'remove', 'add']))
+        if how == 'replace':
+            target[place[-1]] = data.draw(ANYTHING)
+        elif how == 'remove':
+            del target[place[-1]]
+        elif isinstance(target, dict):
+            target[data.draw(st.text(max_size=9))] = data.draw(ANYTHING)
+        else:
+            target.append(deepcopy(data.draw(ANYTHING)))
+    path = tmp_path / 'm.safetensors'
+    path.write_bytes(joined(header, ours, weights))
+    loaded = loaded_or_refused(path)
+    if loaded is None:
+        return
+    engine = Engine(loaded.model, device='cpu')  # what it says is well-formed: it runs
+    for subset in loaded.model.trained_subsets:
+        seen = {name: blank(loaded.model.sensor(name)) for name in subset}
+        posterior, shown = engine.fuse(seen, reconstruct=loaded.model.names)
+        assert bool(posterior.mean.isfinite().all())
+        assert set(shown) == set(loaded.model.names)
