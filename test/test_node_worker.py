@@ -68,6 +68,15 @@ def test_a_set_that_cannot_be_fused_does_not_end_the_worker():
     assert [str(error) for error in errors] == ['out of memory']
 
 
+def test_with_room_for_some_the_oldest_beyond_it_is_dropped():
+    mailbox = Mailbox(room=3)
+    for number in range(5):
+        mailbox.put([delivery(number)])
+    assert mailbox.dropped == 2
+    taken = iter(mailbox)
+    assert [next(taken).fused_set for _ in range(3)] == [2, 3, 4]
+
+
 def test_stopping_ends_the_thread_although_a_set_is_in_hand_and_another_waits():
     busy, free = threading.Event(), threading.Event()
 

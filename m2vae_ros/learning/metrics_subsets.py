@@ -70,9 +70,7 @@ def subset_findings(
         found.append(SubsetFindings(
             subset,
             _bound(model, header.objective, subset, kept, generator),
-            _mean(few, subset, lambda batch, s=subset, g=generator: log_likelihood(  # type: ignore[misc]
-                model, batch, s, samples=options.draws, generator=g,
-            )),
+            _heard(model, few, subset, options, generator),
             {
                 name: estimated for name in missing
                 if (estimated := _predicted(model, few, subset, name, options, generator))
@@ -104,6 +102,15 @@ def _mean(
     return Estimated(
         summary.mean, summary.standard_error, summary.samples, summary.effective_sample_size
     )
+
+
+def _heard(
+    model: M2VAE, kept: Sequence[KeptSet], subset: Subset, options: EvaluationOptions,
+    generator: torch.Generator,
+) -> Estimated | None:
+    return _mean(kept, subset, lambda batch: log_likelihood(
+        model, batch, subset, samples=options.draws, generator=generator,
+    ))
 
 
 def _predicted(
