@@ -33,6 +33,16 @@ SIMULATED = ['--simulated', '--worlds', '3', '--samples-per-world', '7', '--test
              '--validation-worlds', '1', '--processes', '1']
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """Give this process and those it starts one thread: others add up in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope='module')
 def recorded(tmp_path_factory):
     """Return the options that name a small bag and its sensors file."""

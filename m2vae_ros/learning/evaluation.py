@@ -108,7 +108,7 @@ def reconstruction_errors(
     dataset: SampleDataset,
     *,
     views: Mapping[str, View] | None = None,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> list[ReconstructionError]:
     """
     Reconstruct every sensor from every trained subset: the decoder's mean at the posterior's.
