@@ -19,25 +19,27 @@ from torch import nn
 
 from m2vae_ros.vae.likelihoods import SensorBatch
 
-# Three settings of each model's own knobs to choose from. The first is the paper's objective, or
-# the library's default. beta and gamma below 1 with joint_prior_weight 0 let single sensors weigh
-# less against the mutual divergences; the heads are those of `multivae_models.Ours`.
+# Four settings of each model's own knobs to choose from. The first is the paper's objective, or
+# the library's default. beta and gamma below 1 let single sensors weigh less against the mutual
+# divergences; the heads are those of `multivae_models.Ours`.
 TRIALS: dict[str, list[dict[str, Any]]] = {
     'm2vae': [
         {'alpha': 1, 'joint_prior_weight': 1},
         {'alpha': 1, 'joint_prior_weight': 0, 'beta': 0.2, 'gamma': 0.2},
         {'heads': 'product', 'alpha': 1, 'joint_prior_weight': 0, 'beta': 0.3, 'gamma': 0.3},
+        {'heads': 'product', 'alpha': 2, 'joint_prior_weight': 1, 'beta': 0.3, 'gamma': 0.3},
     ],
-    'JMVAE': [{'alpha': alpha} for alpha in (0.1, 0.03, 0.3)],
-    'MVAE': [{'beta': beta} for beta in (1.0, 0.25, 0.5)],
+    'JMVAE': [{'alpha': alpha} for alpha in (0.1, 0.03, 0.3, 1.0)],
+    'MVAE': [{'beta': beta} for beta in (1.0, 0.25, 0.5, 0.7)],
     'MMVAE': [
-        {'prior_and_posterior_dist': 'laplace_with_softmax', 'loss': 'dreg_looser'},
-        {'prior_and_posterior_dist': 'normal', 'loss': 'dreg_looser'},
-        {'prior_and_posterior_dist': 'normal', 'loss': 'iwae_looser'},
+        {'prior_and_posterior_dist': distribution, 'loss': loss}
+        for distribution in ('laplace_with_softmax', 'normal')
+        for loss in ('dreg_looser', 'iwae_looser')
     ],
-    'MoPoE': [{'beta': beta} for beta in (1.0, 0.25, 0.5)],
+    'MoPoE': [{'beta': beta} for beta in (1.0, 0.25, 0.5, 0.7)],
     'MVTCAE': [
-        {'alpha': 0.1, 'beta': 2.5}, {'alpha': 0.9, 'beta': 1.5}, {'alpha': 0.9, 'beta': 1.0},
+        {'alpha': 0.1, 'beta': 2.5},
+        *({'alpha': 0.9, 'beta': beta} for beta in (1.5, 1.0, 0.7)),
     ],
 }
 BARS = {

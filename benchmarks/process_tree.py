@@ -36,8 +36,6 @@ class Measured:
         Most memory, what processes share counted once.
     peak_resident_bytes
         The same, counted for each of them.
-    first_seen
-        Seconds after the start when what was waited for was there; None = never.
     output
         What it said on both outputs.
 
@@ -46,11 +44,10 @@ class Measured:
     seconds: float
     peak_bytes: int
     peak_resident_bytes: int
-    first_seen: float | None
     output: str
 
 
-def run(words: Sequence[str], *, seen: Callable[[], bool] | None = None) -> Measured:
+def run(words: Sequence[str]) -> Measured:
     """
     Run a command to its end.
 
@@ -58,8 +55,6 @@ def run(words: Sequence[str], *, seen: Callable[[], bool] | None = None) -> Meas
     ----------
     words
         The command line.
-    seen
-        Asked again and again; when it is true for the first time is measured.
 
     Raises
     ------
@@ -69,7 +64,6 @@ def run(words: Sequence[str], *, seen: Callable[[], bool] | None = None) -> Meas
     """
     print('$', ' '.join(words), file=sys.stderr, flush=True)
     peak = resident = 0
-    first: float | None = None
     with tempfile.TemporaryFile('w+') as output:
         started = time.monotonic()
         process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
@@ -77,8 +71,6 @@ def run(words: Sequence[str], *, seen: Callable[[], bool] | None = None) -> Meas
             while process.poll() is None:
                 once, each = _memory(process.pid)
                 peak, resident = max(peak, once), max(resident, each)
-                if first is None and seen is not None and seen():
-                    first = time.monotonic() - started
                 time.sleep(_PERIOD)
         finally:
             process.kill()
@@ -88,7 +80,38 @@ def run(words: Sequence[str], *, seen: Callable[[], bool] | None = None) -> Meas
         said = output.read()
     if process.returncode:
         raise SystemExit(f'{" ".join(words)}: exit code {process.returncode}\n{said[-3000:]}')
-    return Measured(seconds, peak, resident, first, said)
+    return Measured(seconds, peak, resident, said)
+
+
+def seconds_until(words: Sequence[str], seen: Callable[[], bool]) -> float:
+    """
+    Run a command until something is there, and end it; how much memory it takes is not looked at.
+
+    Parameters
+    ----------
+    words
+        The command line.
+    seen
+        Asked again and again.
+
+    Raises
+    ------
+    SystemExit
+        If the command ends before that.
+
+    """
+    print('$', ' '.join(words), file=sys.stderr, flush=True)
+    started = time.monotonic()
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not seen():
+            if process.poll() is not None:
+                raise SystemExit(f'{" ".join(words)}: ended before what was waited for was there')
+            time.sleep(_PERIOD / 10)
+        return time.monotonic() - started
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _memory(root: int) -> tuple[int, int]:

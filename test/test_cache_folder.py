@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from m2vae_ros.learning import cache, cache_folder
+from m2vae_ros.learning.bag_storage import STORAGES
 from m2vae_ros.learning.cache import CacheOptions, open_cache
 from m2vae_ros.learning.decoding import VALUES
 from m2vae_ros.simulation.robot import SENSORS
@@ -47,6 +48,15 @@ def test_a_damaged_cache_is_made_again(tmp_path):
     again = open_cache(bag, [LIDAR], ALONE)
     np.testing.assert_array_equal(again.take(LIDAR, VALUES, np.arange(3)), values)
     assert file.stat().st_size == 10 * 180 * 4
+
+
+def test_the_cache_of_a_file_does_not_spoil_the_bag_that_the_file_is_of(tmp_path):
+    bag = write_drive(tmp_path / 'drive', seconds=1.0, sensors=('lidar',))
+    file, = (path for path in bag.iterdir() if path.suffix in STORAGES)
+    of_file = open_cache(file, [LIDAR], ALONE)
+    assert of_file.folder.parent.parent == bag
+    whole = open_cache(bag, [LIDAR], ALONE)
+    assert len(whole.sets) == len(of_file.sets)
 
 
 def test_a_killed_process_leaves_nothing_that_is_read(drive, cached, tmp_path):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
@@ -106,8 +107,21 @@ def test_a_dry_run_says_what_and_how_long_and_writes_nothing(source, recorded, t
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_measures_steps_however_few_there_will_be(tmp_path, capsys):
+    assert train(tmp_path / 'm.safetensors', *SIMULATED, '--steps', '1', '--dry-run') == 0
+    said = capsys.readouterr().out
+    assert ' 1 steps of 4 samples' in said
+    seconds, count = re.search(r'Time: (.*) s a step, the median of (\d+);', said).groups()
+    assert float(seconds) > 0
+    assert int(count) >= 2
+
+
 @pytest.mark.parametrize(('options', 'words'), [
     (['--bag', 'x'], 'needs --sensors FILE'),
+    ([*SIMULATED, '--steps', '0'], 'steps: 0 must be at least 1'),
+    ([*SIMULATED, '--alpha', 'inf'], 'alpha: inf must be at least 0'),
+    ([*SIMULATED, '--learning-rate', 'nan'], 'learning_rate: nan must be above 0'),
+    ([*SIMULATED, '--warm-up', '1.5'], 'warm_up: 1.5 must be from 0 to 1'),
     ([*SIMULATED, '--topic', 'a=/b'], '--topic: belongs to --bag'),
     (['--bag', 'x', '--sensors', 'y.yaml', '--topic', 'camera'], 'SENSOR=TOPIC'),
     (['--bag', 'x', '--sensors', 'y.yaml'], 'y.yaml'),

@@ -132,7 +132,7 @@ def check_path(path: Path) -> None:
                 f'.bag file of a ROS 1 bag'
             )
         if path.is_dir() and not (path / METADATA).exists():
-            files = sorted(file.name for file in path.iterdir() if file.suffix in STORAGES)
+            files = sorted(file.name for file in _storage_files(path) if file.suffix in STORAGES)
             raise BagError(
                 f'{path}: no {METADATA} in it: '
                 + (f'make it with ros2 bag reindex {path}, or name the file {path / files[0]}'
@@ -175,11 +175,18 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _storage_files(folder: Path) -> list[Path]:
+    """Return the storage files of a folder, compressed ones too; a file's cache is none."""
+    return sorted(
+        file for file in folder.iterdir() if {*STORAGES} & {*file.suffixes} and not file.is_dir()
+    )
+
+
 def _check_readable(path: Path) -> None:
     files = [path]
     if path.is_dir():
         (path / METADATA).open('rb').close()
-        files = [file for file in path.iterdir() if {*STORAGES} & {*file.suffixes}]
+        files = _storage_files(path)
     for file in files:
         file.open('rb').close()
 
@@ -191,7 +198,7 @@ def _entered(path: Path) -> Iterator[Reader2]:
     try:
         reader.open()
     except Exception:
-        for file in sorted(path.iterdir()) if path.is_dir() else ():
+        for file in _storage_files(path) if path.is_dir() else ():
             if file.suffix in STORAGES:
                 with explained(file, 'cannot be opened'), Reader2(file):
                     pass

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from math import ceil
 from statistics import median
@@ -24,7 +25,7 @@ from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae.model import Architecture, M2VAE
 from m2vae_ros.vae.subsets import Subset
 
-_STEPS = 12  # at most, to measure
+_STEPS = 12  # at most, to measure, however many there will be
 _SECONDS = 10.0  # at most, but for two steps
 _FORWARD = 1 / 3  # of a step
 _HEADER_BYTES = 12_000
@@ -105,6 +106,7 @@ def describe(
 
 def _measure(model: M2VAE, training: SampleDataset, options: TrainingOptions) -> StepTimes:
     times = StepTimes()
+    options = replace(options, steps=max(options.steps, _STEPS + 1))
     trainer = make_trainer(options, World(), None, [times])
     batches = ShuffledBatches(
         len(training), min(options.batch_size, len(training)), options.steps, options.seed

@@ -5,11 +5,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Any
 
 from m2vae_ros.vae.terms import required_subsets
 
 ORDERINGS = ('all', 'sampled')
+_RANGES = {
+    **dict.fromkeys(('steps', 'batch_size', 'validate_every'), (1, inf)),
+    **dict.fromkeys(('patience', 'devices', 'nodes'), (0, inf)),
+    **dict.fromkeys(('alpha', 'beta', 'beta_norm', 'gamma', 'joint_prior_weight'), (0, inf)),
+    'warm_up': (0, 1),
+}  # option -> least and most
 
 
 @dataclass(frozen=True)
@@ -81,24 +88,15 @@ class TrainingOptions:
     nodes: int = 0
 
     def __post_init__(self) -> None:
-        rules = {
-            'steps': self.steps >= 1,
-            'batch_size': self.batch_size >= 1,
-            'learning_rate': self.learning_rate > 0,
-            'warm_up': 0 <= self.warm_up <= 1,
-            'validate_every': self.validate_every >= 1,
-            'patience': self.patience >= 0,
-            'alpha': self.alpha >= 0,
-            'beta': self.beta >= 0,
-            'beta_norm': self.beta_norm is None or self.beta_norm >= 0,
-            'gamma': self.gamma >= 0,
-            'joint_prior_weight': self.joint_prior_weight >= 0,
-            'devices': self.devices >= 0,
-            'nodes': self.nodes >= 0,
-        }
-        for name, holds in rules.items():
-            if not holds:
-                raise ValueError(f'training option {name}: {getattr(self, name)!r} out of range')
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and least <= value <= most):
+                rule = f'at least {least}' if most == inf else f'from {least} to {most}'
+                raise ValueError(f'training option {name}: {value!r} must be {rule}')
+        if not (isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(
+                f'training option learning_rate: {self.learning_rate!r} must be above 0'
+            )
         required_subsets(self.objective, ('any',))
         for name, known in (
             ('orderings', ORDERINGS),
