@@ -125,7 +125,7 @@ def summary(figures: list[Figures]) -> list[str]:
         ]
         error = stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
         cells.append(f'{mean(values):.3f} +- {error:.3f}')
-    return [*cells, f'{mean(each["seconds"] for each in figures):.0f}']
+    return cells
 
 
 def of_subsets(accuracy: Figures, which: str) -> float:
@@ -159,7 +159,7 @@ def main() -> None:
         rows.append([described(change), *summary([records.figures(one) for one in runs])])
     found = table(
         'One change at a time: digits in quadrants, test split',
-        ['change', *COLUMNS.values(), 'seconds to train'], rows,
+        ['change', *COLUMNS.values()], rows,
         'Mean and standard error over the seeds; log-likelihoods in nats per sample.',
     )
     write(
