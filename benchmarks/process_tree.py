@@ -9,9 +9,10 @@ as far as they are in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+import os
 from pathlib import Path
 import re
 import subprocess
@@ -47,7 +48,7 @@ class Measured:
     output: str
 
 
-def run(words: Sequence[str]) -> Measured:
+def run(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Measured:
     """
     Run a command to its end.
 
@@ -55,6 +56,8 @@ def run(words: Sequence[str]) -> Measured:
     ----------
     words
         The command line.
+    environment
+        Variables besides those of this process.
 
     Raises
     ------
@@ -66,7 +69,10 @@ def run(words: Sequence[str]) -> Measured:
     peak = resident = 0
     with tempfile.TemporaryFile('w+') as output:
         started = time.monotonic()
-        process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            words, stdout=output, stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+        )
         try:
             while process.poll() is None:
                 once, each = _memory(process.pid)
