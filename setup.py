@@ -30,7 +30,7 @@ setup(
     name=NAME,
     version='0.1.0',
     packages=find_packages(exclude=['test', 'test.*']),
-    package_data={'m2vae_ros.learning': ['*.j2']},
+    package_data={'m2vae_ros.evaluation.report': ['*.j2']},
     data_files=data_files(),
     python_requires='>=3.10',
     install_requires=[

@@ -31,8 +31,8 @@ M2VAE = (sys.executable, '-m', 'm2vae_ros.cli')
 DECODE = """
 from pathlib import Path
 import sys
-from m2vae_ros.learning.cache import CacheOptions, open_cache
-from m2vae_ros.learning.sensors_file import read_sensors
+from m2vae_ros.samples.cache import CacheOptions, open_cache
+from m2vae_ros.bags.sensors_file import read_sensors
 if __name__ == '__main__':
     bag, sensors = map(Path, sys.argv[1:])
     cached = open_cache(bag, read_sensors(sensors), CacheOptions())

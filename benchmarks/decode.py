@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.sensors import decode
+from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.specs import SensorSpec
 
 ROUNDS = 200

@@ -45,7 +45,8 @@ from m2vae_ros.node.fusion_node import FusionNode
 from m2vae_ros.node.process import make_executor
 from m2vae_ros.node.share import large_messages_environment
 from m2vae_ros.node.subscriptions import MESSAGE_CLASSES
-from m2vae_ros.sensors import decode, message_type, ros_message_classes
+from m2vae_ros.sensors.kinds import decode, message_type
+from m2vae_ros.sensors.messages import ros_message_classes
 from m2vae_ros.simulation.native_messages import observe, PERIODS
 from m2vae_ros.simulation.robot import Robot, SENSORS
 from m2vae_ros.simulation.world import World

@@ -30,7 +30,7 @@ from scoring import Effort, likelihoods
 import torch
 from torch import nn
 
-from m2vae_ros.learning.dataset import SampleDataset
+from m2vae_ros.samples.dataset import SampleDataset
 from m2vae_ros.simulation.generator import generate, world_seeds
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae.likelihoods import SensorBatch

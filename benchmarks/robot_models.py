@@ -22,8 +22,8 @@ from results import bar, table, write
 import torch
 from torch import Tensor
 
-from m2vae_ros.learning.dataset import SampleDataset
-from m2vae_ros.learning.evaluation import reconstruction_errors, ReconstructionError
+from m2vae_ros.evaluation.reconstruction import reconstruction_errors, ReconstructionError
+from m2vae_ros.samples.dataset import SampleDataset
 from m2vae_ros.simulation.generator import generate, world_seeds
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae import checkpoint

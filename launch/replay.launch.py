@@ -25,8 +25,9 @@ from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch_ros.actions import Node
 
-from m2vae_ros.learning.bags import Bag, resolve_topics
-from m2vae_ros.vae.header import CheckpointError, read_header
+from m2vae_ros.bags.bag import Bag, resolve_topics
+from m2vae_ros.vae.header import read_header
+from m2vae_ros.vae.weights_file import CheckpointError
 
 UNSET = ''
 SHARE = Path(get_package_share_directory('m2vae_ros'))

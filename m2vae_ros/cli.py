@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The `m2vae` command and the executables; a room is imported only when its command runs."""
+"""The `m2vae` command and the executables; a command is imported only when it runs."""
 
 from __future__ import annotations
 
@@ -8,43 +8,21 @@ import argparse
 from collections.abc import Callable, Sequence
 from importlib import import_module
 import sys
+from types import ModuleType
 
 from m2vae_ros import __version__, installation
 
-# Command -> module with add_arguments(parser) and run(arguments) -> exit code, and its help.
+# Command -> its help; its module of `m2vae_ros.commands` has add_arguments(parser) and
+# run(arguments) -> exit code.
 COMMANDS = {
-    'compare': (
-        'm2vae_ros.replay.compare_command',
-        'hold two recordings of latents against each other',
-    ),
-    'demo': (
-        'm2vae_ros.demo.command',
-        'a simulated robot whose sensors die and come back, and the fusion node, over DDS',
-    ),
-    'record': (
-        'm2vae_ros.learning.record_command',
-        'record a drive of the simulated robot to a bag, with faults on request',
-    ),
-    'evaluate': (
-        'm2vae_ros.learning.evaluate_command',
-        'send a bag through a model and report what it can do',
-    ),
-    'play': (
-        'm2vae_ros.replay.play_command',
-        'play a bag on its topics, with its time on /clock',
-    ),
-    'sensors': (
-        'm2vae_ros.learning.sensors_command',
-        'propose a sensors file from what a bag holds',
-    ),
-    'train': (
-        'm2vae_ros.learning.train_command',
-        'train a model, report its errors on held-out worlds and write it to a file',
-    ),
-    'inspect': (
-        'm2vae_ros.learning.inspect_command',
-        'show what a model file holds and how fast it is on this machine',
-    ),
+    'compare': 'hold two recordings of latents against each other',
+    'demo': 'a simulated robot whose sensors die and come back, and the fusion node, over DDS',
+    'record': 'record a drive of the simulated robot to a bag, with faults on request',
+    'evaluate': 'send a bag through a model and report what it can do',
+    'play': 'play a bag on its topics, with its time on /clock',
+    'sensors': 'propose a sensors file from what a bag holds',
+    'train': 'train a model, report its errors on held-out worlds and write it to a file',
+    'inspect': 'show what a model file holds and how fast it is on this machine',
 }
 _FAILURE = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -77,14 +55,18 @@ def _run(words: list[str]) -> int:
     )
     parser.add_argument('--version', action='version', version=f'm2vae_ros {__version__}')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
-    for name, (module, summary) in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
         if words[:1] == [name]:
             installation.find_wheels_shares()
-            import_module(module).add_arguments(command)
+            _command(name).add_arguments(command)
     arguments = parser.parse_args(words)
-    code: int = import_module(COMMANDS[arguments.command][0]).run(arguments)
+    code: int = _command(arguments.command).run(arguments)
     return code
+
+
+def _command(name: str) -> ModuleType:
+    return import_module(f'm2vae_ros.commands.{name}')
 
 
 def _run_node(module: str) -> int:

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 import re
 import shutil
@@ -18,21 +20,27 @@ from m2vae_ros import cli, installation
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'm2vae_ros'
 
-# Room -> the rooms it stands on. The cli names its commands' modules as texts and imports them
-# only when they run; demo and replay are such commands, and the rooms that stand above the node.
-STANDS_ON = {
-    'specs': set(),
-    'installation': set(),
-    'vae': {'specs'},
-    'sensors': {'specs'},
-    'fusion': {'specs', 'vae', 'sensors'},
-    'simulation': {'specs', 'sensors'},
-    'learning': {'specs', 'vae', 'sensors', 'fusion', 'simulation'},
-    'node': {'specs', 'vae', 'sensors', 'fusion', 'simulation'},
-    'replay': {'specs', 'vae', 'sensors', 'fusion', 'simulation', 'learning', 'node'},
-    'demo': {'specs', 'vae', 'sensors', 'fusion', 'simulation', 'learning', 'node'},
-    'cli': {'installation'},
+# Who may import whom: a room, and the rooms that its modules may import. Each row names only rows
+# above it, so there is no circle. docs/architecture.md shows the same table.
+MAY_IMPORT = {
+    'specs': '',
+    'installation': '',
+    'public': '',
+    'vae': 'specs public',
+    'sensors': 'specs public',
+    'fusion': 'specs public vae sensors',
+    'simulation': 'specs sensors',
+    'bags': 'specs public sensors',
+    'samples': 'specs vae sensors fusion simulation bags',
+    'evaluation': 'specs vae sensors fusion bags samples',
+    'training': 'specs vae samples evaluation',
+    'node': 'specs vae sensors fusion simulation',
+    'replay': 'fusion bags node',
+    'demo': 'specs vae sensors simulation evaluation node',
+    'commands': 'vae fusion simulation bags samples evaluation training node replay demo',
+    'cli': 'installation',  # it names a command's module as text and imports it when it runs
 }
+MAY_IMPORT = {room: set(below.split()) for room, below in MAY_IMPORT.items()}
 ROS = {*installation.ROS, 'launch', 'launch_ros', 'rosidl_runtime_py'}
 # Room -> what none of its modules may need, at import or in a call.
 FOREIGN = {
@@ -40,7 +48,10 @@ FOREIGN = {
     'sensors': {'torch'},
     'fusion': ROS,
     'simulation': {'torch'},
-    'learning': ROS,
+    'bags': {'torch', *ROS},
+    'samples': ROS,
+    'evaluation': ROS,
+    'training': ROS,
 }
 # Room -> what must not be installed for it to be imported.
 ABSENT = {
@@ -48,6 +59,7 @@ ABSENT = {
     'sensors': {'torch', *ROS},
     'fusion': ROS,
     'simulation': {'torch', *ROS},
+    'bags': {'torch', *ROS},
 }
 IMPORT_WITHOUT = """
 from importlib import import_module
@@ -98,26 +110,106 @@ def imported(path):
     return names
 
 
+def module_file(dotted):
+    """Return the file of a module of the package, or None."""
+    path = ROOT.joinpath(*dotted.split('.'))
+    return next((p for p in (path.with_suffix('.py'), path / '__init__.py') if p.is_file()), None)
+
+
+def defined_in(path):
+    """Return the names that a module defines, and does not merely import."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {
+                name.id for target in targets for name in ast.walk(target)
+                if isinstance(name, ast.Name)
+            }
+    return names
+
+
 MODULES = [path for path in sources() if PACKAGE in path.parents]
 every_module = pytest.mark.parametrize('path', MODULES, ids=name_of)
 every_source = pytest.mark.parametrize('path', sources(), ids=name_of)
 
 
 def test_every_room_is_known():
-    assert {room_of(path) for path in MODULES} == {*STANDS_ON, '__init__'}
+    assert {room_of(path) for path in MODULES} == {*MAY_IMPORT, '__init__'}
 
 
 @every_module
-def test_imports_run_one_way(path):
+def test_a_room_imports_only_what_the_table_allows(path):
     room = room_of(path)
     own = [name.split('.')[1] for name in imported(path) if name.startswith('m2vae_ros.')]
     rooms = set(own) - {'__version__', room}
-    assert rooms <= STANDS_ON.get(room, set())
+    assert rooms <= MAY_IMPORT.get(room, set())
 
 
-def test_no_two_rooms_stand_on_each_other():
-    for room, below in STANDS_ON.items():
-        assert all(room not in STANDS_ON[other] for other in below)
+def test_the_table_has_no_circle():
+    above = []
+    for room, below in MAY_IMPORT.items():
+        assert below <= set(above), f'{room} may import only rooms above it in the table'
+        above.append(room)
+
+
+def test_the_documents_table_is_this_one():
+    text = (ROOT / 'docs' / 'architecture.md').read_text()
+    rows = re.findall(r'^\| `(\w+)` \|[^|]*\|([^|]*)\|$', text, re.MULTILINE)
+    assert [(room, set(below.replace(',', ' ').split())) for room, below in rows] == [
+        *MAY_IMPORT.items()
+    ]
+
+
+def test_the_table_allows_nothing_that_nobody_needs():
+    for room, below in MAY_IMPORT.items():
+        used = {
+            name.split('.')[1] for path in MODULES if room_of(path) == room
+            for name in imported(path) if name.startswith('m2vae_ros.')
+        }
+        if (PACKAGE / room / '__init__.py').is_file():
+            used |= set(re.findall(
+                r"'m2vae_ros\.(\w+)", (PACKAGE / room / '__init__.py').read_text()
+            ))
+        assert below <= used, f'{room} does not import {below - used}'
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {path: set() for path in MODULES if path.name != '__init__.py'}
+    for path in graph:
+        for name in imported(path):
+            target = module_file(name) or module_file(name.rpartition('.')[0])
+            if name.startswith('m2vae_ros.') and target in graph:
+                graph[path].add(target)
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@every_source
+def test_a_name_is_imported_from_the_module_that_defines_it(path):
+    for name in imported(path):
+        home, _, last = name.rpartition('.')
+        if name.startswith('m2vae_ros.') and module_file(name) is None:
+            assert last in defined_in(module_file(home)), f'{last} is not defined in {home}'
+
+
+def test_public_names_are_what_their_packages_list():
+    for room in ('vae', 'sensors', 'fusion', 'bags'):
+        package = import_module(f'm2vae_ros.{room}')
+        assert all(getattr(package, name) is not None for name in package.__all__)
+        assert set(package.__all__) <= set(dir(package))
+        with pytest.raises(AttributeError, match='no attribute'):
+            _ = package.nothing_of_this_name
+
+
+@pytest.mark.parametrize('room', ['vae', 'sensors', 'fusion', 'bags'])
+def test_importing_a_room_imports_neither_torch_nor_rosbags(room):
+    code = f"import sys, m2vae_ros.{room}; print({{'torch', 'rosbags', 'cv2'}} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, timeout=120,
+    )
+    assert result.stdout.strip() == 'set()', result.stderr
 
 
 @every_module
@@ -150,8 +242,7 @@ def test_a_room_is_imported_where_ros_is_not_installed(room):
 
 @pytest.mark.parametrize('command', cli.COMMANDS)
 def test_every_command_has_its_module_with_options_and_a_run(command):
-    module, _ = cli.COMMANDS[command]
-    tree = ast.parse((ROOT / Path(*module.split('.')).with_suffix('.py')).read_text())
+    tree = ast.parse((PACKAGE / 'commands' / f'{command}.py').read_text())
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert {'add_arguments', 'run'} <= functions
 
@@ -160,6 +251,14 @@ def test_every_command_has_its_module_with_options_and_a_run(command):
 def test_a_file_is_one_idea(path):
     assert len(path.read_text().splitlines()) <= 350
     assert path.stem not in {'utils', 'util', 'helpers', 'helper', 'manager', 'misc', 'common'}
+
+
+def test_a_folder_is_a_room_and_no_hall():
+    for folder in {path.parent for path in MODULES}:
+        modules = [path for path in MODULES if path.parent == folder]
+        assert len(modules) <= 17, f'{name_of(folder)}: {len(modules)} modules'
+        lines = sum(len(path.read_text().splitlines()) for path in modules)
+        assert lines <= 3200, f'{name_of(folder)}: {lines} lines'
 
 
 @every_source

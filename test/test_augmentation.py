@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from m2vae_ros.learning.augmentation import AugmentationOptions, augmented, AugmentedSamples
-from m2vae_ros.learning.dataset import SampleDataset
+from m2vae_ros.samples.augmentation import AugmentationOptions, augmented, AugmentedSamples
+from m2vae_ros.samples.dataset import SampleDataset
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE

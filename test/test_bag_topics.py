@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from bag_files import explanation, SCAN, START_NS, STRING, write_drive, write_strings
 import pytest
 
-from m2vae_ros.learning.bag_writer import BagWriter, message_types
-from m2vae_ros.learning.bags import Bag, BagError, resolve_topics
+from m2vae_ros.bags.bag import Bag, resolve_topics
+from m2vae_ros.bags.storage import BagError
+from m2vae_ros.bags.writer import BagWriter, message_types
 from m2vae_ros.simulation.robot import SENSORS
+from support.bag_files import explanation, SCAN, START_NS, STRING, write_drive, write_strings
 
 
 @pytest.fixture(scope='module')

@@ -8,13 +8,13 @@ from pathlib import Path
 import re
 from types import SimpleNamespace
 
-from bag_files import SCAN, START_NS, STRING, write_drive
 import numpy as np
 import pytest
 import yaml
 
-from m2vae_ros.learning.bag_writer import BagWriter, message_types, rosbags_classes
-from m2vae_ros.learning.bags import BagError
+from m2vae_ros.bags.storage import BagError
+from m2vae_ros.bags.writer import BagWriter, message_types, rosbags_classes
+from support.bag_files import SCAN, START_NS, STRING, write_drive
 
 
 def test_the_written_bag_is_one_that_humble_reads(tmp_path):

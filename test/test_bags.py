@@ -10,7 +10,17 @@ import sqlite3
 import subprocess
 import sys
 
-from bag_files import (
+import numpy as np
+import pytest
+from rosbags.rosbag1 import Writer as Writer1
+from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import get_types_from_msg, get_typestore, Stores
+
+from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.writer import BagWriter, rosbags_classes
+from m2vae_ros.sensors.kinds import decode
+from m2vae_ros.simulation.robot import SENSORS
+from support.bag_files import (
     change_metadata,
     contents,
     said,
@@ -20,16 +30,6 @@ from bag_files import (
     write_drive,
     write_strings,
 )
-import numpy as np
-import pytest
-from rosbags.rosbag1 import Writer as Writer1
-from rosbags.rosbag2 import CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import get_types_from_msg, get_typestore, Stores
-
-from m2vae_ros.learning.bag_writer import BagWriter, rosbags_classes
-from m2vae_ros.learning.bags import Bag
-from m2vae_ros.sensors import decode
-from m2vae_ros.simulation.robot import SENSORS
 
 ROS_2 = [store for store in Stores if store.value in (
     'ros2_humble', 'ros2_iron', 'ros2_jazzy', 'ros2_kilted', 'ros2_lyrical'
@@ -225,7 +225,7 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path, scans):
 
 PEAK = """
 import resource, sys
-from m2vae_ros.learning.bags import Bag
+from m2vae_ros.bags.bag import Bag
 with Bag(sys.argv[1]) as bag:
     for received in bag.messages():
         pass

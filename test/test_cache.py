@@ -6,21 +6,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from bag_files import DELAY_NS, START_NS, write_drive
 import numpy as np
 import pytest
 
+from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.storage import BagError
+from m2vae_ros.bags.writer import BagWriter, rosbags_classes
 from m2vae_ros.fusion.playback import play
 from m2vae_ros.fusion.synchronizer import Synchronizer
-from m2vae_ros.learning import cache
-from m2vae_ros.learning.bag_writer import BagWriter, rosbags_classes
-from m2vae_ros.learning.bags import Bag, BagError
-from m2vae_ros.learning.cache import CacheOptions, open_cache
-from m2vae_ros.learning.decoding import RETURNED, VALID, VALUES
-from m2vae_ros.sensors import decode
+from m2vae_ros.samples import cache
+from m2vae_ros.samples.cache import CacheOptions, open_cache
+from m2vae_ros.samples.decoding import RETURNED, VALID, VALUES
+from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.simulation.native_messages import observe
 from m2vae_ros.simulation.robot import Robot, SENSORS
 from m2vae_ros.simulation.world import World
+from support.bag_files import DELAY_NS, START_NS, write_drive
 
 ALONE = CacheOptions(processes=1)
 NAMES = tuple(spec.name for spec in SENSORS)

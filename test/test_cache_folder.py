@@ -13,15 +13,15 @@ import sys
 import time
 from types import SimpleNamespace
 
-from bag_files import write_drive
 import numpy as np
 import pytest
 
-from m2vae_ros.learning import cache, cache_folder
-from m2vae_ros.learning.bag_storage import STORAGES
-from m2vae_ros.learning.cache import CacheOptions, open_cache
-from m2vae_ros.learning.decoding import VALUES
+from m2vae_ros.bags.storage import STORAGES
+from m2vae_ros.samples import cache, cache_folder
+from m2vae_ros.samples.cache import CacheOptions, open_cache
+from m2vae_ros.samples.decoding import VALUES
 from m2vae_ros.simulation.robot import SENSORS
+from support.bag_files import write_drive
 
 ALONE = CacheOptions(processes=1)
 LIDAR = SENSORS[1]
@@ -64,7 +64,7 @@ def test_a_killed_process_leaves_nothing_that_is_read(drive, cached, tmp_path):
     process = subprocess.Popen([
         sys.executable, '-c',
         'import sys, time\n'
-        'from m2vae_ros.learning import cache\n'
+        'from m2vae_ros.samples import cache\n'
         'from m2vae_ros.simulation.robot import SENSORS\n'
         'cache.fuse = lambda *args, **options: time.sleep(600)\n'  # all but the table is there
         'cache.open_cache(sys.argv[1], SENSORS, cache.CacheOptions(sys.argv[2], processes=1))',
@@ -90,7 +90,7 @@ def test_decoding_processes_end_with_the_one_that_started_them(drive, tmp_path):
     process = subprocess.Popen([
         sys.executable, '-c',
         'import os, signal, sys\n'
-        'from m2vae_ros.learning import cache, decoding\n'
+        'from m2vae_ros.samples import cache, decoding\n'
         'from m2vae_ros.simulation.robot import SENSORS\n'
         'def killed(source, target):\n'
         '    children = open(f"/proc/self/task/{os.getpid()}/children").read()\n'
@@ -120,7 +120,7 @@ def _runs(pid):
 def test_of_two_processes_at_once_one_decodes(drive, tmp_path):
     script = (
         'import sys\n'
-        'from m2vae_ros.learning.cache import CacheOptions, open_cache\n'
+        'from m2vae_ros.samples.cache import CacheOptions, open_cache\n'
         'from m2vae_ros.simulation.robot import SENSORS\n'
         'cached = open_cache(sys.argv[1], SENSORS, CacheOptions(sys.argv[2], processes=1))\n'
         'print(len(cached.sets))'

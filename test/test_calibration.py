@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from math import erf, exp, factorial, sqrt
 
-from exact_model import exact_model, LATENT, measured
 import pytest
 import torch
 
 from m2vae_ros.vae.calibration import coverage, CURVE, draw_reference, fit_temperature, REGIONS
 from m2vae_ros.vae.gaussian import DiagonalGaussian
+from support.exact_model import exact_model, LATENT, measured
 
 SAMPLES = 4000
 

@@ -27,7 +27,7 @@ def command(monkeypatch):
         module = ModuleType('stand_in')
         module.add_arguments = lambda parser: parser.add_argument('--number', type=int, default=0)
         module.run = act
-        monkeypatch.setitem(sys.modules, 'm2vae_ros.demo.command', module)
+        monkeypatch.setitem(sys.modules, 'm2vae_ros.commands.demo', module)
 
     return install
 

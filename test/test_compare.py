@@ -15,12 +15,11 @@ import torch
 
 rosbags = pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
 
-from latent_bags import TOPIC, write_latents  # noqa: E402
-
 from m2vae_ros import cli  # noqa: E402
+from m2vae_ros.bags.writer import BagWriter  # noqa: E402
 from m2vae_ros.fusion.latent_message import Latent, LATENT_TYPE  # noqa: E402
-from m2vae_ros.learning.bag_writer import BagWriter  # noqa: E402
 from m2vae_ros.replay.compare import symmetric_kl  # noqa: E402
+from support.latent_bags import TOPIC, write_latents  # noqa: E402
 
 SIZE = 6
 COUNT = 200
@@ -151,7 +150,7 @@ def test_what_cannot_be_compared_is_named(tmp_path, capsys):
 
 
 def test_a_cloud_that_is_no_latent_is_named_with_its_topic(tmp_path, capsys):
-    from bag_files import write_drive
+    from support.bag_files import write_drive
 
     drive = write_drive(tmp_path / 'drive', seconds=0.3, sensors=('depth',))
     good = write_latents(tmp_path / 'good', latents())

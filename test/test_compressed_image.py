@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from m2vae_ros.sensors import decode, InvalidMessage
+from m2vae_ros.sensors.kinds import decode
+from m2vae_ros.sensors.messages import InvalidMessage
 from m2vae_ros.specs import SensorSpec
 
 CAMERA = SensorSpec('camera', 'image', 'image', 'optical', (3, 24, 32))

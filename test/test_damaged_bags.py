@@ -10,7 +10,16 @@ from pathlib import Path
 import shutil
 import sqlite3
 
-from bag_files import (
+import numpy as np
+import pytest
+from rosbags.rosbag1 import Writer as Writer1
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.typesys import get_typestore, Stores
+
+from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.storage import BagError
+from m2vae_ros.bags.writer import BagWriter, message_types
+from support.bag_files import (
     change_metadata,
     contents,
     explanation,
@@ -24,14 +33,6 @@ from bag_files import (
     write_drive,
     write_strings,
 )
-import numpy as np
-import pytest
-from rosbags.rosbag1 import Writer as Writer1
-from rosbags.rosbag2 import StoragePlugin
-from rosbags.typesys import get_typestore, Stores
-
-from m2vae_ros.learning.bag_writer import BagWriter, message_types
-from m2vae_ros.learning.bags import Bag, BagError
 
 
 @pytest.fixture(scope='module')

@@ -7,7 +7,6 @@ from __future__ import annotations
 from copy import deepcopy
 import json
 
-from hostile_files import bounded, content_of, ESCAPE, joined, LONG, parts, small_model
 from hypothesis import given, HealthCheck, settings
 from hypothesis import strategies as st
 import pytest
@@ -15,7 +14,8 @@ import torch
 
 from m2vae_ros.fusion.engine import blank, Engine
 from m2vae_ros.vae import checkpoint
-from m2vae_ros.vae.header import CheckpointError
+from m2vae_ros.vae.weights_file import CheckpointError
+from support.hostile_files import bounded, content_of, ESCAPE, joined, LONG, parts, small_model
 
 
 @pytest.fixture(scope='module')

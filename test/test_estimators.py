@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from math import sqrt
 
-from exact_model import exact_log_likelihood, exact_model, measured
 import pytest
 import torch
 
@@ -15,6 +14,7 @@ from m2vae_ros.vae.estimators import conditional, log_likelihood, predictive, su
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import Architecture, M2VAE
 from m2vae_ros.vae.subsets import lattice
+from support.exact_model import exact_log_likelihood, exact_model, measured
 
 DRAWS = 20_000
 OFF = {'scale': 1.4, 'shift': 0.3}  # posteriors that are wide and beside the exact ones

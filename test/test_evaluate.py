@@ -12,20 +12,19 @@ import torch
 
 pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
 
-from bag_files import START_NS, write_drive  # noqa: E402
-from latent_bags import offline_latents, write_latents  # noqa: E402
-
 from m2vae_ros import cli  # noqa: E402
+from m2vae_ros.bags.bag import Bag  # noqa: E402
+from m2vae_ros.evaluation.course import course, principal_plane  # noqa: E402
+from m2vae_ros.evaluation.errors import sensor_errors  # noqa: E402
+from m2vae_ros.evaluation.passage import pass_through  # noqa: E402
+from m2vae_ros.evaluation.report.folder import report_folder  # noqa: E402
 from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
-from m2vae_ros.learning.bag_passage import pass_through  # noqa: E402
-from m2vae_ros.learning.bags import Bag  # noqa: E402
-from m2vae_ros.learning.metrics_course import course, principal_plane  # noqa: E402
-from m2vae_ros.learning.metrics_errors import sensor_errors  # noqa: E402
-from m2vae_ros.learning.report_folder import report_folder  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402
 from m2vae_ros.vae.model import Architecture, M2VAE  # noqa: E402
 from m2vae_ros.vae.subsets import lattice  # noqa: E402
+from support.bag_files import START_NS, write_drive  # noqa: E402
+from support.latent_bags import offline_latents, write_latents  # noqa: E402
 
 TOPICS = {f'/{spec.topic}': spec.name for spec in SENSORS}
 SMALL = Architecture(latent_size=6, feature_size=12, hidden_size=12)

@@ -13,7 +13,14 @@ import pytest
 rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
-from node_processes import (  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
+from sensor_msgs.msg import PointCloud2  # noqa: E402
+from std_msgs.msg import Float32MultiArray, String  # noqa: E402
+
+from m2vae_ros.fusion.latent_message import latent_from_message  # noqa: E402
+from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
+from support.node_processes import (  # noqa: E402
     message,
     NodeProcess,
     parameter,
@@ -25,13 +32,6 @@ from node_processes import (  # noqa: E402
     TEMPERATURE,
     TYPES,
 )
-from rcl_interfaces.srv import SetParameters  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from sensor_msgs.msg import PointCloud2  # noqa: E402
-from std_msgs.msg import Float32MultiArray, String  # noqa: E402
-
-from m2vae_ros.node.messages import latent_from_message  # noqa: E402
-from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 
 DOMAIN = 70
 NAMES = tuple(SPECS)

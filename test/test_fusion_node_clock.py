@@ -11,7 +11,11 @@ import pytest
 rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
-from node_processes import (  # noqa: E402
+from rclpy.qos import qos_profile_sensor_data  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+from sensor_msgs.msg import PointCloud2  # noqa: E402
+
+from support.node_processes import (  # noqa: E402
     message,
     NodeProcess,
     Peer,
@@ -22,9 +26,6 @@ from node_processes import (  # noqa: E402
     stamp_of,
     TYPES,
 )
-from rclpy.qos import qos_profile_sensor_data  # noqa: E402
-from rosgraph_msgs.msg import Clock  # noqa: E402
-from sensor_msgs.msg import PointCloud2  # noqa: E402
 
 DOMAIN = 73
 YEAR_NS = 365 * 24 * 3600 * 10**9

@@ -15,7 +15,12 @@ rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
-from node_processes import (  # noqa: E402
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters  # noqa: E402
+from sensor_msgs.msg import CompressedImage, PointCloud2  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+
+from m2vae_ros.fusion.latent_message import latent_from_message  # noqa: E402
+from support.node_processes import (  # noqa: E402
     NodeProcess,
     parameter,
     Peer,
@@ -23,11 +28,6 @@ from node_processes import (  # noqa: E402
     SimulatedSensors,
     stamp_of,
 )
-from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters  # noqa: E402
-from sensor_msgs.msg import CompressedImage, PointCloud2  # noqa: E402
-from std_msgs.msg import Header  # noqa: E402
-
-from m2vae_ros.node.messages import latent_from_message  # noqa: E402
 
 DOMAIN = 71
 

@@ -12,15 +12,16 @@ import pytest
 rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
-from node_processes import (  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import Image, LaserScan, PointCloud2  # noqa: E402
+
+from support.node_processes import (  # noqa: E402
     CLASSES,
     message,
     NodeProcess,
     Peer,
     save_untrained_model,
 )
-from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import Image, LaserScan, PointCloud2  # noqa: E402
 
 DOMAIN = 72
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from m2vae_ros.sensors import decode, encode, InvalidMessage, message_type, validate
+from m2vae_ros.sensors.kinds import decode, encode, message_type, validate
+from m2vae_ros.sensors.messages import InvalidMessage
 from m2vae_ros.specs import Measurement, SensorSpec
 
 SHAPES = {'image': (3, 4, 6), 'laser_scan': (8,), 'point_cloud': (4, 6)}

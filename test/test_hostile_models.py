@@ -8,7 +8,14 @@ import os
 import pickle
 import re
 
-from hostile_files import (
+import numpy as np
+import pytest
+
+from m2vae_ros.vae import checkpoint
+from m2vae_ros.vae.header import read_header
+from m2vae_ros.vae.subsets import lattice
+from m2vae_ros.vae.weights_file import CheckpointError
+from support.hostile_files import (
     begun,
     bounded,
     content_of,
@@ -19,12 +26,6 @@ from hostile_files import (
     refused,
     small_model,
 )
-import numpy as np
-import pytest
-
-from m2vae_ros.vae import checkpoint
-from m2vae_ros.vae.header import CheckpointError, read_header
-from m2vae_ros.vae.subsets import lattice
 
 
 @pytest.fixture(scope='module')

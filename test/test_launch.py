@@ -15,7 +15,11 @@ import sys
 import time
 from typing import Any
 
-from launch_files import (
+import pytest
+import yaml
+
+from m2vae_ros.simulation.robot import SENSORS
+from support.launch_files import (
     CONFIG,
     described,
     module_of,
@@ -24,12 +28,8 @@ from launch_files import (
     RUN,
     write_model,
 )
-import pytest
-import yaml
 
-from m2vae_ros.simulation.robot import SENSORS
-
-pytest_plugins = ['launch_files']  # for the fixture package
+pytest_plugins = ['support.launch_files']  # for the fixture package
 
 ARGUMENTS = {
     'params_file', 'model', 'device', 'namespace', 'use_sim_time', 'autostart', 'log_level',
@@ -176,7 +176,7 @@ def fused_on() -> Iterator[Callable[..., Any]]:
     from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import LaserScan, PointCloud2
 
-    from m2vae_ros.node.messages import latent_from_message
+    from m2vae_ros.fusion.latent_message import latent_from_message
 
     contexts = []
 

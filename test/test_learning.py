@@ -11,19 +11,19 @@ import torch
 pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros[learning]'")
 
 from m2vae_ros import cli  # noqa: E402
+from m2vae_ros.evaluation.reconstruction import reconstruction_errors, table  # noqa: E402
 from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
 from m2vae_ros.fusion.synchronizer import FusedSet  # noqa: E402
-from m2vae_ros.learning.dataset import SampleDataset  # noqa: E402
-from m2vae_ros.learning.evaluation import reconstruction_errors, table, View  # noqa: E402
-from m2vae_ros.learning.training import (  # noqa: E402
-    BoundMaximisation,
-    train,
-    TrainingOptions,
-)
-from m2vae_ros.sensors import encode, ros_message_classes  # noqa: E402
+from m2vae_ros.samples.dataset import SampleDataset  # noqa: E402
+from m2vae_ros.samples.sources import View  # noqa: E402
+from m2vae_ros.sensors.kinds import encode  # noqa: E402
+from m2vae_ros.sensors.messages import ros_message_classes  # noqa: E402
 from m2vae_ros.simulation.generator import generate, world_seeds  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.specs import Measurement  # noqa: E402
+from m2vae_ros.training.maximisation import BoundMaximisation  # noqa: E402
+from m2vae_ros.training.options import TrainingOptions  # noqa: E402
+from m2vae_ros.training.training import train  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402
 from m2vae_ros.vae.model import Architecture, M2VAE  # noqa: E402
 from m2vae_ros.vae.objectives import bound  # noqa: E402

@@ -6,20 +6,21 @@ from __future__ import annotations
 
 import json
 
-from exact_model import exact_model, measured
 import pytest
 import torch
 
+from support.exact_model import exact_model, measured
+
 pytest.importorskip('tqdm', reason="needs tqdm: pip install 'm2vae_ros[learning]'")
 
-from m2vae_ros.learning.calibration import (  # noqa: E402
+from m2vae_ros.evaluation.calibration import (  # noqa: E402
     CalibrationOptions,
     fit,
     hold_out,
     judge,
     table,
 )
-from m2vae_ros.learning.dataset import Batch  # noqa: E402
+from m2vae_ros.samples.dataset import Batch  # noqa: E402
 from m2vae_ros.specs import SensorSpec  # noqa: E402
 from m2vae_ros.vae.header import ModelHeader  # noqa: E402
 from m2vae_ros.vae.likelihoods import SensorBatch  # noqa: E402

@@ -14,13 +14,8 @@ sensor_msgs = pytest.importorskip(
     'sensor_msgs', reason='needs sensor_msgs: pip install ros-sensor-msgs'
 )
 
-from m2vae_ros.node.messages import (  # noqa: E402
-    Latent,
-    latent_from_message,
-    latent_to_message,
-    mean_to_message,
-    sensors_mask,
-)
+from m2vae_ros.fusion.latent_message import Latent, latent_from_message, sensors_mask  # noqa: E402
+from m2vae_ros.node.messages import latent_to_message, mean_to_message  # noqa: E402
 
 NAMES = ('camera', 'lidar', 'depth')
 numbers = strategies.floats(width=32, allow_nan=False)

@@ -8,14 +8,6 @@ from itertools import product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from objective_reference import (
-    LATENT,
-    random_knobs,
-    random_terms,
-    reference_bound,
-    reference_kl,
-    row_of,
-)
 import pytest
 import torch
 from torch.distributions import Normal
@@ -24,6 +16,14 @@ from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.objectives import bound, normalised_beta
 from m2vae_ros.vae.subsets import lattice, m2vae_weight
 from m2vae_ros.vae.terms import OBJECTIVES, reconstructions, required_subsets
+from support.objective_reference import (
+    LATENT,
+    random_knobs,
+    random_terms,
+    reference_bound,
+    reference_kl,
+    row_of,
+)
 
 
 @pytest.mark.parametrize('name', OBJECTIVES)

@@ -8,12 +8,12 @@ from itertools import permutations, product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from objective_reference import random_knobs, random_terms, reference_kl, row_of
 import pytest
 import torch
 
 from m2vae_ros.vae.objectives import bound
 from m2vae_ros.vae.terms import reconstructions
+from support.objective_reference import random_knobs, random_terms, reference_kl, row_of
 
 
 @pytest.mark.parametrize('n', range(1, 6))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from m2vae_ros.fusion.pipeline import Pipeline
-from m2vae_ros.sensors import decode
+from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
 from m2vae_ros.simulation.robot import Robot, SENSORS
 from m2vae_ros.simulation.world import World

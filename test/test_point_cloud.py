@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from m2vae_ros.sensors import decode, encode, InvalidMessage, ros_message_classes
+from m2vae_ros.sensors.kinds import decode, encode
+from m2vae_ros.sensors.messages import InvalidMessage, ros_message_classes
 from m2vae_ros.specs import Measurement, SensorSpec
 
 PI = math.pi

@@ -6,24 +6,25 @@ from __future__ import annotations
 
 from math import cos, pi, radians
 
-from bag_files import CLASSES, CLOUD, IMAGE, SCAN, START_NS, write_drive
 import numpy as np
 import pytest
-from sensor_messages import cloud, image, rays, scan, write
 import torch
 import yaml
 
 from m2vae_ros import cli
-from m2vae_ros.learning.bag_writer import message_types
-from m2vae_ros.learning.bags import Bag, BagError, resolve_topics
-from m2vae_ros.learning.proposal import name_of
-from m2vae_ros.learning.proposed_geometry import image_shape
-from m2vae_ros.learning.sensors_file import propose, read_sensors
-from m2vae_ros.sensors import decode, encode
+from m2vae_ros.bags.bag import Bag, resolve_topics
+from m2vae_ros.bags.proposal import name_of
+from m2vae_ros.bags.proposed_geometry import image_shape
+from m2vae_ros.bags.sensors_file import propose, read_sensors
+from m2vae_ros.bags.storage import BagError
+from m2vae_ros.bags.writer import message_types
+from m2vae_ros.sensors.kinds import decode, encode
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.specs import Measurement, SensorSpec
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import Architecture, M2VAE
+from support.bag_files import CLASSES, CLOUD, IMAGE, SCAN, START_NS, write_drive
+from support.sensor_messages import cloud, image, rays, scan, write
 
 
 def proposal(tmp_path, topics):

@@ -23,8 +23,8 @@ from typing import Any
 import pytest
 
 from m2vae_ros.cli import COMMANDS
+from m2vae_ros.evaluation.reconstruction import ReconstructionError, table
 from m2vae_ros.installation import RUNTIME
-from m2vae_ros.learning.evaluation import ReconstructionError, table
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.header import read_header
@@ -201,7 +201,7 @@ def test_every_topic_is_listed_with_its_type(
 def test_the_table_of_the_shipped_sensors_is_that_of_their_specs() -> None:
     expected = []
     for spec in SENSORS:
-        from m2vae_ros.sensors import message_type
+        from m2vae_ros.sensors.kinds import message_type
 
         sees = 'the whole image, resized'
         if spec.geometry:
@@ -248,7 +248,8 @@ def test_the_python_snippet_reads_a_latent_over_dds(tmp_path: Path) -> None:
     from sensor_msgs.msg import PointCloud2
     from std_msgs.msg import String
 
-    from m2vae_ros.node.messages import Latent, latent_to_message
+    from m2vae_ros.fusion.latent_message import Latent
+    from m2vae_ros.node.messages import latent_to_message
     from m2vae_ros.vae.header import ModelHeader
 
     script = tmp_path / 'latent_reader.py'

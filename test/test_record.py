@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from m2vae_ros import cli
-from m2vae_ros.learning.bags import Bag
-from m2vae_ros.learning.recording import drive, DriveOptions, START_NS
-from m2vae_ros.sensors import decode, InvalidMessage
+from m2vae_ros.bags.bag import Bag
+from m2vae_ros.samples.recording import drive, DriveOptions, START_NS
+from m2vae_ros.sensors.kinds import decode
+from m2vae_ros.sensors.messages import InvalidMessage
 from m2vae_ros.simulation.fault_schedule import KINDS, parse
 from m2vae_ros.simulation.robot import SENSORS
 

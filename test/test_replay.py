@@ -15,10 +15,20 @@ import pytest
 rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
 pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
 
-from bag_files import DELAY_NS, START_NS, write_drive  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
-from latent_bags import offline_latents, write_latents  # noqa: E402
-from node_processes import (  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+from sensor_msgs.msg import CompressedImage, LaserScan, PointCloud2  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+
+from m2vae_ros import cli  # noqa: E402
+from m2vae_ros.bags.bag import Bag  # noqa: E402
+from m2vae_ros.replay.compare import compare  # noqa: E402
+from m2vae_ros.replay.latents import read_latents  # noqa: E402
+from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
+from support.bag_files import DELAY_NS, START_NS, write_drive  # noqa: E402
+from support.latent_bags import offline_latents, write_latents  # noqa: E402
+from support.node_processes import (  # noqa: E402
     NodeProcess,
     parameter,
     Peer,
@@ -26,16 +36,6 @@ from node_processes import (  # noqa: E402
     save_untrained_model,
     stamp_of,
 )
-from rcl_interfaces.srv import SetParameters  # noqa: E402
-from rosgraph_msgs.msg import Clock  # noqa: E402
-from sensor_msgs.msg import CompressedImage, LaserScan, PointCloud2  # noqa: E402
-from std_srvs.srv import Trigger  # noqa: E402
-
-from m2vae_ros import cli  # noqa: E402
-from m2vae_ros.learning.bags import Bag  # noqa: E402
-from m2vae_ros.replay.compare import compare  # noqa: E402
-from m2vae_ros.replay.latents import read_latents  # noqa: E402
-from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 
 DOMAIN = 93
 MODEL = ROOT / 'config' / 'models' / 'default.safetensors'

@@ -10,7 +10,9 @@ import re
 import subprocess
 import sys
 
-from launch_files import (
+import pytest
+
+from support.launch_files import (
     described,
     module_of,
     needs_launch,
@@ -19,9 +21,8 @@ from launch_files import (
     RUN,
     write_model,
 )
-import pytest
 
-pytest_plugins = ['launch_files']  # for the fixture package
+pytest_plugins = ['support.launch_files']  # for the fixture package
 
 
 @needs_launch
@@ -49,7 +50,7 @@ def test_replay_lists_every_argument_with_a_description(package: Path) -> None:
 def test_replay_tells_the_node_where_the_bag_has_its_sensors(
     package: Path, tmp_path: Path,
 ) -> None:
-    from bag_files import write_drive
+    from support.bag_files import write_drive
 
     replay = module_of(package, 'replay.launch.py')
     drive = write_drive(
@@ -72,9 +73,8 @@ def test_replay_tells_the_node_where_the_bag_has_its_sensors(
 def test_the_replay_launch_records_the_latents_of_a_bag_and_ends(
     package: Path, tmp_path: Path,
 ) -> None:
-    from bag_files import write_drive
-
     from m2vae_ros.replay.latents import read_latents
+    from support.bag_files import write_drive
 
     drive = write_drive(tmp_path / 'drive', seconds=2.0, compressed_images=True)
     arguments = [

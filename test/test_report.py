@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+import os
 import shutil
 import subprocess
 
@@ -15,11 +16,10 @@ import pytest
 for module in ('jinja2', 'matplotlib', 'torch'):
     pytest.importorskip(module)
 
-from plausible_findings import plausible_findings  # noqa: E402
-
-from m2vae_ros.learning import report  # noqa: E402
-from m2vae_ros.learning.findings import Course  # noqa: E402
+from m2vae_ros.evaluation.findings import Course  # noqa: E402
+from m2vae_ros.evaluation.report.page import render, write  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
+from support.plausible_findings import plausible_findings  # noqa: E402
 
 VOID = {'meta', 'img', 'br', 'link', 'input', 'hr'}
 
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope='module')
 def text():
-    return report.render(plausible_findings(moments=2))
+    return render(plausible_findings(moments=2))
 
 
 @pytest.fixture(scope='module')
@@ -98,7 +98,7 @@ def test_numbers_and_units_are_there(page):
 
 def test_texts_from_files_are_escaped():
     hostile = '<script>alert(1)</script>'
-    shown = report.render(replace(
+    shown = render(replace(
         plausible_findings(moments=1), bag=hostile, command=hostile, provenance={'data': hostile},
     ))
     assert '<script' not in shown
@@ -114,26 +114,26 @@ def test_one_sensor_alone_and_nothing_measured_make_a_page_too():
                       course.gain_seconds[:0], course.gain[:0]),
     )
     for one in (findings, bare):
-        assert Page(report.render(one)).open == []
+        assert Page(render(one)).open == []
 
 
 def test_the_same_findings_make_the_same_page(text):
-    assert report.render(plausible_findings(moments=2)) == text
+    assert render(plausible_findings(moments=2)) == text
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    report.write(tmp_path / 'report.html', plausible_findings(moments=1))
+    write(tmp_path / 'report.html', plausible_findings(moments=1))
     before = (tmp_path / 'report.html').read_text()
-    monkeypatch.setattr(report.os, 'replace', _killed)
+    monkeypatch.setattr(os, 'replace', _killed)
     with pytest.raises(KeyboardInterrupt):
-        report.write(tmp_path / 'report.html', plausible_findings(moments=2))
+        write(tmp_path / 'report.html', plausible_findings(moments=2))
     assert (tmp_path / 'report.html').read_text() == before
 
 
 @pytest.mark.skipif(not shutil.which('chromium'), reason='needs chromium: apt install chromium')
 def test_on_a_phone_nothing_sticks_out_sideways(tmp_path):
-    page = report.render(plausible_findings(moments=1))
-    measured = page.replace('</body>', (
+    html = render(plausible_findings(moments=1))
+    measured = html.replace('</body>', (
         '<script>const all = document.documentElement;'
         'document.title = `${all.scrollWidth - all.clientWidth} of ${innerWidth}`</script></body>'
     ))

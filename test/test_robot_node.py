@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from m2vae_ros.sensors import decode
+from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.simulation.robot import SENSORS
 
 rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')

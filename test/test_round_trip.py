@@ -13,13 +13,8 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from m2vae_ros.sensors import (
-    decode,
-    encode,
-    message_type,
-    ros_message_classes,
-    rosbags_message_classes,
-)
+from m2vae_ros.sensors.kinds import decode, encode, message_type
+from m2vae_ros.sensors.messages import ros_message_classes, rosbags_message_classes
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.specs import Measurement, SensorSpec
 

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from bag_files import write_drive
 import pytest
 import yaml
 
 from m2vae_ros import cli
-from m2vae_ros.learning.sensors_file import read_sensors, SensorsFileError
+from m2vae_ros.bags.sensors_file import read_sensors, SensorsFileError
 from m2vae_ros.simulation.robot import SENSORS
+from support.bag_files import write_drive
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,7 @@ import runpy
 import numpy as np
 import pytest
 
-from m2vae_ros.sensors import decode
+from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.simulation.generator import generate, world_seeds
 from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
 from m2vae_ros.simulation.robot import Robot, SENSORS

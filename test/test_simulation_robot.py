@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from m2vae_ros.sensors import decode, validate
+from m2vae_ros.sensors.kinds import decode, validate
 from m2vae_ros.simulation.driving import RADIUS
 from m2vae_ros.simulation.faults import Transmission
 from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES

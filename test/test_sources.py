@@ -4,19 +4,19 @@
 
 from __future__ import annotations
 
-from bag_files import write_drive
 import numpy as np
 import pytest
 import torch
 
-from m2vae_ros.learning.augmentation import AugmentationOptions, AugmentedSamples
-from m2vae_ros.learning.cache import CacheOptions, open_cache
-from m2vae_ros.learning.dataset import SampleDataset
-from m2vae_ros.learning.recorded import RecordedSamples
-from m2vae_ros.learning.sources import from_bags, simulated, SimulationOptions
-from m2vae_ros.learning.splits import SplitOptions
+from m2vae_ros.samples.augmentation import AugmentationOptions, AugmentedSamples
+from m2vae_ros.samples.cache import CacheOptions, open_cache
+from m2vae_ros.samples.dataset import SampleDataset
+from m2vae_ros.samples.recorded import from_bags, RecordedSamples
+from m2vae_ros.samples.simulated import simulated, SimulationOptions
+from m2vae_ros.samples.splits import SplitOptions
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae.model import M2VAE
+from support.bag_files import write_drive
 
 ALONE = CacheOptions(processes=1)
 NAMES = tuple(spec.name for spec in SENSORS)

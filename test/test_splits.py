@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from m2vae_ros.learning.splits import split, SplitOptions
+from m2vae_ros.samples.splits import split, SplitOptions
 
 SECOND = 1_000_000_000
 

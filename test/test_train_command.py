@@ -17,13 +17,12 @@ import torch
 
 pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros[learning]'")
 
-from bag_files import write_drive  # noqa: E402
-
 from m2vae_ros import cli  # noqa: E402
-from m2vae_ros.learning.bags import Bag  # noqa: E402
-from m2vae_ros.learning.sensors_file import propose  # noqa: E402
+from m2vae_ros.bags.bag import Bag  # noqa: E402
+from m2vae_ros.bags.sensors_file import propose  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402
 from m2vae_ros.vae.subsets import lattice  # noqa: E402
+from support.bag_files import write_drive  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = 'import sys; from m2vae_ros.cli import main; sys.exit(main())'
@@ -160,7 +159,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_as_if_nothing_had_been(record
 
 KILLED = f"""
 import os, signal
-from m2vae_ros.learning import run_folder
+from m2vae_ros.training import run_folder
 replace = os.replace
 def killed(beside, path):
     killed.left -= 1

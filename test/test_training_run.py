@@ -15,15 +15,16 @@ import torch
 
 pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros[learning]'")
 
-from m2vae_ros.learning.batches import ShuffledBatches  # noqa: E402
-from m2vae_ros.learning.dataset import SampleDataset  # noqa: E402
-from m2vae_ros.learning.distributed import World  # noqa: E402
-from m2vae_ros.learning.maximisation import BoundMaximisation  # noqa: E402
-from m2vae_ros.learning.run_folder import RunFolder  # noqa: E402
-from m2vae_ros.learning.selection import combinations, Selection  # noqa: E402
-from m2vae_ros.learning.training import train, TrainingOptions, untrained_model  # noqa: E402
+from m2vae_ros.samples.batches import ShuffledBatches  # noqa: E402
+from m2vae_ros.samples.dataset import SampleDataset  # noqa: E402
+from m2vae_ros.samples.selection import combinations, Selection  # noqa: E402
 from m2vae_ros.simulation.generator import generate, world_seeds  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
+from m2vae_ros.training.distributed import World  # noqa: E402
+from m2vae_ros.training.maximisation import BoundMaximisation  # noqa: E402
+from m2vae_ros.training.options import TrainingOptions  # noqa: E402
+from m2vae_ros.training.run_folder import RunFolder  # noqa: E402
+from m2vae_ros.training.training import train, untrained_model  # noqa: E402
 from m2vae_ros.vae.model import Architecture  # noqa: E402
 
 RANGES = SENSORS[1:]  # images take longer

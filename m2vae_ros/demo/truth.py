@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
-from m2vae_ros.learning.evaluation import ErrorSum, ReconstructionError
-from m2vae_ros.sensors import decode
+from m2vae_ros.evaluation.reconstruction import ErrorSum, ReconstructionError
+from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
 from m2vae_ros.simulation.sensing import Noise, Sensing
 from m2vae_ros.simulation.world import Pose, World

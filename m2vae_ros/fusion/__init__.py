@@ -1,2 +1,17 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
+"""From messages to latents: synchronizer, engine, pipeline. No rclpy, so live is as offline."""
+
+from __future__ import annotations
+
+from m2vae_ros.public import lazily
+
+_HOMES = {
+    'Engine': 'm2vae_ros.fusion.engine',
+    'FusedSet': 'm2vae_ros.fusion.synchronizer',
+    'Pipeline': 'm2vae_ros.fusion.pipeline',
+    'Result': 'm2vae_ros.fusion.pipeline',
+    'Synchronizer': 'm2vae_ros.fusion.synchronizer',
+}
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.sensors import MessageClasses
+from m2vae_ros.sensors.messages import MessageClasses
 
 LATENT_TYPE = 'sensor_msgs/msg/PointCloud2'
 _UINT32, _FLOAT32 = 6, 7  # sensor_msgs/PointField

@@ -16,7 +16,8 @@ from typing import Any
 
 from m2vae_ros.fusion.engine import Engine
 from m2vae_ros.fusion.synchronizer import FusedSet, Synchronizer
-from m2vae_ros.sensors import decode, InvalidMessage, validate
+from m2vae_ros.sensors.kinds import decode, validate
+from m2vae_ros.sensors.messages import InvalidMessage
 from m2vae_ros.specs import Measurement
 from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.model import M2VAE

@@ -20,10 +20,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 import torch
 
+from m2vae_ros.fusion.latent_message import MOST_SENSORS
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.node.diagnostics import ERROR
 from m2vae_ros.node.fusion_loop import FusionLoop, Trace
-from m2vae_ros.node.messages import MOST_SENSORS
 from m2vae_ros.node.monitor import Monitor
 from m2vae_ros.node.outputs import Outputs
 from m2vae_ros.node.parameters import ParameterDeclarations

@@ -13,22 +13,11 @@ from numpy.typing import NDArray
 from std_msgs.msg import Float32MultiArray, MultiArrayDimension
 
 from m2vae_ros.fusion import latent_message
-from m2vae_ros.fusion.latent_message import (
-    Latent,
-    latent_from_message,
-    MOST_SENSORS,
-    sensors_mask,
-)
-from m2vae_ros.sensors import ros_message_classes
+from m2vae_ros.fusion.latent_message import Latent, latent_from_message
+from m2vae_ros.sensors.messages import ros_message_classes
 
-__all__ = [
-    'MOST_SENSORS',
-    'Latent',
-    'latent_from_message',
-    'latent_to_message',
-    'mean_to_message',
-    'sensors_mask',
-]
+# Readers of latents may take `latent_from_message` from here, too.
+__all__ = ['latent_from_message', 'latent_to_message', 'mean_to_message']
 _classes = lru_cache(ros_message_classes)
 
 

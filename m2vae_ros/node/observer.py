@@ -22,9 +22,9 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import PointCloud2
 
-from m2vae_ros.node.messages import Latent, latent_from_message
+from m2vae_ros.fusion.latent_message import Latent, latent_from_message
 from m2vae_ros.node.subscriptions import MESSAGE_CLASSES
-from m2vae_ros.sensors import message_type
+from m2vae_ros.sensors.kinds import message_type
 from m2vae_ros.specs import SensorSpec
 
 

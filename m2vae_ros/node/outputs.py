@@ -15,9 +15,11 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float32MultiArray
 
-from m2vae_ros.node.messages import Latent, latent_to_message, mean_to_message, sensors_mask
+from m2vae_ros.fusion.latent_message import Latent, sensors_mask
+from m2vae_ros.node.messages import latent_to_message, mean_to_message
 from m2vae_ros.node.subscriptions import MESSAGE_CLASSES
-from m2vae_ros.sensors import encode, message_type, ros_message_classes
+from m2vae_ros.sensors.kinds import encode, message_type
+from m2vae_ros.sensors.messages import ros_message_classes
 from m2vae_ros.specs import SensorSpec
 
 _DEPTH = 10

@@ -25,7 +25,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from m2vae_ros.node.process import run_node
 from m2vae_ros.node.subscriptions import MESSAGE_CLASSES
-from m2vae_ros.sensors import message_type, ros_message_classes
+from m2vae_ros.sensors.kinds import message_type
+from m2vae_ros.sensors.messages import ros_message_classes
 from m2vae_ros.simulation.faults import STAMP_JITTER, Transmission, transmissions
 from m2vae_ros.simulation.generator import world_seeds
 from m2vae_ros.simulation.native_messages import observe, PERIODS

@@ -21,7 +21,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image, LaserScan, PointCloud2
 
 from m2vae_ros.node.parameters import SensorParameters
-from m2vae_ros.sensors import message_type
+from m2vae_ros.sensors.kinds import message_type
 from m2vae_ros.specs import SensorSpec
 
 try:

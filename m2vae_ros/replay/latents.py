@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from m2vae_ros.bags.bag import Bag
 from m2vae_ros.fusion.latent_message import Latent, latent_from_message, LATENT_TYPE
-from m2vae_ros.learning.bags import Bag
 
 _NAME = '/latent'
 _IN_A_REPORT = 'latents'  # the bag that `m2vae evaluate` leaves in its report's folder

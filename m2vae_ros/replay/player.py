@@ -24,7 +24,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 
-from m2vae_ros.learning.bags import Bag
+from m2vae_ros.bags.bag import Bag
 from m2vae_ros.node.process import make_executor
 from m2vae_ros.replay.pace import Pace
 

@@ -13,8 +13,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
+from m2vae_ros.bags.writer import BagWriter
 from m2vae_ros.fusion.latent_message import LATENT_TYPE
-from m2vae_ros.learning.bag_writer import BagWriter
 from m2vae_ros.node.process import run_node
 
 _DEPTH = 1000

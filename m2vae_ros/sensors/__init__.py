@@ -1,105 +1,28 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-A ROS message <-> a `Measurement`, one file per kind of sensor.
+A ROS message to a `Measurement` and back, one file per kind of sensor; no torch, no rclpy.
 
-NumPy and OpenCV are all it needs. sensor_msgs and cv_bridge are imported only inside the calls
-that need them, so decoding and encoding run where no ROS is.
+sensor_msgs and cv_bridge are imported only inside the calls that need them, so decoding and
+encoding run where no ROS is.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any
+from m2vae_ros.public import lazily
 
-from m2vae_ros.sensors import image, laser_scan, point_cloud
-from m2vae_ros.sensors.messages import (
-    InvalidMessage,
-    MessageClasses,
-    ros_message_classes,
-    rosbags_message_classes,
-)
-from m2vae_ros.specs import Measurement, SensorSpec
-
-__all__ = [
-    'KINDS',
-    'InvalidMessage',
-    'MessageClasses',
-    'decode',
-    'encode',
-    'message_type',
-    'ros_message_classes',
-    'rosbags_message_classes',
-    'validate',
-]
-
-#: Kind -> its file. Each has MESSAGE_TYPE, validate, decode and encode.
-KINDS: dict[str, ModuleType] = {
-    'image': image,
-    'laser_scan': laser_scan,
-    'point_cloud': point_cloud,
+_HOMES = {
+    'InvalidMessage': 'm2vae_ros.sensors.messages',
+    'KINDS': 'm2vae_ros.sensors.kinds',
+    'Measurement': 'm2vae_ros.specs',
+    'MessageClasses': 'm2vae_ros.sensors.messages',
+    'SensorSpec': 'm2vae_ros.specs',
+    'decode': 'm2vae_ros.sensors.kinds',
+    'encode': 'm2vae_ros.sensors.kinds',
+    'message_type': 'm2vae_ros.sensors.kinds',
+    'ros_message_classes': 'm2vae_ros.sensors.messages',
+    'rosbags_message_classes': 'm2vae_ros.sensors.messages',
+    'validate': 'm2vae_ros.sensors.kinds',
 }
-
-
-def validate(spec: SensorSpec) -> None:
-    """
-    Check that a spec's shape and geometry fit its kind.
-
-    Raises
-    ------
-    ValueError
-        If they do not; names the sensor, the key, the value and what would be right.
-
-    """
-    _kind(spec).validate(spec)
-
-
-def decode(spec: SensorSpec, message: Any) -> Measurement:
-    """
-    Return what a message says, in the spec's shape.
-
-    Parameters
-    ----------
-    spec
-        The sensor, as the model knows it.
-    message
-        Any object with the fields of the kind's message (rclpy's or rosbags'). It is not changed,
-        and the measurement shares no memory with it.
-
-    Raises
-    ------
-    InvalidMessage
-        If the message is malformed or says nothing; ``rule`` names the reason.
-    ValueError
-        If the spec itself is wrong (see `validate`).
-
-    """
-    measurement: Measurement = _kind(spec).decode(spec, message)
-    return measurement
-
-
-def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) -> Any:
-    """
-    Return the message of the sensor's own type that says what a measurement says.
-
-    Raises
-    ------
-    ValueError
-        If the measurement's shapes are not the spec's, or the spec is wrong.
-
-    """
-    return _kind(spec).encode(spec, measurement, classes)
-
-
-def message_type(spec: SensorSpec) -> str:
-    """Return the name of the sensor's message type, such as ``sensor_msgs/msg/LaserScan``."""
-    name: str = _kind(spec).MESSAGE_TYPE
-    return name
-
-
-def _kind(spec: SensorSpec) -> ModuleType:
-    if spec.kind not in KINDS:
-        raise ValueError(
-            f'sensor {spec.name}: kind {spec.kind!r} is unknown, must be one of {sorted(KINDS)}'
-        )
-    return KINDS[spec.kind]
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

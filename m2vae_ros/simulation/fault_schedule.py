@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from m2vae_ros.sensors import MessageClasses
+from m2vae_ros.sensors.messages import MessageClasses
 from m2vae_ros.simulation.faults import Transmission
 from m2vae_ros.specs import SensorSpec
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.sensors import MessageClasses
+from m2vae_ros.sensors.messages import MessageClasses
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.simulation.sensing import SCAN_RANGES
 

@@ -1,3 +1,41 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The multi-modal variational autoencoder: objectives, networks, checkpoints; torch, no ROS."""
+"""
+The multi-modal variational autoencoder and its mathematics; torch, no ROS, no OpenCV.
+
+These names are for users of the package, `docs/python.md` shows them at work; its own modules
+import from the module that defines a name.
+"""
+
+from __future__ import annotations
+
+from m2vae_ros.public import lazily
+
+_HOMES = {
+    'Architecture': 'm2vae_ros.vae.model',
+    'Checkpoint': 'm2vae_ros.vae.checkpoint',
+    'CheckpointError': 'm2vae_ros.vae.header',
+    'DiagonalGaussian': 'm2vae_ros.vae.gaussian',
+    'Estimate': 'm2vae_ros.vae.estimators',
+    'Knobs': 'm2vae_ros.vae.objectives',
+    'M2VAE': 'm2vae_ros.vae.model',
+    'ModelHeader': 'm2vae_ros.vae.header',
+    'MultimodalVAE': 'm2vae_ros.vae.multimodal',
+    'SensorBatch': 'm2vae_ros.vae.likelihoods',
+    'Subset': 'm2vae_ros.vae.subsets',
+    'bound': 'm2vae_ros.vae.objectives',
+    'conditional': 'm2vae_ros.vae.estimators',
+    'describe': 'm2vae_ros.vae.checkpoint',
+    'lattice': 'm2vae_ros.vae.subsets',
+    'load': 'm2vae_ros.vae.checkpoint',
+    'log_likelihood': 'm2vae_ros.vae.estimators',
+    'm2vae_weight': 'm2vae_ros.vae.subsets',
+    'normalised_beta': 'm2vae_ros.vae.objectives',
+    'predictive': 'm2vae_ros.vae.estimators',
+    'reconstructions': 'm2vae_ros.vae.terms',
+    'required_subsets': 'm2vae_ros.vae.terms',
+    'save': 'm2vae_ros.vae.checkpoint',
+    'summarise': 'm2vae_ros.vae.estimators',
+}
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -15,15 +15,9 @@ from safetensors import SafetensorError
 import safetensors.torch
 import torch
 
-from m2vae_ros.vae.header import (
-    CheckpointError,
-    DIGEST_KEY,
-    METADATA_KEY,
-    ModelHeader,
-    read_model_file,
-)
+from m2vae_ros.vae.header import DIGEST_KEY, METADATA_KEY, ModelHeader, read_model_file
 from m2vae_ros.vae.model import Architecture, M2VAE
-from m2vae_ros.vae.weights_file import digest, LONGEST_HEADER, printable
+from m2vae_ros.vae.weights_file import CheckpointError, digest, LONGEST_HEADER, printable
 
 
 @dataclass(frozen=True, eq=False)

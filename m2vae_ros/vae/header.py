@@ -28,11 +28,6 @@ from m2vae_ros.vae.weights_file import (
     WeightsFile,
 )
 
-__all__ = [
-    'DIGEST_KEY', 'FORMAT_VERSION', 'METADATA_KEY', 'CheckpointError', 'ModelHeader',
-    'check_temperatures', 'read_header', 'read_model_file',
-]
-
 FORMAT_VERSION = 1
 METADATA_KEY = 'm2vae_ros'
 DIGEST_KEY = 'm2vae_ros_sha256'  # files of older versions have none

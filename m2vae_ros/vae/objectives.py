@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,6 +54,58 @@ class Parts:
         return self.scores[rows].sum(0)
 
 
+@dataclass(frozen=True)
+class Knobs:
+    """
+    The weights of an objective's terms; the defaults are the paper's objectives.
+
+    Parameters
+    ----------
+    alpha
+        Scales the mutual divergences KL(q_S || q_{S without m}).
+    beta
+        Scales the prior's divergence KL(q_S || p): a number, or a number for each subset (see
+        `normalised_beta`).
+    gamma
+        Scales the reconstruction terms of single-sensor subsets.
+    joint_prior_weight
+        Scales KL(q_S || p) for subsets of two sensors and more, on top of beta.
+
+    Examples
+    --------
+    >>> knobs = Knobs(beta=0.5, joint_prior_weight=0)
+    >>> knobs.prior_weight(('lidar',)), knobs.prior_weight(('camera', 'lidar'))
+    (0.5, 0.0)
+
+    """
+
+    alpha: float = 1
+    beta: float | Mapping[Subset, float] = 1
+    gamma: float = 1
+    joint_prior_weight: float = 1
+
+    def prior_weight(self, subset: Subset) -> float:
+        """
+        Return the weight of KL(q_S || p).
+
+        Raises
+        ------
+        ValueError
+            If there is a beta for each subset, but none for this one.
+
+        """
+        beta = self.beta
+        if isinstance(beta, Mapping):
+            if subset not in beta:
+                raise ValueError(f'beta has no number for {subset}, only for {list(beta)}')
+            beta = beta[subset]
+        return beta * (self.joint_prior_weight if len(subset) > 1 else 1)
+
+    def reconstruction_weight(self, subset: Subset) -> float:
+        """Return the weight of E_{q_S} log p(x_m|z)."""
+        return self.gamma if len(subset) == 1 else 1
+
+
 def bound(
     name: str,
     posteriors: Mapping[Subset, DiagonalGaussian],
@@ -61,15 +114,10 @@ def bound(
     names: Sequence[str] | None = None,
     available: Tensor | None = None,
     ordering: Sequence[str] | None = None,
-    alpha: float = 1,
-    beta: float | Mapping[Subset, float] = 1,
-    gamma: float = 1,
-    joint_prior_weight: float = 1,
+    **knobs: Any,
 ) -> Tensor:
     """
     Return the bound of an objective per sample, shape ``(batch,)``, in nats, to be maximised.
-
-    The defaults of the four knobs are the paper's objectives.
 
     Parameters
     ----------
@@ -91,15 +139,8 @@ def bound(
         A permutation of the names, for m2vae: an estimate of the objective from N posteriors,
         N - 1 mutual divergences and N reconstructions. Over uniformly drawn orderings it is
         unbiased, whatever the knobs. None = the objective itself.
-    alpha
-        Scales the mutual divergences KL(q_S || q_{S without m}).
-    beta
-        Scales the prior's divergence KL(q_S || p): one number, or one for each subset (see
-        `normalised_beta`).
-    gamma
-        Scales the reconstruction terms of single-sensor subsets.
-    joint_prior_weight
-        Scales KL(q_S || p) for subsets of two sensors and more, on top of beta.
+    knobs
+        ``alpha``, ``beta``, ``gamma`` and ``joint_prior_weight``, see `Knobs`.
 
     Raises
     ------
@@ -109,8 +150,8 @@ def bound(
 
     """
     return parts(
-        name, posteriors, log_likelihoods, names=names, available=available, ordering=ordering,
-        alpha=alpha, beta=beta, gamma=gamma, joint_prior_weight=joint_prior_weight,
+        name, posteriors, log_likelihoods, Knobs(**knobs), names=names, available=available,
+        ordering=ordering,
     ).bound()
 
 
@@ -118,16 +159,13 @@ def parts(
     name: str,
     posteriors: Mapping[Subset, DiagonalGaussian],
     log_likelihoods: Mapping[Subset, Mapping[str, Tensor]],
+    knobs: Knobs,
     *,
     names: Sequence[str] | None = None,
     available: Tensor | None = None,
     ordering: Sequence[str] | None = None,
-    alpha: float = 1,
-    beta: float | Mapping[Subset, float] = 1,
-    gamma: float = 1,
-    joint_prior_weight: float = 1,
 ) -> Parts:
-    """Return what `bound` is the sum of; parameters and errors are its own."""
+    """Return the parts that `bound` adds up; its parameters and errors."""
     names = _model_order(posteriors) if names is None else tuple(names)
     needs, weight = plan(name, names, available, ordering)
     _check_complete(name, needs, posteriors, log_likelihoods)
@@ -135,12 +173,9 @@ def parts(
     if available is not None and len(available) != len(like):
         raise ValueError(f'available has {len(available)} samples, the posteriors {len(like)}')
     share = {subset: len(subset) / len(chosen) for subset, chosen in needs.sensors.items()}
-    factors = [
-        _of(beta, subset) * (joint_prior_weight if len(subset) > 1 else 1)
-        for subset in needs.sensors
-    ]
-    factors += [share[s] * (gamma if len(s) == 1 else 1) for s, _ in needs.scored]
-    factors += [alpha * share[larger] for larger, _ in needs.pairs]
+    factors = [knobs.prior_weight(subset) for subset in needs.sensors]
+    factors += [share[subset] * knobs.reconstruction_weight(subset) for subset, _ in needs.scored]
+    factors += [knobs.alpha * share[larger] for larger, _ in needs.pairs]
     w = weight[needs.rows] * torch.tensor(factors, dtype=weight.dtype).unsqueeze(1)
     w_prior, w_scores, w_mutual = w.to(like).split_with_sizes(
         [len(needs.sensors), len(needs.scored), len(needs.pairs)]
@@ -220,15 +255,6 @@ def _check_complete(
             raise ValueError(
                 f'objective {name} needs the log-likelihood of {sensor} from {subset}'
             )
-
-
-def _of(beta: float | Mapping[Subset, float], subset: Subset) -> float:
-    """Return the beta of a subset."""
-    if not isinstance(beta, Mapping):
-        return beta
-    if subset not in beta:
-        raise ValueError(f'beta has no number for {subset}, only for {list(beta)}')
-    return beta[subset]
 
 
 def _stack(gaussians: Sequence[DiagonalGaussian]) -> DiagonalGaussian:

@@ -1,0 +1,70 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The topics of a bag."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rosbags.interfaces import Connection, QosDurability
+
+from m2vae_ros.bags.storage import Storage
+
+
+@dataclass(frozen=True)
+class Topic:
+    """
+    A topic of a bag.
+
+    Parameters
+    ----------
+    name
+        As it was recorded, ``/camera/image_raw``.
+    message_type
+        ``sensor_msgs/msg/Image``, also in bags of ROS 1; of a topic with several, all of them.
+    count
+        How many messages.
+    latched
+        Whether its publisher kept the last message for late subscribers (transient local).
+
+    """
+
+    name: str
+    message_type: str
+    count: int
+    latched: bool = False
+
+
+def topics_of(storages: Iterable[Storage]) -> dict[str, Topic]:
+    """Return what the files hold on each topic, sorted by name."""
+    connections = defaultdict(list)
+    for storage in storages:
+        for connection in storage.connections:
+            connections[connection.topic].append(connection)
+    return {
+        name: Topic(
+            name,
+            ', '.join(sorted({connection.msgtype for connection in found})),
+            sum(connection.msgcount for connection in found),
+            any(_is_latched(connection) for connection in found),
+        )
+        for name, found in sorted(connections.items())
+    }
+
+
+def listed(topics: Iterable[Topic]) -> str:
+    """Return topics and their types in a line."""
+    return ', '.join(f'{topic.name} ({topic.message_type})' for topic in topics) or 'none'
+
+
+def _is_latched(connection: Connection) -> bool:
+    extension: Any = connection.ext
+    if hasattr(extension, 'latching'):
+        return bool(extension.latching)
+    return any(
+        profile.durability is QosDurability.TRANSIENT_LOCAL
+        for profile in extension.offered_qos_profiles
+    )

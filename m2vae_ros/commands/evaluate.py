@@ -1,0 +1,76 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""`m2vae evaluate`: what a model can do on a bag, as numbers, as a page and as its latents."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+import shlex
+import sys
+
+from m2vae_ros.commands.option_flags import add_options, options_of, sensor_topics
+from m2vae_ros.evaluation.evaluate import evaluate
+from m2vae_ros.evaluation.findings import Findings, SensorError
+from m2vae_ros.evaluation.options import EvaluationOptions
+from m2vae_ros.evaluation.report.folder import LATENTS, METRICS, PAGE
+from m2vae_ros.fusion.options import SynchronizerOptions
+
+SEEN = ('The model was trained on a bag of this name: what follows is largely what it remembers. '
+        'Evaluate it on another drive.')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; the defaults are those of the dataclasses."""
+    parser.add_argument('--model', type=Path, required=True, help='the model file')
+    parser.add_argument(
+        '--bag', type=Path, required=True,
+        help='the folder of a ROS 2 bag, a .mcap or .db3 file, or the .bag file of a ROS 1 bag',
+    )
+    parser.add_argument(
+        '--report', type=Path, required=True,
+        help=f'folder for {PAGE}, {METRICS} and the bag {LATENTS}; an earlier report is replaced',
+    )
+    parser.add_argument(
+        '--topic', action='append', default=[], metavar='SENSOR=TOPIC',
+        help="a sensor's topic in this bag, where it is not the model's own; may be repeated",
+    )
+    for group in (EvaluationOptions, SynchronizerOptions):
+        add_options(parser, group)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate; return the exit code."""
+    findings = evaluate(
+        arguments.model, arguments.bag, arguments.report,
+        command=shlex.join(['m2vae', *sys.argv[1:]]), topics=sensor_topics(arguments.topic),
+        options=options_of(EvaluationOptions, arguments),
+        synchronizer=options_of(SynchronizerOptions, arguments),
+    )
+    print(_in_words(findings))
+    print(f'{arguments.report / PAGE}, {METRICS} and the bag {LATENTS} are written')
+    return 0
+
+
+def _in_words(findings: Findings) -> str:
+    """Return what was fused, and the errors of every sensor from all others."""
+    lines = [f'{sum(findings.fused_sets.values())} sets in {findings.seconds:.1f} s: ' + ', '.join(
+        f'{subset} {count}' for subset, count in findings.fused_sets.items()
+    )]
+    if findings.seen_in_training:
+        lines.append(SEEN)
+    names = [spec.name for spec in findings.sensors]
+    for name in names:
+        others = [one for one in names if one != name] or [name]
+        rows = [
+            error for error in findings.errors
+            if error.sensor == name and list(error.source) == others
+        ]
+        if rows:
+            lines.append(f'{name} from {" + ".join(others)}: ' + ', '.join(map(_error, rows)))
+    return '\n'.join(lines)
+
+
+def _error(error: SensorError) -> str:
+    unit = ' m' if error.unit == 'm' else f' {error.unit}'
+    return f'{error.predictor} {error.error:.3g}{unit}'

@@ -1,0 +1,71 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Dataclasses of options as flags of a command, with their defaults and docstrings."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Container, Sequence
+from dataclasses import fields
+from inspect import cleandoc
+from typing import Any, TypeVar
+
+Options = TypeVar('Options')
+
+
+def add_options(
+    parser: argparse.ArgumentParser, group: type, *, but: Container[str] = ()
+) -> None:
+    """Declare a flag for each field of a dataclass, but for some."""
+    told = _descriptions(group)
+    for option in fields(group):
+        if option.name in but:
+            continue
+        flag = f'--{option.name.replace("_", "-")}'
+        text = told[option.name].replace('%', '%%')
+        if isinstance(option.default, bool):
+            parser.add_argument(flag, action='store_true', help=text)
+            continue
+        default: Any = option.default
+        parser.add_argument(
+            flag, type=float if default is None else type(default), default=default,
+            help=f'{text} Default: %(default)s.' if default not in (None, '') else text,
+        )
+
+
+def options_of(group: type[Options], arguments: argparse.Namespace) -> Options:
+    """Return the options that the flags of a command chose."""
+    names = [option.name for option in fields(group)]  # type: ignore[arg-type]
+    return group(**{name: getattr(arguments, name) for name in names})
+
+
+def sensor_topics(pairs: Sequence[str]) -> dict[str, str]:
+    """
+    Return the topics of sensors that were given as ``SENSOR=TOPIC``.
+
+    Raises
+    ------
+    ValueError
+        If a pair has another form.
+
+    """
+    topics = {}
+    for pair in pairs:
+        sensor, separator, topic = pair.partition('=')
+        if not (sensor and separator and topic):
+            raise ValueError(f'--topic {pair}: must be SENSOR=TOPIC, as in camera=/front/image')
+        topics[sensor] = topic
+    return topics
+
+
+def _descriptions(group: type) -> dict[str, str]:
+    """Return what the docstring of a dataclass says of each parameter."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in cleandoc(group.__doc__ or '').splitlines():
+        if line.startswith(' '):
+            for name in names:
+                found[name] = f'{found.get(name, "")} {line.strip()}'.strip()
+        else:
+            names = line.split(', ')
+    return found

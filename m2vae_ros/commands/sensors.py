@@ -1,0 +1,49 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""`m2vae sensors`: a sensors file, proposed from what a bag holds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.sensors_file import propose
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        '--bag', type=Path, required=True,
+        help='the folder of a ROS 2 bag, a .mcap or .db3 file, or the .bag file of a ROS 1 bag',
+    )
+    parser.add_argument(
+        '--out', type=Path,
+        help='the file to write; must not exist. Without it the proposal is printed',
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Propose; return the exit code."""
+    if arguments.out is not None and arguments.out.exists():
+        raise ValueError(f'--out {arguments.out}: exists already: name another, or remove it')
+    with Bag(arguments.bag) as bag:
+        text = propose(bag)
+    if arguments.out is None:
+        print(text, end='')
+    else:
+        _write(arguments.out, text)
+        print(f'{arguments.out}: read it, edit it, then m2vae train --sensors {arguments.out}')
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    aside = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        aside.write_text(text, encoding='utf-8')
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise ValueError(f'--out {path}: cannot be written: {error.strerror}') from error

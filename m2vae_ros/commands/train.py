@@ -1,0 +1,175 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""`m2vae train`: a model from recordings, or from the simulated robot."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stderr
+from dataclasses import asdict, replace
+from io import StringIO
+from math import ceil
+from pathlib import Path
+from tempfile import TemporaryFile
+from time import monotonic
+
+from m2vae_ros.bags.sensors_file import read_sensors
+from m2vae_ros.commands.option_flags import add_options, options_of, sensor_topics
+from m2vae_ros.evaluation.calibration import CalibrationOptions
+from m2vae_ros.samples.augmentation import AugmentationOptions
+from m2vae_ros.samples.cache import CacheOptions
+from m2vae_ros.samples.recorded import from_bags
+from m2vae_ros.samples.simulated import simulated, SimulationOptions
+from m2vae_ros.samples.sources import Splits
+from m2vae_ros.samples.splits import SplitOptions
+from m2vae_ros.training import dry_run
+from m2vae_ros.training.closing import train_and_save
+from m2vae_ros.training.distributed import World
+from m2vae_ros.training.options import TrainingOptions
+from m2vae_ros.training.training import fitting
+from m2vae_ros.vae.model import Architecture
+from m2vae_ros.vae.subsets import Subset
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options; the defaults are those of the dataclasses."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        '--simulated', action='store_true', help='learn from the simulated robot',
+    )
+    source.add_argument(
+        '--bag', type=Path, action='append', metavar='BAG',
+        help='learn from this recording: the folder of a ROS 2 bag, an .mcap, .db3 or .bag file; '
+             'may be given several times',
+    )
+    parser.add_argument(
+        '--sensors', type=Path, metavar='FILE',
+        help='of --bag: the sensors of the model, as m2vae sensors proposes them',
+    )
+    parser.add_argument(
+        '--topic', action='append', default=[], metavar='SENSOR=TOPIC',
+        help='of --bag: where a sensor is recorded on another topic than its own',
+    )
+    parser.add_argument(
+        '--out', type=Path, required=True,
+        help='the model file to write; logs and checkpoints go to a folder beside it, .run',
+    )
+    parser.add_argument(
+        '--resume', action='store_true',
+        help='go on from the checkpoint of the training that writes this model file, if there is '
+             'one; the result is that of a training which was not interrupted',
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true',
+        help='say what would be trained and how long it would take; writes nothing but the '
+             'decoded bags',
+    )
+    for group in (
+        TrainingOptions, Architecture, AugmentationOptions, CalibrationOptions, SplitOptions,
+    ):
+        add_options(parser, group)
+    add_options(parser, SimulationOptions)
+    add_options(parser, CacheOptions, but=('processes',))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, report on held-out samples, write the model; return the exit code."""
+    options = options_of(TrainingOptions, arguments)
+    architecture = options_of(Architecture, arguments)
+    references = options_of(CalibrationOptions, arguments)
+    world = World.of(options)
+    _check(arguments)
+    if arguments.dry_run:
+        if world.is_first:
+            print(_described(arguments, options, architecture))
+        return 0
+    started = monotonic()
+    with nullcontext() if world.is_first else redirect_stderr(StringIO()):
+        splits = _splits(arguments)
+        options = fitting(splits.training, options, world)
+    report = train_and_save(
+        arguments.out, splits, options, architecture, references, resume=arguments.resume,
+        started=started,
+    )
+    if world.is_first:
+        print(report)
+    return 0
+
+
+def _splits(
+    arguments: argparse.Namespace, simulation: SimulationOptions | None = None
+) -> Splits:
+    varied = options_of(AugmentationOptions, arguments)
+    if arguments.simulated:
+        splits = simulated(
+            simulation or options_of(SimulationOptions, arguments),
+            augmentation=varied, seed=arguments.seed,
+        )
+        settings = {}
+    else:
+        cut = options_of(SplitOptions, arguments)
+        splits = from_bags(
+            arguments.bag, read_sensors(arguments.sensors),
+            cache=options_of(CacheOptions, arguments), splits=cut,
+            topics=sensor_topics(arguments.topic), augmentation=varied, seed=arguments.seed,
+        )
+        settings = {'split': asdict(cut)}
+    if varied.vary:
+        settings['augmentation'] = asdict(varied)
+    return replace(splits, description={**splits.description, **settings})
+
+
+def _described(
+    arguments: argparse.Namespace, options: TrainingOptions, architecture: Architecture
+) -> str:
+    """Return what would be trained; of simulated worlds only as many as it takes to measure."""
+    counted: Mapping[str, Mapping[Subset, int]] | None = None
+    if arguments.simulated:
+        asked = options_of(SimulationOptions, arguments)
+        each = asked.samples_per_world
+        few = min(asked.worlds, ceil(options.batch_size / each))
+        splits = _splits(
+            arguments, replace(asked, worlds=few, validation_worlds=1, test_worlds=1)
+        )
+        names = tuple(spec.name for spec in splits.training.sensors)
+        counted = {
+            'training': {names: asked.worlds * each},
+            'validation': {names: asked.validation_worlds * each},
+            'test': {names: asked.test_worlds * each},
+        }
+    else:
+        splits = _splits(arguments)
+    return dry_run.describe(
+        {'training': splits.training, 'validation': splits.validation, 'test': splits.test},
+        fitting(splits.training, options), architecture, counted=counted,
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse now what would otherwise fail after hours of training."""
+    options_of(SimulationOptions, arguments)
+    options_of(CacheOptions, arguments)
+    options_of(SplitOptions, arguments)
+    options_of(AugmentationOptions, arguments)
+    sensor_topics(arguments.topic)
+    if arguments.bag and arguments.sensors is None:
+        raise ValueError(
+            f'--bag {arguments.bag[0]}: needs --sensors FILE; propose one with m2vae sensors '
+            f'--bag {arguments.bag[0]}'
+        )
+    for flag, given in (('--sensors', arguments.sensors), ('--topic', arguments.topic)):
+        if arguments.simulated and given:
+            raise ValueError(f'{flag}: belongs to --bag, not to --simulated')
+    if arguments.out.suffix != '.safetensors' or arguments.out.is_dir():
+        raise ValueError(f'--out {arguments.out}: must be a file that ends in .safetensors')
+    if arguments.dry_run:
+        return
+    try:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=arguments.out.parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f'--out {arguments.out}: its folder cannot be written: {error.strerror}'
+        ) from error

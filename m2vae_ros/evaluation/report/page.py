@@ -1,0 +1,169 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""What an evaluation found as one page that needs nothing else: no network, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+import numpy as np
+
+from m2vae_ros.evaluation.findings import Findings, Moment, SensorError
+from m2vae_ros.evaluation.report import charts
+from m2vae_ros.evaluation.report.pictures import gradient, picture
+from m2vae_ros.specs import SensorSpec
+from m2vae_ros.vae.subsets import Subset
+
+_TEMPLATE = Path(__file__).with_name('page.html.j2')
+_MODEL = 'model'
+_TILE, _WIDE_TILE = 9, 14  # rem, the least width of a picture on a wide page
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture of one sensor; `given` says whether the model was shown that sensor."""
+
+    sensor: str
+    url: str
+    text: str
+    given: bool
+
+
+def write(path: Path, findings: Findings) -> None:
+    """
+    Write the page, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Of the HTML file; its folder exists.
+    findings
+        What to show.
+
+    """
+    part = path.with_suffix('.part')
+    part.write_text(render(findings), encoding='utf-8')
+    os.replace(part, path)
+
+
+def render(findings: Findings) -> str:
+    """Return the page as HTML."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    names = [spec.name for spec in findings.sensors]
+    course = findings.course
+    shown = {
+        'trajectory': charts.trajectory(course) if len(course.seconds) > 1 else '',
+        'presence': charts.presence(course, names) if len(course.seconds) else '',
+        'gain': charts.gain(course, names) if charts.has_numbers(course.gain) else '',
+        'calibration': (
+            charts.calibration(findings.subsets)
+            if any(one.coverage for one in findings.subsets) else ''
+        ),
+    }
+    scales = {spec.name: _farthest(spec, findings.moments) for spec in findings.sensors}
+    page: str = environment.from_string(_TEMPLATE.read_text(encoding='utf-8')).render(
+        findings=findings,
+        names=names,
+        charts={name: Markup(svg) for name, svg in shown.items()},
+        moments=[_rows(moment, findings.sensors, scales) for moment in findings.moments],
+        tile_rem=_WIDE_TILE if any(map(_is_wide, findings.sensors)) else _TILE,
+        gradient=gradient(),
+        ranged=[(spec.name, scales[spec.name]) for spec in findings.sensors
+                if spec.kind == 'point_cloud'],
+        scans=[spec.name for spec in findings.sensors if spec.kind == 'laser_scan'],
+        verdicts=[verdict for spec in findings.sensors if (verdict := _verdict(findings, spec))],
+        errors=[(spec.name, _table(findings, spec)) for spec in findings.sensors],
+        subset_name=' + '.join,
+        provenance=json.dumps(findings.provenance, indent=2, default=str),
+        objective=json.dumps(findings.objective, indent=2, default=str),
+    )
+    return page
+
+
+def _rows(
+    moment: Moment, sensors: Sequence[SensorSpec], scales: dict[str, float]
+) -> dict[str, Any]:
+    """Return the tiles of a moment: what was seen, and a row for each subset."""
+    truth = [
+        Tile(spec.name, picture(spec, moment.truth[spec.name], farthest=scales[spec.name]),
+             f'{spec.name}: what it saw', given=True)
+        if spec.name in moment.truth else Tile(spec.name, '', f'{spec.name}: nothing', given=False)
+        for spec in sensors
+    ]
+    rows = []
+    for subset, reconstructed in moment.reconstructions.items():
+        origin = ' + '.join(subset)
+        rows.append((subset, [
+            Tile(spec.name, picture(
+                spec, reconstructed[spec.name], farthest=scales[spec.name],
+                truth=moment.truth.get(spec.name),
+            ), f'{spec.name} as the model sees it from {origin}', given=spec.name in subset)
+            for spec in sensors if spec.name in reconstructed
+        ]))
+    return {'truth': truth, 'rows': rows, 'seconds': moment.seconds}
+
+
+def _is_wide(spec: SensorSpec) -> bool:
+    return spec.kind == 'image' and spec.shape[2] > 2 * spec.shape[1]
+
+
+def _farthest(spec: SensorSpec, moments: Sequence[Moment]) -> float:
+    """Return a range, in metres, that nearly all of what was seen is nearer than."""
+    seen = [
+        moment.truth[spec.name].values[moment.truth[spec.name].returned]
+        for moment in moments if spec.kind != 'image' and spec.name in moment.truth
+    ]
+    ranges = np.concatenate([np.zeros(0, np.float32), *seen])
+    if not len(ranges):
+        return float(spec.geometry.get('range_max', 1.0))
+    return max(0.5, round(float(np.percentile(ranges, 97)), 1))
+
+
+def _of(findings: Findings, spec: SensorSpec, predictor: str) -> list[SensorError]:
+    return [
+        error for error in findings.errors
+        if error.sensor == spec.name and error.predictor == predictor
+    ]
+
+
+def _verdict(findings: Findings, spec: SensorSpec) -> dict[str, Any] | None:
+    """Return what to say in short of a sensor that is missing; None where none can stand in."""
+    others = [error for error in _of(findings, spec, _MODEL) if spec.name not in error.source]
+    if not others:
+        return None
+    best = min(others, key=lambda error: error.error)
+    beside = {
+        predictor: next(
+            (error for error in _of(findings, spec, predictor) if error.source == best.source),
+            next(iter(_of(findings, spec, predictor)), None),
+        )
+        for predictor in ('mean', 'one_second_old')
+    }
+    return {'sensor': spec.name, 'best': best, **beside}
+
+
+def _table(findings: Findings, spec: SensorSpec) -> list[tuple[str, bool, SensorError]]:
+    """Return the rows of a sensor's table: from what, whether it was missing, the error."""
+    rows = [
+        (f'from {" + ".join(error.source)}', spec.name not in error.source, error)
+        for error in _of(findings, spec, _MODEL)
+    ]
+    titles = {
+        'mean': 'mean of the training data', 'last': 'its measurement before this one',
+        'one_second_old': 'its measurement a second ago',
+    }
+    for predictor, title in titles.items():
+        found = _of(findings, spec, predictor)
+        whole: dict[Subset, SensorError] = {error.source: error for error in found}
+        if whole:
+            rows.append((title, False, max(whole.values(), key=lambda error: error.samples)))
+    return rows

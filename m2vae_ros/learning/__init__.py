@@ -1,2 +1,0 @@
-# Copyright 2026 Seed f8673997 maintainers
-# SPDX-License-Identifier: Apache-2.0

@@ -1,0 +1,173 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Which measurements of a recording leave together: the synchroniser's sets as a table."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from m2vae_ros.bags.storage import BagError
+from m2vae_ros.fusion.playback import Arrival, play
+from m2vae_ros.fusion.statistics import BAD_STAMPS, Statistics, ZERO_STAMP
+from m2vae_ros.fusion.synchronizer import FusedSet, Synchronizer
+
+MISSING = -1
+
+
+@dataclass(frozen=True, eq=False)
+class FusedTable:
+    """
+    The sets of a recording.
+
+    Parameters
+    ----------
+    names
+        The model's sensors.
+    stamps
+        Of the sets, nanoseconds, ``(sets,)``.
+    rows
+        Which measurement of each sensor, or -1 where it lacks one, ``(sets, sensors)``.
+
+    """
+
+    names: tuple[str, ...]
+    stamps: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def to_array(self) -> NDArray[np.int64]:
+        """Return what `from_array` reads."""
+        return np.concatenate([self.stamps[:, None], self.rows], 1)
+
+    def subsets(self) -> dict[str, int]:
+        """Return 'a+b' -> how many sets have exactly these sensors, most first."""
+        members, counts = np.unique(self.rows != MISSING, axis=0, return_counts=True)
+        order = np.argsort(-counts, kind='stable')
+        return {
+            '+'.join(name for name, has in zip(self.names, members[i], strict=True) if has):
+                int(counts[i])
+            for i in order
+        }
+
+    @classmethod
+    def from_array(cls, names: Sequence[str], array: NDArray[np.int64]) -> FusedTable:
+        """Return the table that an array holds."""
+        return cls(tuple(names), array[:, 0], array[:, 1:])
+
+
+class _Rows:
+    """The synchroniser as a receiver of measurements that are known by their rows."""
+
+    def __init__(self, names: Sequence[str], options: Mapping[str, float]) -> None:
+        self.synchronizer = Synchronizer(names, **dict(options))  # type: ignore[arg-type]
+
+    @property
+    def next_deadline_ns(self) -> int | None:
+        return self.synchronizer.next_deadline_ns
+
+    def receive(self, sensor: str, message: tuple[int, int], now_ns: int) -> list[FusedSet]:
+        stamp_ns, row = message
+        return self.synchronizer.add(sensor, stamp_ns, row, now_ns)
+
+    def poll(self, now_ns: int) -> list[FusedSet]:
+        return self.synchronizer.poll(now_ns)
+
+
+def fuse(
+    times: Mapping[str, NDArray[np.int64]],
+    options: Mapping[str, float],
+    *,
+    clock: str = 'receive',
+) -> tuple[FusedTable, Statistics]:
+    """
+    Synchronise recorded measurements as the pipeline does.
+
+    Parameters
+    ----------
+    times
+        Sensor -> the `Times` of its measurements, ``(n, 3)``.
+    options
+        Of `Synchronizer`.
+    clock
+        What is the time: ``receive`` or ``header``.
+
+    """
+    receiver = _Rows(tuple(times), options)
+    stamps, rows = array('q'), array('q')
+    for one in play(receiver, _arrivals(times, clock)):
+        stamps.append(one.stamp_ns)
+        rows.extend(one.items.get(name, MISSING) for name in times)
+    table = FusedTable(
+        tuple(times),
+        np.array(stamps, np.int64),
+        np.array(rows, np.int64).reshape(-1, len(times)),
+    )
+    return table, receiver.synchronizer.statistics
+
+
+def _arrivals(times: Mapping[str, NDArray[np.int64]], clock: str) -> Iterator[Arrival]:
+    received, stamps, place = np.concatenate(list(times.values())).T
+    now = stamps if clock == 'header' else received
+    sensor = np.repeat(np.arange(len(times)), [len(each) for each in times.values()])
+    row = np.concatenate([np.arange(len(each)) for each in times.values()])
+    names = tuple(times)
+    for index in np.lexsort([place, received, now]):
+        yield names[sensor[index]], int(now[index]), (int(stamps[index]), int(row[index]))
+
+
+def check_overlap(
+    bag: Path, topics: Mapping[str, str], times: Mapping[str, NDArray[np.int64]],
+    table: FusedTable, statistics: Statistics,
+) -> None:
+    """
+    Refuse a recording of which a sensor never takes part in a set, or never with another.
+
+    Raises
+    ------
+    BagError
+        If so; names the bag, the topic, the cause and the fix.
+
+    """
+    taken = table.rows != MISSING
+    together = taken & (taken.sum(1, keepdims=True) > 1)
+    for column, name in enumerate(table.names):
+        if not taken[:, column].any():
+            why = _why_never(times[name], statistics.dropped[name])
+            raise BagError(f'{bag}: topic {topics[name]}: {why}')
+        if len(table.names) > 1 and not together[:, column].any():
+            spans = '; '.join(f'{topics[n]} {_span(each[:, 1])}' for n, each in times.items())
+            raise BagError(
+                f'{bag}: topic {topics[name]}: none of its {len(times[name])} messages is of the '
+                f'time of another sensor (stamps: {spans}): record them together, correct its '
+                f'clock, or take {name} out of the sensors'
+            )
+
+
+def _why_never(times: NDArray[np.int64], dropped: Mapping[str, int]) -> str:
+    """Return why no measurement of a sensor was in a set."""
+    if dropped.get(ZERO_STAMP) == len(times):
+        return (
+            f'all {len(times)} messages are stamped with time 0: the driver had no clock; record '
+            f'again with the driver stamping its messages'
+        )
+    if sum(dropped.get(reason, 0) for reason in BAD_STAMPS) == len(times):
+        behind = float(np.median(times[:, 0] - times[:, 1])) * 1e-9
+        return (
+            f'all {len(times)} stamps lie {abs(behind):.1f} s '
+            f'{"before" if behind > 0 else "after"} the time of recording: set the clock of the '
+            f'sensor, or read the bag by its stamps with --clock header'
+        )
+    counts = ', '.join(f'{count} {reason}' for reason, count in dropped.items() if count)
+    return f'none of its {len(times)} messages left in a set ({counts})'
+
+
+def _span(stamps: NDArray[np.int64]) -> str:
+    return f'{stamps.min() * 1e-9:.1f} to {stamps.max() * 1e-9:.1f} s'

@@ -1,0 +1,83 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of sensors, and what is done for each: check a spec, decode, encode."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from m2vae_ros.sensors import image, laser_scan, point_cloud
+from m2vae_ros.sensors.messages import MessageClasses
+from m2vae_ros.specs import Measurement, SensorSpec
+
+#: Kind -> its file. Each has MESSAGE_TYPE, validate, decode and encode.
+KINDS: dict[str, ModuleType] = {
+    'image': image,
+    'laser_scan': laser_scan,
+    'point_cloud': point_cloud,
+}
+
+
+def validate(spec: SensorSpec) -> None:
+    """
+    Check that a spec's shape and geometry fit its kind.
+
+    Raises
+    ------
+    ValueError
+        If they do not; names the sensor, the key, the value and what would be right.
+
+    """
+    _kind(spec).validate(spec)
+
+
+def decode(spec: SensorSpec, message: Any) -> Measurement:
+    """
+    Return what a message says, in the spec's shape.
+
+    Parameters
+    ----------
+    spec
+        The sensor, as the model knows it.
+    message
+        Any object with the fields of the kind's message (rclpy's or rosbags'). It is not changed,
+        and the measurement shares no memory with it.
+
+    Raises
+    ------
+    InvalidMessage
+        If the message is malformed or says nothing; ``rule`` names the reason.
+    ValueError
+        If the spec itself is wrong (see `validate`).
+
+    """
+    measurement: Measurement = _kind(spec).decode(spec, message)
+    return measurement
+
+
+def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) -> Any:
+    """
+    Return the message of the sensor's own type that says what a measurement says.
+
+    Raises
+    ------
+    ValueError
+        If the measurement's shapes are not the spec's, or the spec is wrong.
+
+    """
+    return _kind(spec).encode(spec, measurement, classes)
+
+
+def message_type(spec: SensorSpec) -> str:
+    """Return the name of the sensor's message type, such as ``sensor_msgs/msg/LaserScan``."""
+    name: str = _kind(spec).MESSAGE_TYPE
+    return name
+
+
+def _kind(spec: SensorSpec) -> ModuleType:
+    if spec.kind not in KINDS:
+        raise ValueError(
+            f'sensor {spec.name}: kind {spec.kind!r} is unknown, must be one of {sorted(KINDS)}'
+        )
+    return KINDS[spec.kind]

@@ -1,0 +1,3 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""From samples to a model file; Lightning drives it."""
