@@ -10,7 +10,7 @@ from importlib import import_module
 import sys
 from types import ModuleType
 
-from m2vae_ros import __version__, installation
+from m2vae_ros import __version__, ending, installation
 
 # Command -> its help; its module of `m2vae_ros.commands` has add_arguments(parser) and
 # run(arguments) -> exit code.
@@ -70,6 +70,7 @@ def _command(name: str) -> ModuleType:
 
 
 def _run_node(module: str) -> int:
+    ending.end_at_once()
     installation.find_wheels_shares()
     code: int = import_module(module).main()
     return code

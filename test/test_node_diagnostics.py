@@ -112,25 +112,25 @@ def test_a_clock_that_jumps_back_makes_no_negative_period():
 
 def test_silence_counts_from_the_publisher_or_the_last_message_whichever_is_later():
     arrivals = Arrivals()
-    assert arrivals.unheard(5 * SECOND) == 0
+    assert arrivals.unanswered(5 * SECOND) == 0
     arrivals.note_publishers(True, 5 * SECOND)
-    assert arrivals.unheard(8 * SECOND) == pytest.approx(3)
+    assert arrivals.unanswered(8 * SECOND) == pytest.approx(3)
     arrivals.note(0, 9 * SECOND)
-    assert arrivals.unheard(10 * SECOND) == pytest.approx(1)
+    assert arrivals.unanswered(10 * SECOND) == pytest.approx(1)
     assert arrivals.silence(11 * SECOND) == pytest.approx(2)
     arrivals.note_publishers(False, 11 * SECOND)
-    assert arrivals.unheard(20 * SECOND) == 0
+    assert arrivals.unanswered(20 * SECOND) == 0
 
 
 def test_nobody_is_silent_while_simulation_time_has_not_begun_or_after_it_jumped_back():
     arrivals = Arrivals()
     arrivals.note_publishers(True, 0)
-    assert arrivals.unheard(1_000 * SECOND) == 0
+    assert arrivals.unanswered(1_000 * SECOND) == 0
     arrivals.note_publishers(True, 1_000 * SECOND)
     arrivals.note(1_001 * SECOND, 1_001 * SECOND)
     arrivals.restart(500 * SECOND)
     assert arrivals.silence(501 * SECOND) == pytest.approx(1)
-    assert arrivals.unheard(503 * SECOND) == pytest.approx(3)
+    assert arrivals.unanswered(503 * SECOND) == pytest.approx(3)
 
 
 def test_results_are_counted_by_subset_and_second():

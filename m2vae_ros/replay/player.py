@@ -24,6 +24,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 
+from m2vae_ros import ending
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.node.process import make_executor
 from m2vae_ros.replay.pace import Pace
@@ -198,7 +199,7 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
             self._executor.spin_once(timeout_sec=_TICK)
 
     def _goes_on(self) -> bool:
-        return bool(self.context.ok()) and not self._stopped
+        return bool(self.context.ok()) and not self._stopped and not ending.was_requested()
 
     def _set_time(self, bag_ns: int) -> None:
         self.pace.begin(bag_ns, time.monotonic_ns())

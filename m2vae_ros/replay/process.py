@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import os
-import signal
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
+from rclpy.signals import SignalHandlerOptions
 
+from m2vae_ros import ending
 from m2vae_ros.bags.bag import Bag
-from m2vae_ros.node.process import leave_to_rclpy
 from m2vae_ros.node.share import large_messages_environment
 from m2vae_ros.replay.player import Player, PlayOptions
 
@@ -38,9 +38,9 @@ def play(
     """
     if not {'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'} & set(os.environ):
         os.environ.update(large_messages_environment())
-    signal.signal(signal.SIGINT, leave_to_rclpy)
+    ending.remember()
     try:
-        rclpy.init(args=ros_arguments)
+        rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # a malformed argument
         raise ValueError(str(error)) from None
     try:
