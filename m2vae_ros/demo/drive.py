@@ -93,7 +93,7 @@ def drive(
     """
     waiting = Phase('starting')
     _spin(observer, processes, _FIRST_LATENT, lambda: show(waiting, ()), until=lambda: (
-        observer.robot_is_there()
+        observer.robot_is_ready()
         and any(len(arrival.latent.subset(names)) == len(names) for arrival in observer.arrivals)
     ), what='robot and node gave no complete set')
     passages: list[Passage] = []

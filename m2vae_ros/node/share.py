@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Where the package's own files lie: installed, or in the source checkout it runs from."""
+"""Paths of the files that the package installs, or has in the checkout that it runs from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shared_file(*parts: str) -> Path:
     Raises
     ------
     FileNotFoundError
-        If it is in neither place; says where it was looked for.
+        If it is in neither place; names both.
 
     """
     relative = Path(*parts)
@@ -39,9 +39,9 @@ def large_messages_environment() -> dict[str, str]:
     """
     Return what to add to the environment of a process that publishes large messages.
 
-    A Fast DDS publisher on defaults loses best-effort messages of about 512 KiB and more; this
-    names the profile that lets them out, by the variable of the distribution. With both of its
-    names set, Fast DDS reads the file twice and complains.
+    A Fast DDS publisher on defaults loses best-effort messages of about 512 KiB and more. The
+    installed profile cures that; its variable has another name before Kilted. With both names
+    set, Fast DDS reads the file twice and complains.
     """
     old = os.environ.get('ROS_DISTRO') in _BEFORE_KILTED
     variable = 'FASTRTPS_DEFAULT_PROFILES_FILE' if old else 'FASTDDS_DEFAULT_PROFILES_FILE'
