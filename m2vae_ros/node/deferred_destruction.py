@@ -46,7 +46,7 @@ class DeferredDestruction:
 
     @property
     def publishers(self) -> Iterator[Any]:
-        """Publishers of the node."""
+        """All publishers of the node."""
         return self._shown(super().publishers)  # type: ignore[misc]
 
     @property

@@ -158,7 +158,7 @@ class ParameterDeclarations:
 
     def read_sensors(self, sensors: Sequence[SensorSpec]) -> dict[str, SensorParameters]:
         """
-        Declare the parameters of a model's sensors where they are not yet, and return their values.
+        Declare the parameters of a model's sensors and return their values.
 
         A value that was set stays, unless a model is loaded whose sensor of that name differs.
 
@@ -192,7 +192,9 @@ class ParameterDeclarations:
         try:
             self._node.declare_parameter(name, default, _descriptor(rule))
         except ParameterException as error:
-            raise ParameterError(f'parameter {name} must be {_describe_rule(rule)}: {error}') from None
+            raise ParameterError(
+                f'parameter {name} must be {_describe_rule(rule)}: {error}'
+            ) from None
 
     def _check_topic(self, sensor: str, topic: str) -> None:
         try:

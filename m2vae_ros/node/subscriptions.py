@@ -68,7 +68,7 @@ class SensorSubscription:
         Who subscribes.
     spec
         The sensor.
-    parameters
+    chosen
         Its parameters.
     callback
         Called with each message, once.
@@ -79,18 +79,18 @@ class SensorSubscription:
         self,
         node: Node,
         spec: SensorSpec,
-        parameters: SensorParameters,
+        chosen: SensorParameters,
         callback: Callable[[Any], None],
     ) -> None:
         self._node = node
         self._callback = callback
-        self._reliability = parameters.reliability
+        self._reliability = chosen.reliability
         self.message_type = message_type(spec)
-        self._name = parameters.topic
-        if parameters.transport == 'compressed':
+        self._name = chosen.topic
+        if chosen.transport == 'compressed':
             self.message_type = 'sensor_msgs/msg/CompressedImage'
             # Resolved before the suffix, so that remapping the raw topic moves this one as well.
-            self._name = f'{node.resolve_topic_name(parameters.topic)}/compressed'
+            self._name = f'{node.resolve_topic_name(chosen.topic)}/compressed'
         self._serial = 0  # of the newest subscription
         self._subscriptions: dict[int, Any] = {}  # the newest, and one that it replaces
         self._recent_stamps: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED_STAMPS)
