@@ -72,6 +72,10 @@ class NodeProcess:
     def log(self) -> str:
         return self._log.read_text()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def check(self) -> None:
         """Fail, with its log, if the node is no more."""
         code = self._process.poll()
