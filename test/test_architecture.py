@@ -39,7 +39,7 @@ MAY_IMPORT = {
     'replay': 'ending fusion bags node',
     'demo': 'specs vae sensors simulation evaluation node',
     'commands': 'vae fusion simulation bags samples evaluation training node replay demo',
-    'cli': 'installation ending',  # it names a command's module as text and imports it when it runs
+    'cli': 'installation ending',  # it imports a command by its name, and only when it runs
 }
 MAY_IMPORT = {room: set(below.split()) for room, below in MAY_IMPORT.items()}
 ROS = {*installation.ROS, 'launch', 'launch_ros', 'rosidl_runtime_py'}
