@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-What the README says is so: its tables are those of the code, its snippet runs, its files exist.
+The documents say what the code does: tables, defaults, links, names and the snippet that runs.
 
-    python test/test_readme.py [MODEL]
+    python test/test_documents.py [MODEL]
 
-prints the table of reconstruction errors as the README holds it, from a model file.
+prints the table of reconstruction errors of a model file, as the README shows it.
 """
 
 from __future__ import annotations
@@ -32,28 +32,40 @@ from m2vae_ros.vae.model import Architecture, M2VAE
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()
+NODE = (ROOT / 'docs' / 'node.md').read_text()
+ROBOT = (ROOT / 'docs' / 'robot.md').read_text()
+REPLAY = (ROOT / 'docs' / 'replay.md').read_text()
+INSTALLATION = (ROOT / 'docs' / 'installation.md').read_text()
+README_WORDS = 1500  # at most; what a roboticist reads in five minutes
 DOCUMENTS = sorted([ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')])
 MODEL = ROOT / 'config' / 'models' / 'default.safetensors'
 DOMAIN = 85
-PATIENCE = 60.0  # s, on a machine that does much else
-# The unit as a descriptor's sentence ends in it -> as the README has it.
+PATIENCE = 60.0  # s, on a busy machine
+# The unit at the end of a descriptor's sentence -> the same in a document.
 UNITS = {
     's': 's', 'Hz': 'Hz', 'metres': 'm', 'grey levels of 255': 'grey levels',
     'relative': 'relative',
 }
-EVERY_NODE = re.compile(r'use_sim_time|start_type_description_service|qos_overrides\..*')
+OF_EVERY_NODE = re.compile(r'use_sim_time|start_type_description_service|qos_overrides\..*')
 COMMENT, END = '<!-- reconstruction table -->', '<!-- end -->'
 
 
-def section(title: str) -> str:
+def section(document: str, title: str) -> str:
     """Return what stands below a heading, up to the next one."""
-    found = re.search(rf'^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)', README, re.M | re.S)
-    assert found, f'README has no section {title!r}'
+    found = re.search(rf'^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)', document, re.M | re.S)
+    assert found, f'there is no section {title!r}'
     return found[1]
 
 
+def anchors(document: str) -> set[str]:
+    """Return the anchors that a code host and MyST make of the headings."""
+    text = re.sub(r'^```.*?^```', '', document, flags=re.M | re.S)
+    headings = re.findall(r'^#+ (.+)$', text, re.M)
+    return {re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-') for title in headings}
+
+
 def rows(text: str) -> list[dict[str, str]]:
-    """Return the rows of all tables in a text, column -> cell without code marks."""
+    """Return the rows of all tables in a text: column -> cell, without backquotes."""
     found = []
     for block in re.findall(r'(?:^\|.*\n)+', text, re.M):
         header, _, *lines = ([cell.strip().replace('`', '') for cell in line.split('|')[1:-1]]
@@ -62,13 +74,13 @@ def rows(text: str) -> list[dict[str, str]]:
     return found
 
 
-def code(language: str, text: str = README) -> str:
-    """Return the code blocks of a language."""
+def code(language: str, text: str) -> str:
+    """Return the code blocks in a language."""
     return '\n'.join(re.findall(rf'```{language}\n(.*?)```', text, re.S))
 
 
 def reconstruction_table(model: Path) -> str:
-    """Return what stands between the README's comments, from the header of a model file."""
+    """Return the README's table of reconstruction errors, from the header of a model file."""
     measured = read_header(model).evaluation['reconstruction']
     errors = [
         ReconstructionError(e['sensor'], tuple(e['from']), e['error'], e['mean_predictor_error'])
@@ -79,7 +91,7 @@ def reconstruction_table(model: Path) -> str:
 
 @pytest.fixture(scope='module')
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Yield both nodes, the fusion active, in this process and on a domain of their own."""
+    """Yield both nodes, `fusion` active, in this process and in a DDS domain of their own."""
     rclpy = pytest.importorskip('rclpy', reason='needs rclpy: source a ROS 2 installation')
     from rclpy.parameter import Parameter
 
@@ -107,12 +119,12 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 
 def declared(node: Any) -> dict[str, dict[str, Any]]:
-    """Return what a node says of its parameters, as the README's rows have it."""
+    """Return type, unit and range of a node's parameters, written as in a document's table."""
     from rclpy.parameter import Parameter
 
     found = {}
     for name in node.get_parameters_by_prefix(''):
-        if EVERY_NODE.fullmatch(name):
+        if OF_EVERY_NODE.fullmatch(name):
             continue
         descriptor = node.describe_parameter(name)
         limits = [*descriptor.integer_range, *descriptor.floating_point_range]
@@ -129,10 +141,10 @@ def declared(node: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def written(title: str) -> dict[str, dict[str, Any]]:
-    """Return the README's rows about parameters, those of all sensors for each of them."""
+def documented(document: str) -> dict[str, dict[str, Any]]:
+    """Return the same from a document; a row about every sensor stands for each of them."""
     found = {}
-    for row in rows(section(title)):
+    for row in rows(section(document, 'Parameters')):
         fact = {key: row[key] for key in ('Type', 'Unit', 'Range')}
         fact['read only'] = 'Read-only.' in row['Meaning']
         for spec in SENSORS if '<sensor>' in row['Name'] else SENSORS[:1]:
@@ -141,8 +153,8 @@ def written(title: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def in_words(value: Any) -> str:
-    """Return a default as the README has it."""
+def format_default(value: Any) -> str:
+    """Return a default as a document's table shows it."""
     if value == '':
         return "''"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -154,13 +166,23 @@ def test_the_first_statement_is_not_to_trust_the_shipped_model() -> None:
     assert 'train on your own bags before you trust' in first.replace('\n', ' ')
 
 
-@pytest.mark.parametrize(('node', 'title'), [
-    ('fusion', 'Parameters'), ('robot', 'Parameters of the robot'),
-])
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len(README.split()) <= README_WORDS  # as wc -w counts
+
+
+def test_the_readme_leads_to_every_document() -> None:
+    listed = section(README, 'Where to read on')
+    pages = sorted((ROOT / 'docs').glob('*.md'))
+    missing = {page.name for page in pages if f'(docs/{page.name})' not in listed}
+    assert missing <= {'index.md'}  # the first page of the site made of these documents
+
+
+@pytest.mark.parametrize(('node', 'document'), [('fusion', NODE), ('robot', ROBOT)],
+                         ids=['fusion', 'robot'])
 def test_every_parameter_is_listed_with_its_type_unit_and_range(
-    nodes: dict[str, Any], node: str, title: str,
+    nodes: dict[str, Any], node: str, document: str,
 ) -> None:
-    assert written(title) == declared(nodes[node])
+    assert documented(document) == declared(nodes[node])
 
 
 def test_the_listed_defaults_are_those_of_the_code(nodes: dict[str, Any]) -> None:
@@ -168,32 +190,34 @@ def test_the_listed_defaults_are_those_of_the_code(nodes: dict[str, Any]) -> Non
 
     from m2vae_ros.node.parameters import FusionParameters, SensorParameters
 
-    expected = {name: in_words(value) for name, value in asdict(FusionParameters()).items()}
+    expected = {name: format_default(value) for name, value in asdict(FusionParameters()).items()}
     expected |= {
-        f'<sensor>.{name}': in_words(value) for name, value in asdict(SensorParameters()).items()
+        f'<sensor>.{name}': format_default(value)
+        for name, value in asdict(SensorParameters()).items()
     }
     expected['<sensor>.topic'] = "the model's topic"
-    listed = {row['Name']: row['Default'] for row in rows(section('Parameters'))}
+    listed = {row['Name']: row['Default'] for row in rows(section(NODE, 'Parameters'))}
     assert listed == expected
-    of_robot = {row['Name']: row['Default'] for row in rows(section('Parameters of the robot'))}
+    of_robot = {row['Name']: row['Default'] for row in rows(section(ROBOT, 'Parameters'))}
     assert of_robot == {
-        name: in_words(nodes['robot'].get_parameter(name).value) for name in of_robot
+        name: format_default(nodes['robot'].get_parameter(name).value) for name in of_robot
     }
 
 
-@pytest.mark.parametrize(('node', 'title'), [
-    ('fusion', 'Published Topics'), ('robot', 'Published Topics of the robot'),
-    ('fusion', 'Subscribed Topics'),
-])
+@pytest.mark.parametrize(('node', 'document', 'title'), [
+    ('fusion', NODE, 'Published Topics'), ('robot', ROBOT, 'Published Topics'),
+    ('fusion', NODE, 'Subscribed Topics'),
+], ids=['fusion publishes', 'robot publishes', 'fusion subscribes'])
 def test_every_topic_is_listed_with_its_type(
-    nodes: dict[str, Any], node: str, title: str,
+    nodes: dict[str, Any], node: str, document: str, title: str,
 ) -> None:
     of_every_node = {'/rosout', '/parameter_events', '/clock', f'/{node}/transition_event'}
     chosen = nodes[node]
     asked = (chosen.get_subscriber_names_and_types_by_node if 'Subscribed' in title
              else chosen.get_publisher_names_and_types_by_node)
     listed = {
-        chosen.resolve_topic_name(row['Topic']): [row['Type']] for row in rows(section(title))
+        chosen.resolve_topic_name(row['Topic']): [row['Type']]
+        for row in rows(section(document, title))
     }
     assert {name: types for name, types in asked(node, '/') if name not in of_every_node} == listed
 
@@ -214,11 +238,16 @@ def test_the_table_of_the_shipped_sensors_is_that_of_their_specs() -> None:
             'Sensor': spec.name, 'Type': message_type(spec), 'Default topic': spec.topic,
             'Frame': spec.frame_id, 'Array': ' x '.join(map(str, spec.shape)), 'Sees': sees,
         })
-    assert rows(section('On your robot'))[:len(SENSORS)] == expected
+    assert rows(section(README, 'On your robot')) == expected
 
 
-def test_the_launch_arguments_are_those_of_the_launch_file() -> None:
-    tree = ast.parse((ROOT / 'launch' / 'fusion.launch.py').read_text())
+@pytest.mark.parametrize(('launch_file', 'document', 'title'), [
+    ('fusion.launch.py', NODE, 'Launch arguments'), ('replay.launch.py', REPLAY, 'One command'),
+], ids=['fusion', 'replay'])
+def test_the_launch_arguments_are_those_of_the_launch_file(
+    launch_file: str, document: str, title: str,
+) -> None:
+    tree = ast.parse((ROOT / 'launch' / launch_file).read_text())
     switch = {'true', 'false'}
     expected = {}
     for call in ast.walk(tree):
@@ -226,19 +255,20 @@ def test_the_launch_arguments_are_those_of_the_launch_file() -> None:
             given = {word.arg: ast.unparse(word.value) for word in call.keywords}
             name = ast.unparse(call.args[0]).strip("f'").replace('{sensor}', '<name>')
             choices = given.get('choices', '')
-            expected[name] = given['default_value'], (
+            expected[name] = given.get('default_value', ''), (
                 switch if 'switch' in choices else set(re.findall(r"'(\w+)'", choices))
             )
     defaults = {
-        'unset': 'UNSET', 'false': "'false'",
+        '': '', 'unset': 'UNSET',
         'config/fusion.yaml of the package': "str(SHARE / 'config' / 'fusion.yaml')",
     }
-    listed = {row['Argument']: row for row in rows(section('On your robot'))[len(SENSORS):]}
+    listed = {row['Argument']: row for row in rows(section(document, title))}
     assert set(listed) == set(expected)
     for name, row in listed.items():
         default, choices = expected[name]
-        assert defaults[row['Default']] == default
-        assert not choices or set(row['Values'].split(', ')) == choices
+        assert defaults.get(row['Default'], repr(row['Default'])) == default
+        if choices and 'Values' in row:
+            assert set(row['Values'].split(', ')) == choices
 
 
 def test_the_python_snippet_reads_a_latent_over_dds(tmp_path: Path) -> None:
@@ -253,7 +283,7 @@ def test_the_python_snippet_reads_a_latent_over_dds(tmp_path: Path) -> None:
     from m2vae_ros.vae.header import ModelHeader
 
     script = tmp_path / 'latent_reader.py'
-    script.write_text(code('python'))
+    script.write_text(code('python', section(NODE, 'Read a latent')))
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=DOMAIN + 1)
     node = rclpy.create_node('publisher', context=context)
@@ -288,8 +318,12 @@ def test_the_python_snippet_reads_a_latent_over_dds(tmp_path: Path) -> None:
 @pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_names_exists(document: Path) -> None:
     text = document.read_text()
-    links = [link for link in re.findall(r'\]\(([^)#]+)\)', text) if '://' not in link]
-    assert [link for link in links if not (document.parent / link).exists()] == []
+    links = [link for link in re.findall(r'\]\(([^)\s]+)\)', text) if '://' not in link]
+    for link in links:
+        path, _, anchor = link.partition('#')
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
     named = re.findall(
         r'\b((?:config|launch|test|benchmarks|docs|m2vae_ros)/[\w/.*-]*[\w/])', text
     )
@@ -304,8 +338,11 @@ def test_what_a_document_names_exists(document: Path) -> None:
     assert set(re.findall(r'ros2 run m2vae_ros (\w+)', text)) <= executables
 
 
-def test_pip_is_told_the_versions_that_setup_asks_for() -> None:
-    asked = code('bash', section('Installation with ROS 2'))
+@pytest.mark.parametrize(('document', 'title'), [
+    (README, 'On a ROS machine'), (INSTALLATION, 'With ROS 2'),
+], ids=['readme', 'installation'])
+def test_pip_installs_the_versions_that_setup_asks_for(document: str, title: str) -> None:
+    asked = code('bash', section(document, title))
     for module in ('torch', 'safetensors'):
         assert f"'{RUNTIME[module]}'" in asked
     assert f"'{RUNTIME['numpy']},<2'" in asked
