@@ -52,9 +52,10 @@ def test_the_readme_is_read_in_five_minutes() -> None:
 
 def test_the_readme_leads_to_every_document() -> None:
     listed = section(README, 'Where to read on')
-    pages = sorted((ROOT / 'docs').glob('*.md'))
-    missing = {page.name for page in pages if f'(docs/{page.name})' not in listed}
-    assert missing <= {'index.md'}  # the first page of the site made of these documents
+    of_the_site = re.compile(r'\{(toctree|include)\}')  # MyST: such a page only arranges others
+    pages = [page for page in (ROOT / 'docs').glob('*.md')
+             if not of_the_site.search(page.read_text())]
+    assert [page.name for page in pages if f'(docs/{page.name})' not in listed] == []
 
 
 def test_the_table_of_the_shipped_sensors_is_that_of_their_specs() -> None:
