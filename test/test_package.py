@@ -23,7 +23,7 @@ LOCK = (ROOT / '.ci' / 'requirements.lock').read_text()
 PIN = re.compile(r'[a-z0-9-]+==[a-z0-9.]+( ; .+)?')
 # Imported by nothing but the launch files, which ros2 launch runs: no pip package.
 LAUNCH = {'launch': 'launch', 'launch_ros': 'launch_ros'}
-# Module -> rosdep key; for these there is none, and README says what to do.
+# Module -> rosdep key; for NO_ROSDEP there is none, docs/installation.md says what to do.
 ROSDEP = {
     'cv2': 'python3-opencv', 'jinja2': 'python3-jinja2', 'markupsafe': 'python3-jinja2',
     'matplotlib': 'python3-matplotlib', 'numpy': 'python3-numpy', 'torch': 'python3-torch',
