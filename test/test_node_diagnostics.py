@@ -16,6 +16,7 @@ from m2vae_ros.node.arrivals import Arrivals, Results  # noqa: E402
 from m2vae_ros.node.diagnostics import (  # noqa: E402
     fusion_status,
     FusionReport,
+    raise_to_worst,
     sensor_status,
     SensorReport,
 )
@@ -142,3 +143,33 @@ def test_results_are_counted_by_subset_and_second():
     assert results.rate(3 * SECOND) == pytest.approx(50)
     assert results.latency() == pytest.approx((50.5, 99.01))
     assert results.subsets == {('camera', 'lidar'): 100}
+
+
+def test_the_fusion_has_the_level_of_its_worst_sensor_and_names_it():
+    sensors = [
+        sensor_status('fusion', replace(WELL, name=name, **changes), max_wait=0.12, timeout=0.5)
+        for name, changes in (
+            ('camera', {}), ('lidar', {'heard': []}), ('depth', {'unanswered': 3.0}),
+        )
+    ]
+    statuses = [fusion_status('fusion', FUSING), *sensors]
+    raise_to_worst(statuses[:2])
+    assert (statuses[0].level, statuses[0].message) == (OK, 'fusing at 10.0 Hz')
+    raise_to_worst(statuses[:3])
+    assert (statuses[0].level, statuses[0].message) == (WARN, 'fusing at 10.0 Hz; see lidar')
+    raise_to_worst(statuses)
+    assert statuses[0].level == ERROR
+    assert statuses[0].message.endswith('see depth')
+
+
+@pytest.mark.parametrize('changes', [
+    {'heard': []},
+    {'heard': [], 'unheard': [replace(DRIVER, message_type='std_msgs/msg/String')]},
+])
+def test_a_young_subscription_is_given_time_to_find_its_publishers(changes):
+    assert judge(settled=False, **changes).level == OK
+    assert judge(**changes).level > OK
+
+
+def test_a_sensor_has_its_topic_as_hardware_id():
+    assert judge().hardware_id == '/camera/image_raw'

@@ -16,7 +16,10 @@ from functools import partial
 from typing import Any
 
 
-class DeferredDestruction:
+_Node: Any = object  # rclpy's class stands behind this one
+
+
+class DeferredDestruction(_Node):  # type: ignore[misc]
     """
     Mix into a node, before rclpy's class: its ``destroy_*`` are safe at any moment.
 
@@ -32,55 +35,55 @@ class DeferredDestruction:
     @property
     def subscriptions(self) -> Iterator[Any]:
         """Subscriptions that the executor serves."""
-        return self._shown(super().subscriptions)  # type: ignore[misc]
+        return self._shown(super().subscriptions)
 
     @property
     def timers(self) -> Iterator[Any]:
         """Timers that the executor serves."""
-        return self._shown(super().timers)  # type: ignore[misc]
+        return self._shown(super().timers)
 
     @property
     def clients(self) -> Iterator[Any]:
         """Clients that the executor serves."""
-        return self._shown(super().clients)  # type: ignore[misc]
+        return self._shown(super().clients)
 
     @property
     def publishers(self) -> Iterator[Any]:
         """All publishers of the node."""
-        return self._shown(super().publishers)  # type: ignore[misc]
+        return self._shown(super().publishers)
 
     @property
     def waitables(self) -> Iterator[Any]:
         """Event handlers and other waitables that the executor serves."""
-        return self._shown(super().waitables)  # type: ignore[misc]
+        return self._shown(super().waitables)
 
     def destroy_subscription(self, subscription: Any) -> bool:
         """Destroy a subscription when nothing of it is queued any more."""
-        return self._destroy_later(subscription, super().destroy_subscription)  # type: ignore[misc]
+        return self._destroy_later(subscription, super().destroy_subscription)
 
     def destroy_timer(self, timer: Any) -> bool:
         """Destroy a timer when nothing of it is queued any more."""
         timer.cancel()
-        return self._destroy_later(timer, super().destroy_timer)  # type: ignore[misc]
+        return self._destroy_later(timer, super().destroy_timer)
 
     def destroy_client(self, client: Any) -> bool:
         """Destroy a client when nothing of it is queued any more."""
-        return self._destroy_later(client, super().destroy_client)  # type: ignore[misc]
+        return self._destroy_later(client, super().destroy_client)
 
     def destroy_publisher(self, publisher: Any) -> bool:
         """Destroy a publisher when no event of it is queued any more."""
-        return self._destroy_later(publisher, super().destroy_publisher)  # type: ignore[misc]
+        return self._destroy_later(publisher, super().destroy_publisher)
 
     def destroy_node(self) -> None:
         """Destroy the node with all that it has, at once."""
         self._is_being_destroyed = True
-        super().destroy_node()  # type: ignore[misc]
+        super().destroy_node()
 
     def _shown(self, entities: Iterator[Any]) -> Iterator[Any]:
         return (entity for entity in entities if entity not in self._hidden)
 
     def _destroy_later(self, entity: Any, destroy: Callable[[Any], bool]) -> bool:
-        executor = self.executor  # type: ignore[attr-defined]
+        executor = self.executor
         if executor is None or self._is_being_destroyed:
             return destroy(entity)
         if entity not in self._hidden:

@@ -210,6 +210,16 @@ def fusion_status(node: str, report: FusionReport) -> DiagnosticStatus:
     )
 
 
+def raise_to_worst(statuses: Sequence[DiagnosticStatus]) -> None:
+    """Give the first status, that of the fusion, the worst level of all, and name whose it is."""
+    overall, *sensors = statuses
+    worst = max((status.level for status in sensors), default=OK)
+    if worst > overall.level:
+        names = [status.name.rpartition(' ')[2] for status in sensors if status.level == worst]
+        overall.level = worst
+        overall.message = f'{overall.message}; see {", ".join(names)}'
+
+
 def _connection_problems(report: SensorReport) -> Problems:
     problems: Problems = []
     for offer in report.unheard if report.settled else ():

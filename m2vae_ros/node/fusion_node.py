@@ -23,7 +23,7 @@ import torch
 from m2vae_ros.fusion.latent_message import MOST_SENSORS
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.node.deferred_destruction import DeferredDestruction
-from m2vae_ros.node.diagnostics import ERROR, NEVER_HEARD, OK
+from m2vae_ros.node.diagnostics import ERROR, NEVER_HEARD, OK, raise_to_worst
 from m2vae_ros.node.fusion_loop import FusionLoop, Trace
 from m2vae_ros.node.monitor import Monitor
 from m2vae_ros.node.outputs import Outputs
@@ -210,9 +210,10 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
             self.state, self._problem, self._model_path, self._settings, self._pipeline,
             self._loop,
         )
-        self._diagnostics.publish(message)
         for status in message.status:
             self._log_change(status)
+        raise_to_worst(message.status)
+        self._diagnostics.publish(message)
 
     def _log_change(self, status: Any) -> None:
         """Log when an error begins, and when all is well again."""

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError as PackageNotFound
+from importlib.metadata import version
 import os
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory, PackageNotFoundError
 
 _BEFORE_KILTED = ('humble', 'iron', 'jazzy')
+_RCLPY_OF_KILTED = 8  # from this major version on Fast DDS is 3
 
 
 def shared_file(*parts: str) -> Path:
@@ -43,6 +46,15 @@ def large_messages_environment() -> dict[str, str]:
     installed profile cures that; its variable has another name before Kilted. With both names
     set, Fast DDS reads the file twice and complains.
     """
-    old = os.environ.get('ROS_DISTRO') in _BEFORE_KILTED
-    variable = 'FASTRTPS_DEFAULT_PROFILES_FILE' if old else 'FASTDDS_DEFAULT_PROFILES_FILE'
+    variable = 'FASTDDS_DEFAULT_PROFILES_FILE'
+    if _is_before_kilted():
+        variable = 'FASTRTPS_DEFAULT_PROFILES_FILE'
     return {variable: str(shared_file('config', 'fastdds_large_messages.xml'))}
+
+
+def _is_before_kilted() -> bool:
+    """Tell by the rclpy that is installed; only where it has no version by ``ROS_DISTRO``."""
+    for name in ('rclpy', 'ros-rclpy'):
+        with suppress(PackageNotFound):
+            return int(version(name).partition('.')[0]) < _RCLPY_OF_KILTED
+    return os.environ.get('ROS_DISTRO') in _BEFORE_KILTED
