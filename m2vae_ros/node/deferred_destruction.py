@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-
 _Node: Any = object  # rclpy's class stands behind this one
 
 
