@@ -31,7 +31,7 @@ _COLUMNS = (
     ('sensors', _UINT32, 'u4'),
 )
 _POINT = np.dtype([(name, kind) for name, _, kind in _COLUMNS])
-MOST_SENSORS = 32  # bits of the column ``sensors``
+MAX_SENSORS = 32  # bits of the column ``sensors``
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ class SynchronizerOptions:
             raise ValueError(f'queue_size {self.queue_size!r}: must be an integer, 1 or more')
 
     @classmethod
-    def of(cls, options: Mapping[str, float]) -> SynchronizerOptions:
+    def from_dict(cls, options: Mapping[str, float]) -> SynchronizerOptions:
         """Return options by name; raise ValueError for a name that is none."""
         known = {option.name for option in fields(cls)}
         unknown = sorted(set(options) - known)

@@ -105,7 +105,7 @@ class Synchronizer:
         offsets: Mapping[str, float] | None = None,
         **options: float,
     ) -> None:
-        self.options = SynchronizerOptions.of(options)
+        self.options = SynchronizerOptions.from_dict(options)
         offsets = offsets or {}
         if not sensors or len(set(sensors)) != len(sensors):
             raise ValueError(f'sensors {list(sensors)!r}: one or more names, each once')

@@ -9,9 +9,9 @@ encoding run where no ROS is.
 
 from __future__ import annotations
 
-from m2vae_ros.public import lazily
+from m2vae_ros.public import lazy_exports
 
-_HOMES = {
+_EXPORTS = {
     'InvalidMessage': 'm2vae_ros.sensors.messages',
     'KINDS': 'm2vae_ros.sensors.kinds',
     'Measurement': 'm2vae_ros.specs',
@@ -24,5 +24,5 @@ _HOMES = {
     'rosbags_message_classes': 'm2vae_ros.sensors.messages',
     'validate': 'm2vae_ros.sensors.kinds',
 }
-__all__ = list(_HOMES)
-__getattr__, __dir__ = lazily(__name__, _HOMES)
+__all__ = list(_EXPORTS)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

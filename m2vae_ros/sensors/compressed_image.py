@@ -29,7 +29,7 @@ _JPEG_SEGMENT = re.compile(rb'\xff([\x02-\xcf\xda-\xfe])(..)', re.DOTALL)
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 
 
-def decompressed(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
+def decompress(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
     """
     Return the pixels, (rows, columns[, channels]), and which channels are red, green and blue.
 

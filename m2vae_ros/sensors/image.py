@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.sensors.compressed_image import BGR, decompressed, GREY, RGB
+from m2vae_ros.sensors.compressed_image import BGR, decompress, GREY, RGB
 from m2vae_ros.sensors.geometry import check_dimensions, check_keys
 from m2vae_ros.sensors.messages import (
     bytes_of,
@@ -91,7 +91,7 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     """
     validate(spec)
     stamp_ns, frame_id = stamp_and_frame(message)
-    pixels, order = decompressed(message) if hasattr(message, 'format') else _raw(message)
+    pixels, order = decompress(message) if hasattr(message, 'format') else _raw(message)
     if pixels.dtype == np.float32:
         pixels = _checked_floats(pixels)
     small = _resized(pixels, *spec.spatial_shape)
