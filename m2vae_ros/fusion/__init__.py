@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""From messages to latents: synchronizer, engine, pipeline. No rclpy, so live is as offline."""
+"""From messages to latents: synchronizer, engine, pipeline; without rclpy, so also offline."""
 
 from __future__ import annotations
 
