@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-A ROS message to a `Measurement` and back, one file per kind of sensor; no torch, no rclpy.
+From a ROS message to a `Measurement` and back, one file per kind of sensor; no torch, no rclpy.
 
-sensor_msgs and cv_bridge are imported only inside the calls that need them, so decoding and
-encoding run where no ROS is.
+sensor_msgs and cv_bridge are imported only by the calls that need them, so decoding and encoding
+work without ROS.
 """
 
 from __future__ import annotations
