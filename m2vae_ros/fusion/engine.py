@@ -67,7 +67,7 @@ class Engine:
         self.model = model.to(self.device).eval().requires_grad_(False)
 
     def subset_for(self, sensors: Sequence[str]) -> Subset | None:
-        """Return the largest trained subset of the sensors; of equals, the first in the lattice."""
+        """Return the largest trained subset of some sensors; of equals, the lattice's first."""
         return max(
             (s for s in self.model.trained_subsets if set(s) <= set(sensors)),
             key=len, default=None,
