@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The demo, short: robot and fusion node as real processes, a picture, a summary, and its end."""
+"""A short demo: robot and fusion node as processes, a picture, a summary, and how it ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from m2vae_ros.vae.model import Architecture, M2VAE  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 DOMAIN = 74
-PATIENCE = 60.0  # s, on a machine that does much else
+PATIENCE = 60.0  # s, on a busy machine
 NAMES = {spec.name for spec in SENSORS}
 
 
@@ -61,14 +61,14 @@ def wait_until(condition, process):
     end = time.monotonic() + PATIENCE
     while not condition():
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end, 'waited in vain'
+        assert time.monotonic() < end, 'timeout'
         time.sleep(0.05)  # of polling; the condition ends the wait
 
 
 def test_the_demo_leaves_a_picture_and_a_summary(model, tmp_path):
     process = start(model, tmp_path / 'out', '--seconds', '2')
-    said, _ = process.communicate(timeout=PATIENCE + 30)
-    assert process.returncode == 0, said
+    output, _ = process.communicate(timeout=PATIENCE + 30)
+    assert process.returncode == 0, output
     assert cv2.imread(str(tmp_path / 'out' / 'demo.png')).std() > 10
     summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
     assert sum(summary['fused_sets'].values()) == sum(p['latents'] for p in summary['phases'])
@@ -88,19 +88,19 @@ def test_the_demo_leaves_a_picture_and_a_summary(model, tmp_path):
 def test_ctrl_c_ends_every_process(model, tmp_path, when):
     process = start(model, tmp_path, '--seconds', '100')
     wait_until(lambda: len(children(process)) == 2, process)
-    both = children(process)
+    robot_and_node = children(process)
     if when == 'driving':
         log = tmp_path / 'fusion.log'
         wait_until(lambda: 'warm after' in log.read_text(), process)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=20)
-    assert process.returncode == 130, said
-    assert 'Traceback' not in said
-    assert not [pid for pid in both if Path(f'/proc/{pid}').exists()]
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 130, output
+    assert 'Traceback' not in output
+    assert not [pid for pid in robot_and_node if Path(f'/proc/{pid}').exists()]
     assert not (tmp_path / 'summary.json').exists()
 
 
-def test_ctrl_c_between_start_and_record_loses_no_process(tmp_path, monkeypatch):
+def test_ctrl_c_during_the_start_of_a_process_does_not_lose_it(tmp_path, monkeypatch):
     started = []
     popen = subprocess.Popen
 
@@ -115,15 +115,15 @@ def test_ctrl_c_between_start_and_record_loses_no_process(tmp_path, monkeypatch)
     assert started[0].poll() is not None
 
 
-def test_a_process_that_dies_ends_the_demo_with_its_last_words(model, tmp_path):
+def test_a_process_that_dies_ends_the_demo_with_the_end_of_its_log(model, tmp_path):
     process = start(model, tmp_path, '--seconds', '100')
     wait_until(lambda: len(children(process)) == 2, process)
     other = children(process)
     os.kill(other.pop(), signal.SIGKILL)
-    said, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert 'ended with exit code -9' in said
-    assert 'Traceback' not in said
+    assert 'ended with exit code -9' in output
+    assert 'Traceback' not in output
     assert not Path(f'/proc/{other[0]}').exists()
 
 
@@ -131,14 +131,14 @@ def test_a_process_that_dies_ends_the_demo_with_its_last_words(model, tmp_path):
     (['--seconds', '0.5'], '--seconds 0.5'),
     (['--model', 'none.safetensors'], 'none.safetensors'),
 ])
-def test_what_cannot_be_ends_in_one_line(model, tmp_path, capsys, options, words):
+def test_wrong_options_end_in_one_line(model, tmp_path, capsys, options, words):
     assert cli.main(['demo', '--out', str(tmp_path), '--model', str(model), *options]) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert words in output
+    assert len(output.splitlines()) == 1
 
 
-def test_a_place_that_cannot_be_written_is_named(model, tmp_path, capsys):
+def test_a_folder_that_cannot_be_written_is_named(model, tmp_path, capsys):
     (tmp_path / 'file').write_text('not a folder')
     assert cli.main(['demo', '--out', str(tmp_path / 'file'), '--model', str(model)]) == 2
     assert str(tmp_path / 'file') in capsys.readouterr().err

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The launch files, run for real where launch is importable."""
+"""The launch files, really run where launch is importable."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def test_the_parameter_file_may_choose_the_model_and_the_argument_overrides_it(
     package: Path, tmp_path: Path,
 ) -> None:
     launch_file = module_of(package, 'fusion.launch.py')
-    one = write_model(tmp_path / 'one.safetensors', ('left', 'left/scan'))
-    two = write_model(tmp_path / 'two.safetensors', ('right', 'right/scan'))
+    in_file = write_model(tmp_path / 'in_file.safetensors', ('front', 'front/scan'))
+    argument = write_model(tmp_path / 'argument.safetensors', ('rear', 'rear/scan'))
     file = tmp_path / 'params.yaml'
-    file.write_text(yaml.dump({'/**/fusion': {'ros__parameters': {'model': one}}}))
+    file.write_text(yaml.dump({'/**/fusion': {'ros__parameters': {'model': in_file}}}))
     chosen = launch_file.chosen_topics
-    assert chosen({'params_file': str(file)}) == {'left': 'left/scan'}
-    assert chosen({'params_file': str(file), 'model': two}) == {'right': 'right/scan'}
+    assert chosen({'params_file': str(file)}) == {'front': 'front/scan'}
+    assert chosen({'params_file': str(file), 'model': argument}) == {'rear': 'rear/scan'}
 
 
 @needs_launch
@@ -115,13 +115,13 @@ def test_only_arguments_that_are_set_override_parameters(package: Path) -> None:
     values = {name: value.evaluate(context) for name, value in parameters.items()}
     assert values == {'device': 'cpu', 'autostart': False, 'use_sim_time': True,
                       'lidar.topic': 'a/b', 'model': 'x.safetensors'}
-    own = {rule.name for rule in fields(FusionParameters)} | {'use_sim_time'}
-    of_sensors = {f'lidar.{rule.name}' for rule in fields(SensorParameters)}
-    assert set(values) <= own | of_sensors
+    own = {parameter.name for parameter in fields(FusionParameters)} | {'use_sim_time'}
+    of_lidar = {f'lidar.{parameter.name}' for parameter in fields(SensorParameters)}
+    assert set(values) <= own | of_lidar
 
 
 @needs_launch
-def test_descriptions_name_the_defaults_that_hold_where_nothing_is_set(package: Path) -> None:
+def test_descriptions_name_the_defaults_of_unset_arguments(package: Path) -> None:
     from m2vae_ros.node.parameters import FusionParameters
 
     arguments = described(package, 'fusion.launch.py')
@@ -144,15 +144,15 @@ def test_the_demos_robot_is_the_simulated_one(package: Path) -> None:
     demo = module_of(package, 'demo.launch.py')
     assert {spec.name: spec.topic for spec in SENSORS} == demo.TOPICS
     assert {spec.frame_id for spec in SENSORS} == set(demo.FRAMES)
-    place = ['--x', str(CAMERA_FORWARD), '--z', str(CAMERA_HEIGHT)]
+    position = ['--x', str(CAMERA_FORWARD), '--z', str(CAMERA_HEIGHT)]
     assert demo.FRAMES['laser'] == ['--z', str(LIDAR_HEIGHT)]
-    assert demo.FRAMES['camera_optical_frame'][:4] == place
-    assert demo.FRAMES['depth_optical_frame'][:4] == place
+    assert demo.FRAMES['camera_optical_frame'][:4] == position
+    assert demo.FRAMES['depth_optical_frame'][:4] == position
 
 
 @contextmanager
 def launched(file: Path, *arguments: str, domain: int) -> Iterator[subprocess.Popen[str]]:
-    """Launch a file in a process group of its own; end it as Ctrl-C does and want exit code 0."""
+    """Launch a file in its own process group; end it as Ctrl-C does, and check exit code 0."""
     environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain), 'OMP_NUM_THREADS': '1'}
     process = subprocess.Popen(
         [sys.executable, '-c', RUN, str(file), *arguments], env=environment, text=True,
@@ -171,7 +171,7 @@ def launched(file: Path, *arguments: str, domain: int) -> Iterator[subprocess.Po
 
 @pytest.fixture
 def fused_on() -> Iterator[Callable[..., Any]]:
-    """Return a function that waits for a latent of given sensors, publishing as it waits."""
+    """Return a function that publishes scans while it waits for a latent of given sensors."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import LaserScan, PointCloud2
@@ -187,8 +187,8 @@ def fused_on() -> Iterator[Callable[..., Any]]:
         node = rclpy.create_node('listener', context=context)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
-        heard: list[Any] = []
-        node.create_subscription(PointCloud2, topic, heard.append, 10)
+        received: list[Any] = []
+        node.create_subscription(PointCloud2, topic, received.append, 10)
         if scan_topic is not None:
             publisher = node.create_publisher(LaserScan, scan_topic, 10)
 
@@ -207,10 +207,10 @@ def fused_on() -> Iterator[Callable[..., Any]]:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             executor.spin_once(timeout_sec=0.5)
-            for message in heard:
+            for message in received:
                 if latent_from_message(message).sensors == mask:
                     return node, message
-            heard.clear()
+            received.clear()
         raise AssertionError(f'no latent of {sorted(sensors)} on {topic} within {PATIENCE} s')
 
     yield wait
@@ -234,8 +234,8 @@ def test_the_demo_launch_fuses_all_sensors_of_a_remapped_robot_in_a_namespace(
 ) -> None:
     file = package / 'launch' / 'demo.launch.py'
     with launched(file, 'namespace:=robot2', 'camera_topic:=front/image', domain=92):
-        every = {spec.name for spec in SENSORS}
-        node, _ = fused_on('/robot2/fusion/latent', every, 92)
+        all_sensors = {spec.name for spec in SENSORS}
+        node, _ = fused_on('/robot2/fusion/latent', all_sensors, 92)
         end = time.monotonic() + 10
         while not node.count_publishers('/robot2/front/image') and time.monotonic() < end:
             node.executor.spin_once(timeout_sec=0.1)

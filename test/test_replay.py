@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A bag played into the live node, in processes of their own, over real DDS."""
+"""A bag played into the live node, each in its own process, over real DDS."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MODEL = ROOT / 'config' / 'models' / 'default.safetensors'
 TOPICS = {f'/{spec.topic}': spec.name for spec in SENSORS}
 SECONDS = 10.0  # of the drive whose latents are compared
 RUN = 'import sys; from m2vae_ros import cli; sys.exit(cli.{}())'
-PATIENCE = 60.0  # s, on a machine that does much else
+PATIENCE = 60.0  # s, on a busy machine
 
 
 class Command:
@@ -54,9 +54,9 @@ class Command:
     domain
         ROS domain.
     log
-        Where what it says goes.
+        File for its output.
     entry
-        Function of `cli`.
+        Function of `cli` that it runs.
     words
         Arguments.
 
@@ -79,7 +79,7 @@ class Command:
         return self.process.poll() is not None
 
     def stop(self):
-        """Tell it to end, as Ctrl-C does, and return its exit code."""
+        """End it as Ctrl-C does, and return its exit code."""
         if not self.ended():
             self.process.send_signal(signal.SIGINT)
         try:
@@ -92,7 +92,7 @@ class Command:
 
 @pytest.fixture
 def start(tmp_path):
-    """Return a function that starts commands; they end with the test, and well."""
+    """Return a function that starts commands; after the test they end, with exit code 0."""
     started = []
 
     def start(domain, entry, *words):
@@ -109,7 +109,7 @@ def start(tmp_path):
 
 @pytest.fixture
 def fusing(tmp_path):
-    """Return a function that starts a fusion node under simulation time, and a peer of it."""
+    """Return a function that starts a fusion node with simulation time, and returns a peer."""
     started = []
 
     def fusing(domain, model=None, **parameters):
@@ -123,12 +123,12 @@ def fusing(tmp_path):
         return peer
 
     yield fusing
-    for one in reversed(started):
-        one.close() if isinstance(one, Peer) else one.stop()
+    for node_or_peer in reversed(started):
+        node_or_peer.close() if isinstance(node_or_peer, Peer) else node_or_peer.stop()
 
 
 def dropped_by(statuses):
-    """Return how many sets the node dropped since its worker was busy."""
+    """Return how many sets the node dropped because its worker was busy."""
     (last,) = (s for s in statuses[-1].status if s.name == 'fusion: fusion')
     return int(next(value.value for value in last.values if value.key == 'sets dropped'))
 
@@ -152,7 +152,7 @@ def test_live_and_offline_latents_have_the_same_bits(tmp_path, start, fusing, ca
     found = compare(live, read_latents(tmp_path / 'offline'))
     assert found.sets_b > 9 * SECONDS
     assert found.bit_identical == found.equal_members
-    # A machine that does much else may keep the worker busy; the node then counts what it drops.
+    # On a busy machine the worker may be late; the node then counts the sets that it drops.
     assert found.missing_in_a <= 0.01 * found.sets_b + dropped_by(statuses), found
     assert found.other_members + found.missing_in_b <= 0.01 * found.sets_b, found
     if not dropped_by(statuses):
@@ -211,7 +211,7 @@ def test_a_looping_bag_can_be_paused_and_runs_at_any_rate(tmp_path, start, fusin
     peer.wait_for(player.ended, 'end of the player')
 
 
-def test_messages_come_out_as_recorded_each_after_its_time(tmp_path, start):
+def test_messages_are_played_as_recorded_and_not_before_their_time(tmp_path, start):
     drive = write_drive(
         tmp_path / 'drive', seconds=3.0, sensors=('camera', 'lidar'), compressed_images=True,
     )
@@ -242,16 +242,17 @@ def test_messages_come_out_as_recorded_each_after_its_time(tmp_path, start):
         peer.close()
     assert [data for _, data in seen] == recorded['/scan'][10:]
     assert images == recorded['/camera/image_raw/compressed'][30:]
-    late = [when - due for (when, _), due in zip(seen, received[10:], strict=True)]
-    assert min(late) >= 0
+    lateness = [when - due for (when, _), due in zip(seen, received[10:], strict=True)]
+    assert min(lateness) >= 0
     assert clock == sorted(clock)
     assert clock[0] == START_NS + DELAY_NS + 10**9
-    assert clock[-1] > received[-1] + 0.9e9  # what waits for a missing sensor still leaves
+    # The time runs on, so that a set that waits for a missing sensor is still emitted.
+    assert clock[-1] > received[-1] + 0.9e9
     assert max(b - a for a, b in pairwise(clock)) < 0.5e9
 
 
 def player_process(command):
-    """Return a command as a Peer wants its process: its end is no failure."""
+    """Return a command in the form that Peer needs; it may end, with exit code 0."""
     class Process:
         log = property(lambda self: command.log)
 
@@ -276,7 +277,7 @@ def test_what_cannot_be_played_ends_in_one_line(tmp_path, words, said):
     assert command.log.count('\n') == 1
 
 
-def test_a_recorder_without_a_place_says_so(tmp_path):
+def test_a_recorder_without_a_folder_for_its_bag_ends_with_an_error(tmp_path):
     for output, said in (('', 'output is empty'), (tmp_path, f'{tmp_path}: exists already')):
         given = ['--ros-args', '-p', f'output:={output}'] if output else []
         command = Command(DOMAIN + 3, tmp_path / 'log', 'latent_recorder', *given)

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The launch file that plays a bag into the node, run for real where launch is importable."""
+"""The launch file that plays a bag into the node, really run where launch is importable."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from m2vae_ros.public import lazily
+from m2vae_ros.public import lazy_exports
 
-_HOMES = {
+_EXPORTS = {
     'Bag': 'm2vae_ros.bags.bag',
     'BagError': 'm2vae_ros.bags.storage',
     'BagWriter': 'm2vae_ros.bags.writer',
@@ -15,5 +15,5 @@ _HOMES = {
     'read_sensors': 'm2vae_ros.bags.sensors_file',
     'resolve_topics': 'm2vae_ros.bags.bag',
 }
-__all__ = list(_HOMES)
-__getattr__, __dir__ = lazily(__name__, _HOMES)
+__all__ = list(_EXPORTS)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from m2vae_ros.bags.bag import Bag, COMPRESSED_IMAGE, Received
 from m2vae_ros.bags.proposed_geometry import cloud_geometry, image_shape, scan_geometry
 from m2vae_ros.bags.topics import Topic
-from m2vae_ros.sensors.compressed_image import decompressed
+from m2vae_ros.sensors.compressed_image import decompress
 from m2vae_ros.sensors.kinds import decode, KINDS
 from m2vae_ros.sensors.messages import InvalidMessage, stamp_and_frame
 from m2vae_ros.sensors.point_cloud import points_of
@@ -199,7 +199,7 @@ def _study_image(messages: Sequence[Any], _: str) -> tuple[tuple[int, ...], Any,
 def _image_size(message: Any) -> tuple[int, int]:
     """Return rows and columns."""
     if hasattr(message, 'format'):
-        pixels, _ = decompressed(message)
+        pixels, _ = decompress(message)
         return int(pixels.shape[0]), int(pixels.shape[1])
     if message.height < 1 or message.width < 1:
         raise InvalidMessage('empty_image', f'{message.width} x {message.height} pixels')

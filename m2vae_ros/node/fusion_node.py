@@ -20,7 +20,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 import torch
 
-from m2vae_ros.fusion.latent_message import MOST_SENSORS
+from m2vae_ros.fusion.latent_message import MAX_SENSORS
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.node.deferred_destruction import DeferredDestruction
 from m2vae_ros.node.diagnostics import ERROR, NEVER_HEARD, OK, raise_to_worst
@@ -157,10 +157,10 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
         path = Path(self._settings.model or shared_file(*_DEFAULT_MODEL))
         loaded = checkpoint.load(path)
         model = loaded.model
-        if len(model.sensors) > MOST_SENSORS:
+        if len(model.sensors) > MAX_SENSORS:
             raise ValueError(
                 f'{path}: {len(model.sensors)} sensors, a latent message has room for '
-                f'{MOST_SENSORS}'
+                f'{MAX_SENSORS}'
             )
         self._sensor_parameters = self._declarations.read_sensors(model.sensors)
         self._pipeline = Pipeline(

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Playing a bag as a process: the context, its end, Ctrl-C at any moment included."""
+"""Playing a bag as a process: it sets up rclpy, and ends cleanly on Ctrl-C at any moment."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def play(
     Parameters
     ----------
     bag, options, keys
-        For `Player`.
+        See `Player`.
     ros_arguments
-        For rclpy, as a command line has them.
+        Arguments of rclpy, as on a command line.
 
     Raises
     ------
     ValueError
-        If an argument is malformed or the bag has no such topic.
+        If an argument is malformed, or an option does not fit the bag.
 
     """
     if not {'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'} & set(os.environ):
@@ -48,7 +48,7 @@ def play(
     except ExternalShutdownException:
         pass
     except Exception:
-        if rclpy.ok():  # else nothing can be published any more, since the context has ended
+        if rclpy.ok():  # otherwise it failed because the context has ended
             raise
     finally:
         rclpy.try_shutdown()

@@ -170,7 +170,7 @@ def open_cache(
     """
     options = options or CacheOptions()
     sensors = tuple(sensors)
-    chosen = asdict(SynchronizerOptions.of(dict(synchronizer or {})))
+    chosen = asdict(SynchronizerOptions.from_dict(dict(synchronizer or {})))
     with Bag(path) as bag:
         found = resolve_topics(bag, sensors, topics)
         key = _key(bag, sensors, found, options, chosen)

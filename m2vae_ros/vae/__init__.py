@@ -9,9 +9,9 @@ import from the module that defines a name.
 
 from __future__ import annotations
 
-from m2vae_ros.public import lazily
+from m2vae_ros.public import lazy_exports
 
-_HOMES = {
+_EXPORTS = {
     'Architecture': 'm2vae_ros.vae.model',
     'Checkpoint': 'm2vae_ros.vae.checkpoint',
     'CheckpointError': 'm2vae_ros.vae.header',
@@ -37,5 +37,5 @@ _HOMES = {
     'save': 'm2vae_ros.vae.checkpoint',
     'summarise': 'm2vae_ros.vae.estimators',
 }
-__all__ = list(_HOMES)
-__getattr__, __dir__ = lazily(__name__, _HOMES)
+__all__ = list(_EXPORTS)
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
