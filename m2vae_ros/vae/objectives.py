@@ -27,26 +27,26 @@ class Parts:
 
     Parameters
     ----------
-    prior
+    kl_prior
         Divergences of the posteriors from the prior, ``(batch,)``.
     scored
         (subset, sensor) of each reconstruction.
     scores
         Their parts, ``(reconstructions, batch)``.
-    mutual
+    kl_mutual
         Divergences between posteriors, ``(batch,)``; None for objectives that have none.
 
     """
 
-    prior: Tensor
+    kl_prior: Tensor
     scored: Sequence[tuple[Subset, str]]
     scores: Tensor
-    mutual: Tensor | None
+    kl_mutual: Tensor | None
 
     def bound(self) -> Tensor:
         """Return the sum, ``(batch,)``."""
-        total = self.scores.sum(0) - self.prior
-        return total if self.mutual is None else total - self.mutual
+        total = self.scores.sum(0) - self.kl_prior
+        return total if self.kl_mutual is None else total - self.kl_mutual
 
     def reconstruction(self, sensor: str) -> Tensor:
         """Return what one sensor's reconstructions contribute, ``(batch,)``."""
