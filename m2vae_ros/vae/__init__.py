@@ -16,7 +16,7 @@ _HOMES = {
     'Checkpoint': 'm2vae_ros.vae.checkpoint',
     'CheckpointError': 'm2vae_ros.vae.header',
     'DiagonalGaussian': 'm2vae_ros.vae.gaussian',
-    'Estimate': 'm2vae_ros.vae.estimators',
+    'Estimate': 'm2vae_ros.vae.importance',
     'Knobs': 'm2vae_ros.vae.objectives',
     'M2VAE': 'm2vae_ros.vae.model',
     'ModelHeader': 'm2vae_ros.vae.header',
