@@ -107,13 +107,13 @@ class Layout:
 
 
 def printable(text: object, max_length: int = _MAX_ERROR_LENGTH) -> str:
-    """
+    r"""
     Return a text that is safe to print on a terminal: short, control characters escaped.
 
     Examples
     --------
     >>> print(printable('camera' + chr(27) + '[2J', max_length=8))
-    camera\\x1b[ ...
+    camera\x1b[ ...
 
     """
     whole = str(text)
