@@ -47,18 +47,10 @@ class MultimodalVAE(nn.Module):
 
     Examples
     --------
-    >>> class Values(nn.Module):
-    ...     def forward(self, batch):
-    ...         return batch.values
-    >>> names = ('imu', 'odometry')
-    >>> model = MultimodalVAE(
-    ...     trunks={name: Values() for name in names},
-    ...     head=lambda subset: nn.Linear(3 * len(subset), 2 * 8),  # 3 numbers a sensor, latent 8
-    ...     decoders={name: nn.Identity() for name in names},
-    ... )
-    >>> values, seen = torch.rand(5, 3), torch.ones(5, 3, dtype=torch.bool)
-    >>> batch = {name: SensorBatch(values, seen, seen) for name in names}
-    >>> model.encode(batch, ('imu', 'odometry')).mean.shape
+    >>> networks = {'imu': nn.Identity(), 'odometry': nn.Identity()}  # in place of real ones
+    >>> model = MultimodalVAE(networks, lambda s: nn.Linear(3 * len(s), 2 * 8), networks)
+    >>> features = {'imu': torch.zeros(5, 3), 'odometry': torch.zeros(5, 3)}
+    >>> model.encode(features, ('imu', 'odometry')).mean.shape
     torch.Size([5, 8])
 
     """

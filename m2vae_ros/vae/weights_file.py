@@ -93,7 +93,7 @@ class Layout:
                     )
                 if length > MAX_HEADER_BYTES:
                     raise ValueError(
-                        f'a header of {length} bytes, at most {MAX_HEADER_BYTES} are read'
+                        f'its header has {length} bytes, at most {MAX_HEADER_BYTES} are read'
                     )
                 return _parse_header(parse_json(file.read(length).decode()), size, 8 + length)
         except OSError as error:
