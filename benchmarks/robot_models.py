@@ -27,7 +27,8 @@ from m2vae_ros.samples.dataset import SampleDataset
 from m2vae_ros.simulation.generator import generate, world_seeds
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae import checkpoint
-from m2vae_ros.vae.estimators import Estimate, log_likelihood, predictive
+from m2vae_ros.vae.estimators import log_likelihood, predictive
+from m2vae_ros.vae.importance import Estimate
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import lattice, without

@@ -22,8 +22,9 @@ from m2vae_ros.evaluation.findings import Estimated, SubsetFindings
 from m2vae_ros.evaluation.options import EvaluationOptions
 from m2vae_ros.evaluation.passage import KeptSet
 from m2vae_ros.samples.dataset import SampleDataset
-from m2vae_ros.vae.estimators import Estimate, log_likelihood, predictive, summarise
+from m2vae_ros.vae.estimators import log_likelihood, predictive, summarise
 from m2vae_ros.vae.header import ModelHeader
+from m2vae_ros.vae.importance import Estimate
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.objectives import bound, normalised_beta

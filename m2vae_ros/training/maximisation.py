@@ -206,9 +206,9 @@ class BoundMaximisation(lightning.LightningModule):  # type: ignore[misc]
             f'reconstruction/{name}': found.reconstruction(name).detach().mean()
             for name in self.model.names
         }
-        means['kl_prior'] = found.prior.detach().mean()
-        if found.mutual is not None:
-            means['kl_mutual'] = found.mutual.detach().mean()
+        means['kl_prior'] = found.kl_prior.detach().mean()
+        if found.kl_mutual is not None:
+            means['kl_mutual'] = found.kl_mutual.detach().mean()
         return means
 
     def _warmed_up(self) -> float:

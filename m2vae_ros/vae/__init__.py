@@ -3,8 +3,8 @@
 """
 The multi-modal variational autoencoder and its mathematics; torch, no ROS, no OpenCV.
 
-These names are for users of the package, `docs/python.md` shows them at work; its own modules
-import from the module that defines a name.
+These names are for users of the package, see `docs/python.md`; the package's own modules import a
+name from the module that defines it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _EXPORTS = {
     'Checkpoint': 'm2vae_ros.vae.checkpoint',
     'CheckpointError': 'm2vae_ros.vae.header',
     'DiagonalGaussian': 'm2vae_ros.vae.gaussian',
-    'Estimate': 'm2vae_ros.vae.estimators',
+    'Estimate': 'm2vae_ros.vae.importance',
     'Knobs': 'm2vae_ros.vae.objectives',
     'M2VAE': 'm2vae_ros.vae.model',
     'ModelHeader': 'm2vae_ros.vae.header',
