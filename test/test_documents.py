@@ -76,6 +76,13 @@ def test_the_table_of_the_shipped_sensors_is_that_of_their_specs() -> None:
 
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
+def test_a_page_says_how_m2vae_is_called_before_it_calls_it(document: Path) -> None:
+    shell = code('bash', document.read_text())
+    first = re.search(r'^m2vae ', shell, re.M)
+    assert first is None or 'alias m2vae=' in shell[:first.start()]
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_names_exists(document: Path) -> None:
     text = document.read_text()
     links = [link for link in re.findall(r'\]\(([^)\s]+)\)', text) if '://' not in link]
