@@ -15,9 +15,9 @@ pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
 from m2vae_ros import cli  # noqa: E402
 from m2vae_ros.bags.bag import Bag  # noqa: E402
 from m2vae_ros.evaluation.course import course, principal_plane  # noqa: E402
-from m2vae_ros.evaluation.errors import sensor_errors  # noqa: E402
 from m2vae_ros.evaluation.passage import pass_through  # noqa: E402
 from m2vae_ros.evaluation.report.folder import report_folder  # noqa: E402
+from m2vae_ros.evaluation.sensor_errors import sensor_errors  # noqa: E402
 from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402

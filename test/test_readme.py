@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from m2vae_ros.cli import COMMANDS
-from m2vae_ros.evaluation.reconstruction import ReconstructionError, table
+from m2vae_ros.evaluation.relative_errors import format_ratios, RelativeError
 from m2vae_ros.installation import RUNTIME
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae import checkpoint
@@ -71,10 +71,10 @@ def reconstruction_table(model: Path) -> str:
     """Return what stands between the README's comments, from the header of a model file."""
     measured = read_header(model).evaluation['reconstruction']
     errors = [
-        ReconstructionError(e['sensor'], tuple(e['from']), e['error'], e['mean_predictor_error'])
+        RelativeError(e['sensor'], tuple(e['from']), e['error'], e['mean_predictor_error'])
         for e in measured
     ]
-    return f'```text\n{table(errors)}\n```'
+    return f'```text\n{format_ratios(errors)}\n```'
 
 
 @pytest.fixture(scope='module')

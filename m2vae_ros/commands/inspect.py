@@ -16,8 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from m2vae_ros.evaluation.inspection import inspect
-from m2vae_ros.evaluation.reconstruction import ReconstructionError
-from m2vae_ros.evaluation.reconstruction import table as reconstruction_table
+from m2vae_ros.evaluation.relative_errors import format_ratios, RelativeError
 from m2vae_ros.vae.weights_file import printable
 
 
@@ -121,13 +120,13 @@ def _errors(evaluation: Mapping[str, Any]) -> str:
     """Return the held-out errors as the training printed them."""
     try:
         errors = [
-            ReconstructionError(
+            RelativeError(
                 printable(row['sensor']), tuple(map(printable, row['from'])),
                 float(row['error']), float(row['mean_predictor_error']),
             )
             for row in evaluation['reconstruction']
         ]
-        rows = reconstruction_table(errors)
+        rows = format_ratios(errors)
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return 'Held-out errors: none in the file'
     return (

@@ -23,7 +23,7 @@ from m2vae_ros.demo.picture import draw
 from m2vae_ros.demo.processes import Processes
 from m2vae_ros.demo.screen import screen
 from m2vae_ros.demo.truth import contrast, errors, Sight, sight, Truth
-from m2vae_ros.evaluation.reconstruction import ReconstructionError
+from m2vae_ros.evaluation.relative_errors import RelativeError
 from m2vae_ros.node.observer import Observer, observing
 from m2vae_ros.node.share import large_messages_environment
 from m2vae_ros.simulation.robot import SENSORS
@@ -139,7 +139,7 @@ def _sights(
 
 
 def _summary(
-    passages: Sequence[Passage], names: Subset, measured: Sequence[ReconstructionError]
+    passages: Sequence[Passage], names: Subset, measured: Sequence[RelativeError]
 ) -> dict[str, Any]:
     arrivals = [arrival for passage in passages for arrival in passage.arrivals]
     if not arrivals:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
-from m2vae_ros.evaluation.reconstruction import ErrorSum, ReconstructionError
+from m2vae_ros.evaluation.relative_errors import RelativeError, RelativeErrorSum
 from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
 from m2vae_ros.simulation.sensing import Noise, Sensing
@@ -111,9 +111,9 @@ def contrast(one: Sight) -> float:
     )
 
 
-def errors(model: M2VAE, sights: Sequence[Sight]) -> list[ReconstructionError]:
+def errors(model: M2VAE, sights: Sequence[Sight]) -> list[RelativeError]:
     """Return the error of every sensor from every subset that was seen."""
-    sums: dict[tuple[str, Subset], ErrorSum] = {}
+    sums: dict[tuple[str, Subset], RelativeErrorSum] = {}
     for one in sights:
         for name, shown in one.reconstruction.items():
             truth = one.truth[name]
@@ -122,6 +122,6 @@ def errors(model: M2VAE, sights: Sequence[Sight]) -> list[ReconstructionError]:
                 for array in (truth.values, truth.valid, truth.returned)
             ))
             values = torch.from_numpy(shown.values).unsqueeze(0)
-            total = sums.setdefault((name, one.subset), ErrorSum())
+            total = sums.setdefault((name, one.subset), RelativeErrorSum())
             total.add(batch, values, model.normalisation(name).mean)
     return [total.result(sensor, subset) for (sensor, subset), total in sums.items()]

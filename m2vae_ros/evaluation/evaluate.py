@@ -17,13 +17,13 @@ from m2vae_ros import __version__
 from m2vae_ros.bags.bag import Bag, resolve_topics
 from m2vae_ros.bags.writer import BagWriter, rosbags_classes
 from m2vae_ros.evaluation.course import course, mean_gain, moments
-from m2vae_ros.evaluation.errors import sensor_errors
 from m2vae_ros.evaluation.findings import Findings
 from m2vae_ros.evaluation.metrics_file import to_json
 from m2vae_ros.evaluation.options import EvaluationOptions
 from m2vae_ros.evaluation.passage import pass_through, Passage
 from m2vae_ros.evaluation.report import page
 from m2vae_ros.evaluation.report.folder import LATENTS, METRICS, PAGE, report_folder
+from m2vae_ros.evaluation.sensor_errors import sensor_errors
 from m2vae_ros.evaluation.subsets import subset_findings
 from m2vae_ros.fusion.latent_message import latent_to_message, LATENT_TYPE
 from m2vae_ros.fusion.options import SynchronizerOptions

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from m2vae_ros.evaluation import calibration
 from m2vae_ros.evaluation.calibration import CalibrationOptions
-from m2vae_ros.evaluation.errors import batches
 from m2vae_ros.evaluation.findings import Estimated, SubsetFindings
 from m2vae_ros.evaluation.options import EvaluationOptions
 from m2vae_ros.evaluation.passage import KeptSet
+from m2vae_ros.evaluation.sensor_errors import batches
 from m2vae_ros.samples.dataset import SampleDataset
 from m2vae_ros.vae.estimators import Estimate, log_likelihood, predictive, summarise
 from m2vae_ros.vae.header import ModelHeader

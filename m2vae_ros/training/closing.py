@@ -12,7 +12,7 @@ from typing import Any
 from m2vae_ros import __version__
 from m2vae_ros.evaluation import calibration
 from m2vae_ros.evaluation.calibration import CalibrationOptions
-from m2vae_ros.evaluation.reconstruction import reconstruction_errors, table
+from m2vae_ros.evaluation.relative_errors import format_ratios, relative_errors
 from m2vae_ros.samples.selection import Selection
 from m2vae_ros.samples.sources import Splits
 from m2vae_ros.training.distributed import World
@@ -106,12 +106,12 @@ def measured(
     texts: list[str] = []
     evaluation: dict[str, Any] = {'data': splits.description['test']}
     calibrated: dict[str, Any] = {}
-    errors = reconstruction_errors(model, splits.test, views=splits.views)
+    errors = relative_errors(model, splits.test, views=splits.views)
     if errors:
         evaluation['reconstruction'] = [error.to_dict() for error in errors]
         texts.append(
             "Error over the mean predictor's, held-out samples "
-            f'(columns: reconstructed, rows: from):\n{table(errors)}'
+            f'(columns: reconstructed, rows: from):\n{format_ratios(errors)}'
         )
     else:
         texts.append('Nothing to measure errors by in the test samples.')

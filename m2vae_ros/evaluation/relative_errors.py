@@ -19,7 +19,7 @@ from m2vae_ros.vae.subsets import Subset
 
 
 @dataclass(frozen=True)
-class ReconstructionError:
+class RelativeError:
     """
     The error of one sensor's reconstruction from a subset of the sensors.
 
@@ -60,7 +60,7 @@ class ReconstructionError:
 
 
 @dataclass
-class ErrorSum:
+class RelativeErrorSum:
     """Errors of one sensor, added up over samples."""
 
     error: float = 0.0
@@ -84,23 +84,23 @@ class ErrorSum:
             setattr(self, name, getattr(self, name) + float(difference.double().sum()))
         self.count += int(mask.sum())
 
-    def result(self, sensor: str, source: Subset) -> ReconstructionError:
+    def result(self, sensor: str, source: Subset) -> RelativeError:
         """Return the mean errors; raise ValueError if nothing was measured."""
         if not self.count or not self.mean_predictor:
             raise ValueError(f'{sensor} from {source}: no cell with a return to measure by')
-        return ReconstructionError(
+        return RelativeError(
             sensor, source, self.error / self.count, self.mean_predictor / self.count
         )
 
 
 @torch.inference_mode()
-def reconstruction_errors(
+def relative_errors(
     model: M2VAE,
     dataset: SampleDataset,
     *,
     views: Mapping[str, View] | None = None,
     batch_size: int = 64,
-) -> list[ReconstructionError]:
+) -> list[RelativeError]:
     """
     Reconstruct every sensor from every trained subset: the decoder's mean at the posterior's.
 
@@ -120,7 +120,7 @@ def reconstruction_errors(
 
     """
     views = views or {}
-    sums: dict[tuple[str, Subset], ErrorSum] = {}
+    sums: dict[tuple[str, Subset], RelativeErrorSum] = {}
     for batch in dataset.loader(batch_size):
         for subset in model.trained_subsets:
             having = _having(batch, [model.names.index(name) for name in subset])
@@ -146,7 +146,7 @@ def _having(batch: Batch, columns: list[int]) -> dict[str, SensorBatch]:
 
 
 def _add(
-    sums: dict[tuple[str, Subset], ErrorSum],
+    sums: dict[tuple[str, Subset], RelativeErrorSum],
     model: M2VAE,
     batch: Mapping[str, SensorBatch],
     latents: Tensor,
@@ -156,14 +156,14 @@ def _add(
 ) -> None:
     values, _ = model.decode(latents, name).mean()
     mean = model.normalisation(name).mean
-    sums.setdefault((name, subset), ErrorSum()).add(batch[name], values, mean)
+    sums.setdefault((name, subset), RelativeErrorSum()).add(batch[name], values, mean)
     if view is not None:
         cells = torch.from_numpy(view.cells)
-        part = sums.setdefault((f'{name}/{view.name}', subset), ErrorSum())
+        part = sums.setdefault((f'{name}/{view.name}', subset), RelativeErrorSum())
         part.add(batch[name], values, mean, cells)
 
 
-def table(errors: list[ReconstructionError]) -> str:
+def format_ratios(errors: list[RelativeError]) -> str:
     """Return the ratios as text: a row for each subset, a column for each sensor."""
     sensors = list(dict.fromkeys(error.sensor for error in errors))
     sources = list(dict.fromkeys(error.source for error in errors))
