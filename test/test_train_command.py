@@ -149,7 +149,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_as_if_nothing_had_been(record
     assert process.returncode == 130
     assert time.monotonic() - started < 30
     assert 'Traceback' not in rest
-    assert '--resume goes on' in rest
+    assert '--resume continues' in rest
     assert not out.exists()
     assert (tmp_path / 'parts.run' / 'checkpoints' / 'last.ckpt').exists()
     assert train(out, *many, '--resume') == 0

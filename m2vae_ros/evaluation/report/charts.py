@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.evaluation.findings import Course, SubsetFindings
+from m2vae_ros.evaluation.findings import SubsetFindings, Timeline
 
 # Okabe and Ito's colours, to be told apart by everybody; none vanishes on light or dark.
 COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#56b4e9', '#8c8c00', '#7f7f7f')
@@ -29,27 +29,28 @@ _STYLE = {
 }
 
 
-def trajectory(course: Course) -> str:
+def trajectory(timeline: Timeline) -> str:
     """Return the latents in the plane of their first two principal axes, coloured by time."""
     with _chart(4.6, 4.0) as (axes, done):
-        x, y = course.plane.T
+        x, y = timeline.plane.T
         axes.plot(x, y, color='#80808080', lw=0.7, zorder=1)
-        dots = axes.scatter(x, y, c=course.seconds, s=12, cmap='viridis', lw=0, zorder=2)
+        dots = axes.scatter(x, y, c=timeline.seconds, s=12, cmap='viridis', lw=0, zorder=2)
         axes.figure.colorbar(dots, ax=axes, label='time, s')
         for axis, name, share in zip(
-            (axes.set_xlabel, axes.set_ylabel), ('first', 'second'), course.explained, strict=True
+            (axes.set_xlabel, axes.set_ylabel), ('first', 'second'), timeline.explained,
+            strict=True,
         ):
             axis(f'{name} principal axis ({share:.0%} of the variance)')
     return done()
 
 
-def gain(course: Course, names: Sequence[str]) -> str:
+def gain(timeline: Timeline, names: Sequence[str]) -> str:
     """Return what each sensor told beyond the others, over time."""
     with _chart(4.8, 3.2) as (axes, done):
         for column, name in enumerate(names):
-            told = course.gain[:, column]
+            told = timeline.gain[:, column]
             axes.plot(
-                course.gain_seconds, told, color=COLOURS[column % len(COLOURS)], lw=1.2,
+                timeline.gain_seconds, told, color=COLOURS[column % len(COLOURS)], lw=1.2,
                 marker='.', markersize=3, label=name,
             )
         axes.set_ylim(bottom=0)
@@ -59,11 +60,11 @@ def gain(course: Course, names: Sequence[str]) -> str:
     return done()
 
 
-def presence(course: Course, names: Sequence[str]) -> str:
+def presence(timeline: Timeline, names: Sequence[str]) -> str:
     """Return when each sensor took part."""
     with _chart(4.8, 0.9 + 0.3 * len(names)) as (axes, done):
         for column, name in enumerate(names):
-            there = course.seconds[course.fused[:, column]]
+            there = timeline.seconds[timeline.fused[:, column]]
             axes.eventplot(
                 there, lineoffsets=-column, linelengths=0.7, linewidths=1,
                 color=COLOURS[column % len(COLOURS)], label=name,

@@ -59,11 +59,11 @@ def render(findings: Findings) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     names = [spec.name for spec in findings.sensors]
-    course = findings.course
+    timeline = findings.timeline
     shown = {
-        'trajectory': charts.trajectory(course) if len(course.seconds) > 1 else '',
-        'presence': charts.presence(course, names) if len(course.seconds) else '',
-        'gain': charts.gain(course, names) if charts.has_numbers(course.gain) else '',
+        'trajectory': charts.trajectory(timeline) if len(timeline.seconds) > 1 else '',
+        'presence': charts.presence(timeline, names) if len(timeline.seconds) else '',
+        'gain': charts.gain(timeline, names) if charts.has_numbers(timeline.gain) else '',
         'calibration': (
             charts.calibration(findings.subsets)
             if any(one.coverage for one in findings.subsets) else ''
