@@ -252,5 +252,5 @@ def test_the_table_has_a_row_for_each_subset_and_a_column_for_each_sensor(datase
 
 def test_a_sensor_that_never_saw_anything_is_named(samples):
     blind = {**samples, 'lidar': [np.zeros_like(part) for part in samples['lidar']]}
-    with pytest.raises(ValueError, match='lidar: not one of 64 samples'):
+    with pytest.raises(ValueError, match='lidar: none of 64 samples'):
         SampleDataset(SENSORS, blind).fit_normalisation(M2VAE(SENSORS, SMALL))

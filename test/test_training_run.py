@@ -17,7 +17,7 @@ pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros
 
 from m2vae_ros.samples.batches import ShuffledBatches  # noqa: E402
 from m2vae_ros.samples.dataset import SampleDataset  # noqa: E402
-from m2vae_ros.samples.selection import combinations, Selection  # noqa: E402
+from m2vae_ros.samples.selection import Selection, subset_counts  # noqa: E402
 from m2vae_ros.simulation.generator import generate, world_seeds  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.training.distributed import World  # noqa: E402
@@ -186,7 +186,7 @@ def test_logs_have_the_parts_of_the_bound_and_of_the_validation(session, tmp_pat
 
 def test_training_learns_from_incomplete_samples(arrays, validation, session):
     data = Incomplete(RANGES, arrays)
-    assert combinations(data) == {('lidar', 'depth'): 32, ('lidar',): 16}
+    assert subset_counts(data) == {('lidar', 'depth'): 32, ('lidar',): 16}
     untrained = untrained_model(data, OPTIONS, TINY)
     assert untrained.trained_subsets == (('lidar',), ('depth',), ('lidar', 'depth'))
     before = untrained.state_dict()

@@ -19,15 +19,15 @@ from m2vae_ros.commands.option_flags import add_options, options_of, sensor_topi
 from m2vae_ros.evaluation.calibration import CalibrationOptions
 from m2vae_ros.samples.augmentation import AugmentationOptions
 from m2vae_ros.samples.cache import CacheOptions
-from m2vae_ros.samples.recorded import from_bags
-from m2vae_ros.samples.simulated import simulated, SimulationOptions
-from m2vae_ros.samples.sources import Splits
+from m2vae_ros.samples.recorded import samples_from_bags
+from m2vae_ros.samples.simulated import samples_from_simulation, SimulationOptions
+from m2vae_ros.samples.sources import SplitSamples
 from m2vae_ros.samples.splits import SplitOptions
 from m2vae_ros.training import dry_run
 from m2vae_ros.training.closing import train_and_save
 from m2vae_ros.training.distributed import World
 from m2vae_ros.training.options import TrainingOptions
-from m2vae_ros.training.training import fitting
+from m2vae_ros.training.training import fit_batch_size
 from m2vae_ros.vae.model import Architecture
 from m2vae_ros.vae.subsets import Subset
 
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     started = monotonic()
     with nullcontext() if world.is_first else redirect_stderr(StringIO()):
         splits = _splits(arguments)
-        options = fitting(splits.training, options, world)
+        options = fit_batch_size(splits.training, options, world)
     report = train_and_save(
         arguments.out, splits, options, architecture, references, resume=arguments.resume,
         started=started,
@@ -99,23 +99,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _splits(
     arguments: argparse.Namespace, simulation: SimulationOptions | None = None
-) -> Splits:
+) -> SplitSamples:
     varied = options_of(AugmentationOptions, arguments)
     if arguments.simulated:
-        splits = simulated(
+        splits = samples_from_simulation(
             simulation or options_of(SimulationOptions, arguments),
             augmentation=varied, seed=arguments.seed,
         )
         settings = {}
     else:
         cut = options_of(SplitOptions, arguments)
-        splits = from_bags(
+        splits = samples_from_bags(
             arguments.bag, read_sensors(arguments.sensors),
             cache=options_of(CacheOptions, arguments), splits=cut,
             topics=sensor_topics(arguments.topic), augmentation=varied, seed=arguments.seed,
         )
         settings = {'split': asdict(cut)}
-    if varied.vary:
+    if varied.is_active:
         settings['augmentation'] = asdict(varied)
     return replace(splits, description={**splits.description, **settings})
 
@@ -142,7 +142,7 @@ def _described(
         splits = _splits(arguments)
     return dry_run.describe(
         {'training': splits.training, 'validation': splits.validation, 'test': splits.test},
-        fitting(splits.training, options), architecture, counted=counted,
+        fit_batch_size(splits.training, options), architecture, counted=counted,
     )
 
 

@@ -23,7 +23,7 @@ from m2vae_ros.evaluation.calibration import (
 )
 from m2vae_ros.evaluation.relative_errors import format_ratios, relative_errors
 from m2vae_ros.samples.selection import Selection
-from m2vae_ros.samples.sources import Splits
+from m2vae_ros.samples.sources import SplitSamples
 from m2vae_ros.training.distributed import World
 from m2vae_ros.training.options import TrainingOptions
 from m2vae_ros.training.run_folder import RunFolder
@@ -37,7 +37,7 @@ _MIN_COMPLETE_SAMPLES = 2  # with all sensors, in validation and in test, to cal
 
 
 def train_and_save(
-    out: Path, splits: Splits, options: TrainingOptions, architecture: Architecture,
+    out: Path, splits: SplitSamples, options: TrainingOptions, architecture: Architecture,
     calibration: CalibrationOptions, *, resume: bool = False, started: float | None = None,
 ) -> str:
     """
@@ -85,7 +85,7 @@ def train_and_save(
 
 
 def make_header(
-    model: M2VAE, options: TrainingOptions, splits: Splits, seconds: float
+    model: M2VAE, options: TrainingOptions, splits: SplitSamples, seconds: float
 ) -> ModelHeader:
     """Return a trained model's header; `seconds` is how long the training took."""
     data = dict(splits.description)
@@ -103,7 +103,7 @@ def make_header(
 
 
 def add_measurements(
-    model: M2VAE, header: ModelHeader, splits: Splits, options: CalibrationOptions
+    model: M2VAE, header: ModelHeader, splits: SplitSamples, options: CalibrationOptions
 ) -> tuple[ModelHeader, str]:
     """
     Measure errors and calibration on held-out samples.

@@ -16,7 +16,7 @@ import lightning
 
 from m2vae_ros.samples.batches import ShuffledBatches
 from m2vae_ros.samples.dataset import SampleDataset
-from m2vae_ros.samples.selection import combinations
+from m2vae_ros.samples.selection import subset_counts
 from m2vae_ros.specs import SensorSpec
 from m2vae_ros.training.distributed import World
 from m2vae_ros.training.maximisation import BoundMaximisation
@@ -78,7 +78,7 @@ def describe(
 
     """
     world = World.of(options)
-    counted = counted or {name: combinations(samples) for name, samples in splits.items()}
+    counted = counted or {name: subset_counts(samples) for name, samples in splits.items()}
     totals = {name: sum(counts.values()) for name, counts in counted.items()}
     model = untrained_model(splits['training'], options, architecture)
     times = _measure(model, splits['training'], options)

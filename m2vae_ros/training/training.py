@@ -33,7 +33,7 @@ _EXPECTED_WARNINGS = (
 )
 
 
-def fitting(
+def fit_batch_size(
     dataset: SampleDataset, options: TrainingOptions, world: World | None = None
 ) -> TrainingOptions:
     """Return the options with a batch size that the samples can fill; say so if it is another."""
@@ -117,7 +117,7 @@ def train(
 
     """
     world = World.of(options)
-    options = fitting(dataset, options, world)
+    options = fit_batch_size(dataset, options, world)
     validated = validated_rows(dataset, validation)
     if options.patience and not (validated and run):
         raise ValueError(
