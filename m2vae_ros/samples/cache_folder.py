@@ -64,7 +64,7 @@ def explain_write_errors(root: Path, bag: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fix = 'free some space' if error.errno in _DISK_FULL else 'make it explain_write_errors'
+        fix = 'free some space' if error.errno in _DISK_FULL else 'make it writable'
         raise ValueError(
             f'{root}: {error.strerror}: the decoded {bag} cannot be written there: {fix}, or name '
             f'another folder with --cache'
