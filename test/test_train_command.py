@@ -206,4 +206,4 @@ def test_two_processes_train_together_and_go_on_together(tmp_path):
         capture_output=True, text=True,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stderr.count('going on after step 9 of 9') == 1
+    assert result.stderr.count('resuming after step 9 of 9') == 1

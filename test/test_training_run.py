@@ -141,7 +141,7 @@ def test_a_checkpoint_that_holds_code_is_refused_and_runs_none(session, tmp_path
     folder = tmp_path / 'run' / 'checkpoints'
     folder.mkdir(parents=True)
     torch.save({'global_step': 1, 'm2vae_training': Evil()}, folder / 'last.ckpt')
-    with pytest.raises(ValueError, match=r'last.ckpt: damaged, or no checkpoint'):
+    with pytest.raises(ValueError, match=r'last.ckpt: damaged, or not a checkpoint'):
         session('run', resume=True)
     assert not (tmp_path / 'evil').exists()
 
