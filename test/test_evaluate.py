@@ -252,7 +252,7 @@ def test_a_folder_that_is_no_report_is_left_alone(tmp_path, model, drive, capsys
     (tmp_path / 'home' / 'thesis.tex').touch()
     words = ['evaluate', '--model', model, '--bag', drive, '--report', tmp_path / 'home']
     assert cli.main(list(map(str, words))) == 2
-    assert 'no report of m2vae evaluate' in capsys.readouterr().err
+    assert 'not a report of m2vae evaluate' in capsys.readouterr().err
     assert (tmp_path / 'home' / 'thesis.tex').exists()
 
 
