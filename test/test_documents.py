@@ -17,7 +17,7 @@ import sys
 import pytest
 
 from m2vae_ros.cli import COMMANDS
-from m2vae_ros.evaluation.reconstruction import ReconstructionError, table
+from m2vae_ros.evaluation.relative_errors import format_ratios, RelativeError
 from m2vae_ros.installation import RUNTIME
 from m2vae_ros.sensors.kinds import message_type
 from m2vae_ros.simulation.robot import SENSORS
@@ -34,10 +34,10 @@ def reconstruction_table(model: Path) -> str:
     """Return the README's table of reconstruction errors, from the header of a model file."""
     measured = read_header(model).evaluation['reconstruction']
     errors = [
-        ReconstructionError(e['sensor'], tuple(e['from']), e['error'], e['mean_predictor_error'])
+        RelativeError(e['sensor'], tuple(e['from']), e['error'], e['mean_predictor_error'])
         for e in measured
     ]
-    return f'```text\n{table(errors)}\n```'
+    return f'```text\n{format_ratios(errors)}\n```'
 
 
 def test_the_first_statement_is_not_to_trust_the_shipped_model() -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A recording, opened, read, written and described, without a ROS installation; no torch."""
+"""Recordings: opened, read, written and described, without a ROS installation or torch."""
 
 from __future__ import annotations
 
