@@ -40,8 +40,10 @@ extensions = [
 ]
 
 # The order of the pages of this folder; a page that is not named comes after these.
-PAGES = ('installation demo robot node bags training distributed_training evaluation replay '
-         'python mathematics benchmarks architecture').split()
+PAGES = [
+    'installation', 'node', 'robot', 'model', 'bags', 'training', 'distributed_training',
+    'evaluation', 'replay', 'python', 'mathematics', 'benchmarks', 'architecture',
+]
 
 html_theme = 'sphinx_rtd_theme'
 html_theme_options = {'navigation_depth': 4}
@@ -68,7 +70,7 @@ napoleon_use_rtype = False
 default_role = 'py:obj'
 nitpick_ignore_regex = [
     ('py:obj', '.*'),
-    ('py:.*', r'(collections|nn|numpy|pathlib|torch|typing)\..*|Path|Subset|Tensor'),
+    ('py:.*', r'(collections|nn|numpy|pathlib|torch|typing)\..*|Batch|Path|Subset|Tensor'),
 ]
 
 
@@ -76,6 +78,7 @@ def setup(app):
     """Connect what Sphinx has no setting for."""
     app.connect('builder-inited', import_public_names)
     app.connect('source-read', list_pages)
+    app.connect('source-read', list_tables)
     app.connect('autodoc-process-docstring', tidy, priority=400)  # napoleon: 500
     app.connect('build-finished', write_front_page)
 
@@ -100,6 +103,12 @@ def list_pages(app, docname, source):
         source[0] = source[0].replace('|pages|', '\n   '.join(names)).replace(
             '|description|', MANIFEST.findtext('description')
         )
+
+
+def list_tables(app, docname, source):
+    """Put the pages of docs/benchmarks below that of the verdict, where only Sphinx sees it."""
+    if docname == 'docs/benchmarks':
+        source[0] += '\n```{toctree}\n:hidden:\n:glob:\n\nbenchmarks/*\n```\n'
 
 
 def tidy(app, what, name, obj, options, lines):
