@@ -108,7 +108,8 @@ def list_pages(app, docname, source):
 def list_tables(app, docname, source):
     """Put the pages of docs/benchmarks below that of the verdict, where only Sphinx sees it."""
     if docname == 'docs/benchmarks':
-        source[0] += '\n```{toctree}\n:hidden:\n:glob:\n\nbenchmarks/*\n```\n'
+        tables = '\n\n```{toctree}\n:hidden:\n:glob:\n\nbenchmarks/*\n```\n\n'
+        source[0] = source[0].replace('\n\n', tables, 1)
 
 
 def tidy(app, what, name, obj, options, lines):
