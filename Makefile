@@ -26,13 +26,14 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export ROS_LOG_DIR := $(CURDIR)/build/ros_log
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help setup demo test lint train clean without-ros
+.PHONY: help setup demo test lint docs train clean without-ros
 
 help:
 	@echo 'make setup   install everything into .venv, pinned by $(LOCK)'
 	@echo 'make demo    robot and fusion node; sensors die and come back; build/demo/demo.png'
 	@echo 'make test    colcon build and colcon test'
 	@echo 'make lint    ruff, mypy, ament_flake8, ament_pep257'
+	@echo 'make docs    build the documentation as a site: build/docs/index.html'
 	@echo 'make train   train the default model anew: $(MODEL)'
 	@echo 'make clean   remove what the others have made; .venv stays'
 
@@ -89,6 +90,12 @@ lint: setup
 	$(BIN)/ament_flake8 --config .ci/flake8.ini $(LINTED) || status=1; \
 	$(BIN)/ament_pep257 $(LINTED) || status=1; \
 	exit $$status
+
+# -E: a page that is not read again would not repeat its warnings.
+docs: setup
+	@rm -rf build/docs
+	$(BIN)/python -m sphinx -n -W --keep-going --quiet -d build/doctrees -E -c docs . build/docs
+	$(BIN)/python .ci/check_links.py build/docs
 
 train: setup
 	$(BIN)/m2vae train --simulated --out build/train/$(notdir $(MODEL)) $(TRAIN_OPTIONS)

@@ -45,6 +45,7 @@ setup(
         'learning': ['jinja2>=3', 'lightning>=2.6', 'markupsafe>=2', 'matplotlib>=3.5',
                      'rich>=13', 'rosbags>=0.11.9', 'tensorboardX>=2.6', 'tqdm>=4.57'],
         'benchmarks': ['multivae>=1.0.3', 'scikit-learn>=1.2'],
+        'docs': ['myst-parser>=2', 'sphinx>=7.2', 'sphinx-rtd-theme>=2'],
         'test': ['hypothesis>=6.36', 'pytest>=6.2.5', 'pytest-timeout>=2'],
         'lint': ['flake8', 'flake8-builtins', 'flake8-comprehensions', 'flake8-deprecated',
                  'flake8-import-order', 'flake8-quotes', 'mypy', 'pydocstyle', 'ros-ament-flake8',
