@@ -31,14 +31,15 @@ MAY_IMPORT = {
     'sensors': 'specs public',
     'fusion': 'specs public vae sensors',
     'simulation': 'specs sensors',
-    'bags': 'specs public sensors',
+    'bags': 'specs installation public sensors',
     'samples': 'specs vae sensors fusion simulation bags',
     'evaluation': 'specs vae sensors fusion bags samples',
     'training': 'specs vae samples evaluation',
     'node': 'specs ending vae sensors fusion simulation',
     'replay': 'ending fusion bags node',
     'demo': 'specs vae sensors simulation evaluation node',
-    'commands': 'vae fusion simulation bags samples evaluation training node replay demo',
+    'commands': 'installation vae fusion simulation bags samples evaluation training node replay '
+                'demo',
     'cli': 'installation ending',  # it imports a command by its name, and only when it runs
 }
 MAY_IMPORT = {room: set(below.split()) for room, below in MAY_IMPORT.items()}

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from m2vae_ros import installation
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.bags.proposal import propose_sensors, ProposedSensor
 from m2vae_ros.bags.storage import BagError
@@ -53,9 +54,8 @@ def read_sensors(path: Path | str) -> tuple[SensorSpec, ...]:
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as error:
-        raise SensorsFileError(
-            f'{path}: {error.strerror}; m2vae sensors --bag DIR --out {path} proposes one'
-        ) from error
+        proposing = installation.command(f'sensors --bag DIR --out {path}')
+        raise SensorsFileError(f'{path}: {error.strerror}; {proposing} proposes one') from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise SensorsFileError(f'{path}: not YAML: {" ".join(str(error).split())}') from error
     if not isinstance(content, Mapping) or set(content) != {_SENSORS_KEY}:

@@ -8,6 +8,7 @@ import argparse
 import os
 from pathlib import Path
 
+from m2vae_ros import installation
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.bags.sensors_file import propose
 
@@ -34,9 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(text, end='')
     else:
         _write(arguments.out, text)
-        print(
-            f'wrote {arguments.out}: check and edit it, then m2vae train --sensors {arguments.out}'
-        )
+        train = installation.command(f'train --bag {arguments.bag} --sensors {arguments.out}')
+        print(f'wrote {arguments.out}: check and edit it, then {train} --out MODEL.safetensors')
     return 0
 
 

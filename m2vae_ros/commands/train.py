@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from time import monotonic
 
+from m2vae_ros import installation
 from m2vae_ros.bags.sensors_file import read_sensors
 from m2vae_ros.commands.option_flags import add_options, options_of, sensor_topics
 from m2vae_ros.evaluation.calibration import CalibrationOptions
@@ -156,10 +157,9 @@ def _check(arguments: argparse.Namespace) -> None:
     options_of(AugmentationOptions, arguments)
     sensor_topics(arguments.topic)
     if arguments.bag and arguments.sensors is None:
-        raise ValueError(
-            f'--bag {arguments.bag[0]}: needs --sensors FILE; propose one with m2vae sensors '
-            f'--bag {arguments.bag[0]}'
-        )
+        bag = arguments.bag[0]
+        proposing = installation.command(f'sensors --bag {bag} --out FILE')
+        raise ValueError(f'--bag {bag}: needs --sensors FILE; {proposing} proposes one')
     for flag, given in (('--sensors', arguments.sensors), ('--topic', arguments.topic)):
         if arguments.simulated and given:
             raise ValueError(f'{flag}: belongs to --bag, not to --simulated')
