@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Install the package; colcon and pip both come here."""
+"""Install the package, with colcon or pip."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -14,7 +14,7 @@ INSTALLED = ('launch/*.launch.py', 'config/*.yaml', 'config/*.rviz', 'config/*.j
 
 
 def data_files():
-    """Return what is installed beside the modules: (directory, files) pairs."""
+    """Return the files to install besides the modules, as (directory, files) pairs."""
     files = defaultdict(list)
     files[Path('share', 'ament_index', 'resource_index', 'packages')].append(f'resource/{NAME}')
     files[SHARE].append('package.xml')

@@ -102,9 +102,9 @@ def start(tmp_path):
 
     yield start
     codes = [command.stop() for command in started]
-    said = '\n'.join(command.log for command in started)
-    assert codes == [0] * len(started), said
-    assert 'Traceback' not in said
+    output = '\n'.join(command.log for command in started)
+    assert codes == [0] * len(started), output
+    assert 'Traceback' not in output
 
 
 @pytest.fixture
@@ -143,18 +143,18 @@ def test_live_and_offline_latents_have_the_same_bits(tmp_path, start, fusing, ca
     )
     player = start(DOMAIN, 'main', 'play', drive, '--wait-for', *TOPICS, '/fusion/latent')
     peer.wait_for(player.ended, lambda: f'end of the bag; player:\n{player.log}', PATIENCE)
-    heard = len(statuses)
-    peer.wait_for(lambda: len(statuses) > heard + 1, 'diagnostics')
+    before = len(statuses)
+    peer.wait_for(lambda: len(statuses) > before + 1, 'diagnostics')
     assert recorder.stop() == 0
 
     live = read_latents(tmp_path / 'live')
     write_latents(tmp_path / 'offline', offline_latents(MODEL, drive, TOPICS))
-    found = compare(live, read_latents(tmp_path / 'offline'))
-    assert found.sets_b > 9 * SECONDS
-    assert found.bit_identical == found.equal_members
+    result = compare(live, read_latents(tmp_path / 'offline'))
+    assert result.sets_b > 9 * SECONDS
+    assert result.bit_identical == result.equal_members
     # On a busy machine the worker may be late; the node then counts the sets that it drops.
-    assert found.missing_in_a <= 0.01 * found.sets_b + dropped_by(statuses), found
-    assert found.other_members + found.missing_in_b <= 0.01 * found.sets_b, found
+    assert result.missing_in_a <= 0.01 * result.sets_b + dropped_by(statuses), result
+    assert result.other_members + result.missing_in_b <= 0.01 * result.sets_b, result
     if not dropped_by(statuses):
         assert cli.main(['compare', str(tmp_path / 'live'), str(tmp_path / 'offline')]) == 0
 
@@ -262,25 +262,25 @@ def player_process(command):
     return Process()
 
 
-@pytest.mark.parametrize(('words', 'said'), [
+@pytest.mark.parametrize(('words', 'message'), [
     (['--rate', '0'], 'rate 0.0: must be a number above 0'),
     (['--start-offset', '9'], '--start-offset 9: must be from 0 to the length of the bag'),
     (['--topics', '/tf'], '--topics /tf: the bag has /scan'),
     (['--remap', 'scan'], '--remap scan: must be FROM:=TO'),
 ])
-def test_what_cannot_be_played_ends_in_one_line(tmp_path, words, said):
+def test_what_cannot_be_played_ends_in_one_line(tmp_path, words, message):
     drive = write_drive(tmp_path / 'drive', seconds=0.5, sensors=('lidar',))
     command = Command(DOMAIN + 3, tmp_path / 'log', 'main', 'play', drive, *words)
     assert command.process.wait(PATIENCE) == 2
-    assert said in command.log
+    assert message in command.log
     assert command.log.startswith('m2vae: error: ')
     assert command.log.count('\n') == 1
 
 
 def test_a_recorder_without_a_folder_for_its_bag_ends_with_an_error(tmp_path):
-    for output, said in (('', 'output is empty'), (tmp_path, f'{tmp_path}: exists already')):
+    for output, message in (('', 'output is empty'), (tmp_path, f'{tmp_path}: exists already')):
         given = ['--ros-args', '-p', f'output:={output}'] if output else []
         command = Command(DOMAIN + 3, tmp_path / 'log', 'latent_recorder', *given)
         assert command.process.wait(PATIENCE) == 2
-        assert said in command.log
+        assert message in command.log
         assert 'Traceback' not in command.log
