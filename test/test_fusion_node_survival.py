@@ -26,6 +26,11 @@ from support.node_processes import (  # noqa: E402
     SimulatedSensors,
 )
 
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ModuleNotFoundError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks
+
 DOMAIN = 76
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -103,6 +108,46 @@ def test_it_lives_through_activations_while_messages_flow(peer):
     peer.wait_for(lambda: latents, 'latent after the cycles')
     peer.node.destroy_timer(timer)
     sensors.destroy()
+
+
+@pytest.mark.parametrize('drivers_are_first', [True, False])
+def test_no_best_effort_driver_meets_an_incompatible_subscription(
+    drivers_are_first, model, tmp_path
+):
+    warnings = []
+    events = PublisherEventCallbacks(incompatible_qos=warnings.append)
+    process = NodeProcess(DOMAIN + 2, tmp_path, {
+        'model': model, 'autostart': not drivers_are_first,
+    })
+    peer = Peer(DOMAIN + 2, process)
+    try:
+        if not drivers_are_first:
+            peer.wait_for(
+                lambda: len(peer.node.get_subscriptions_info_by_topic('/scan')) == 1,
+                'subscription'
+            )
+        drivers = [
+            peer.node.create_publisher(
+                message_class, topic, BEST_EFFORT, event_callbacks=events
+            )
+            for topic, message_class in TOPICS.items()
+        ]
+        if drivers_are_first:
+            for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+                assert peer.call(
+                    ChangeState, '/fusion/change_state', transition=Transition(id=transition)
+                ).success
+        sensors = SimulatedSensors(peer, BEST_EFFORT)
+        latents = peer.hear(PointCloud2, '/fusion/latent')
+        peer.wait_for(lambda: len(latents) > 10, 'latents')
+        sensors.destroy()
+        assert len(drivers) == len(TOPICS)
+    finally:
+        peer.close()
+    assert process.stop() == 0
+    assert warnings == []
+    assert 'ERROR' not in process.log
+    assert 'WARN' not in process.log
 
 
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='needs /proc: run on Linux')
