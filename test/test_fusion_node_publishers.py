@@ -1,10 +1,8 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The fusion node's subscriptions follow what the publishers offer, and lose next to nothing."""
+"""The fusion node's subscriptions follow what the publishers offer and lose next to nothing."""
 
 from __future__ import annotations
-
-import time
 
 import numpy as np
 import pytest
@@ -12,38 +10,24 @@ import pytest
 rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from lifecycle_msgs.srv import GetState  # noqa: E402
+from rclpy.duration import Duration  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import Image, LaserScan, PointCloud2  # noqa: E402
 
-from support.node_processes import (  # noqa: E402
-    CLASSES,
-    message,
-    NodeProcess,
-    Peer,
-    save_untrained_model,
-)
+from support.live_sensors import CLASSES, message  # noqa: E402
+from support.node_processes import peer_of_node  # noqa: E402
+from support.waiting import BusyClock  # noqa: E402
 
-DOMAIN = 72
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 @pytest.fixture(scope='module')
-def node(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('node')
-    process = NodeProcess(DOMAIN, folder, {
-        'model': save_untrained_model(folder), 'depth.reliability': 'reliable',
-    })
-    yield process
-    assert process.stop() == 0
-    assert 'Traceback' not in process.log
-
-
-@pytest.fixture(scope='module')
-def peer(node):
-    peer = Peer(DOMAIN, node)
-    yield peer
-    peer.close()
+def peer(tmp_path_factory, untrained_model):
+    parameters = {'model': untrained_model, 'depth.reliability': 'reliable'}
+    with peer_of_node(tmp_path_factory.mktemp('node'), parameters) as peer:
+        yield peer
 
 
 @pytest.fixture(scope='module')
@@ -51,8 +35,8 @@ def statuses(peer):
     return peer.hear(DiagnosticArray, '/diagnostics')
 
 
-def values(peer, statuses, name):
-    """Return the sensor's values of the next diagnostics."""
+def status(peer, statuses, name):
+    """Return the values and the text of a sensor's next diagnostics."""
     del statuses[:]
     found = peer.wait_for(lambda: [
         status for array in statuses for status in array.status
@@ -61,18 +45,23 @@ def values(peer, statuses, name):
     return {pair.key: pair.value for pair in found.values}, found.message
 
 
+def received(peer, statuses, name):
+    """Return how many messages of a sensor the node has received, valid or not."""
+    return int(status(peer, statuses, name)[0]['received'])
+
+
 def subscribed_reliably(peer, topic, reliable):
-    """Wait until the node's subscription of a topic is so."""
+    """Wait until the node's subscription of a topic is reliable, or is not."""
     wanted = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
     peer.wait_for(lambda: [
         info.qos_profile.reliability for info in peer.node.get_subscriptions_info_by_topic(topic)
     ] == [wanted], f'subscription of {topic}, reliable={reliable}')
 
 
-def vga(stamp):
+def vga():
     rng = np.random.default_rng(3)
     return Image(
-        header=CLASSES.Header(stamp=stamp, frame_id='camera'), height=480, width=640,
+        header=CLASSES.Header(frame_id='camera'), height=480, width=640,
         encoding='rgb8', step=1920,
         data=CLASSES.uint8_sequence(rng.integers(0, 256, (480, 640, 3), np.uint8)),
     )
@@ -81,54 +70,57 @@ def vga(stamp):
 def test_vga_frames_of_a_reliable_publisher_on_defaults_all_arrive(peer, statuses):
     publisher = peer.node.create_publisher(Image, 'camera/image_raw', RELIABLE)
     peer.wait_for(publisher.get_subscription_count, 'subscription')
-    before = int(values(peer, statuses, 'camera')[0]['received'])
-    image = vga(peer.node.get_clock().now().to_msg())
-    published = 0
-
-    def publish():
-        nonlocal published
+    before, _ = status(peer, statuses, 'camera')
+    image, published = vga(), 100
+    for _ in range(published):
         image.header.stamp = peer.node.get_clock().now().to_msg()
         publisher.publish(image)
-        published += 1
-
-    timer = peer.node.create_timer(1 / 30, publish)
-    peer.wait_for(lambda: published >= 100, '100 frames')
-    peer.node.destroy_timer(timer)
-    end = time.monotonic() + 3
-
-    def received():
-        said = values(peer, statuses, 'camera')[0]
-        return int(said['received']) - before - int(said['rejected'])
-
-    peer.wait_for(lambda: received() >= published or time.monotonic() > end)
-    assert received() >= 0.99 * published
-    assert values(peer, statuses, 'camera')[0]['subscription'] == 'reliable'
+        peer.pass_time(1 / 30)
+        assert publisher.wait_for_all_acked(Duration(seconds=300))
+        peer.call(GetState, 'fusion/get_state')  # it has had time to take the frame
+    expected = int(before['received']) + 0.99 * published
+    peer.wait_for(lambda: received(peer, statuses, 'camera') >= expected, '99 % of the frames')
+    after, _ = status(peer, statuses, 'camera')
+    assert after['rejected'] == before['rejected']
+    assert after['subscription'] == 'reliable'
     peer.node.destroy_publisher(publisher)
 
 
 def test_the_subscription_becomes_best_effort_for_a_best_effort_publisher_and_back(
     peer, statuses
 ):
-    subscribed_reliably(peer, '/scan', True)
-    publisher = peer.node.create_publisher(LaserScan, 'scan', BEST_EFFORT)
-    begin = time.monotonic()
-    subscribed_reliably(peer, '/scan', False)
-    peer.wait_for(publisher.get_subscription_count)
-    assert time.monotonic() - begin < 2.0
-    before = int(values(peer, statuses, 'lidar')[0]['received'])
-    for _ in range(5):
-        publisher.publish(message('lidar', peer.node.get_clock().now().nanoseconds))
-    peer.wait_for(lambda: int(values(peer, statuses, 'lidar')[0]['received']) == before + 5)
+    with BusyClock() as clock:
+        subscribed_reliably(peer, '/scan', True)
+        began = clock.seconds()
+        publisher = peer.node.create_publisher(LaserScan, 'scan', BEST_EFFORT)
+        subscribed_reliably(peer, '/scan', False)
+        peer.wait_for(publisher.get_subscription_count, 'subscription')
+        assert clock.seconds() - began < 2.0
+    before, sent = received(peer, statuses, 'lidar'), 0
+
+    def send():
+        nonlocal sent
+        publisher.publish(message('lidar', peer.now_ns()))
+        sent += 1
+
+    timer = peer.node.create_timer(0.1, send)
+    peer.wait_for(lambda: sent >= 5, 'scans')
+    peer.node.destroy_timer(timer)
+    peer.wait_for(lambda: received(peer, statuses, 'lidar') == before + sent, 'scans at the node')
 
     peer.node.destroy_publisher(publisher)
+    peer.wait_for(
+        lambda: status(peer, statuses, 'lidar')[0]['publishers'] == 'none', 'end of the publisher')
     peer.pass_time(1.0)
-    subscribed_reliably(peer, '/scan', False)  # the one that comes back likely offers the same
+    subscribed_reliably(peer, '/scan', False)  # whoever comes back most likely offers the same
     publisher = peer.node.create_publisher(LaserScan, 'scan', RELIABLE)
     subscribed_reliably(peer, '/scan', True)
     other = peer.node.create_publisher(LaserScan, 'scan', BEST_EFFORT)
     subscribed_reliably(peer, '/scan', False)
-    said, _ = values(peer, statuses, 'lidar')
-    assert sorted(said['publishers'].split(', ')) == ['/peer (best effort)', '/peer (reliable)']
+    peer.wait_for(
+        lambda: sorted(status(peer, statuses, 'lidar')[0]['publishers'].split(', '))
+        == ['/peer (best effort)', '/peer (reliable)'], 'both publishers',
+    )
     peer.node.destroy_publisher(other)
     subscribed_reliably(peer, '/scan', True)
     peer.node.destroy_publisher(publisher)
@@ -137,14 +129,14 @@ def test_the_subscription_becomes_best_effort_for_a_best_effort_publisher_and_ba
 def test_a_publisher_that_a_parameter_excludes_is_named(peer, statuses):
     publisher = peer.node.create_publisher(PointCloud2, 'depth/points', BEST_EFFORT)
     peer.wait_for(
-        lambda: 'set depth.reliability to auto' in values(peer, statuses, 'depth')[1], 'error'
+        lambda: 'set depth.reliability to auto' in status(peer, statuses, 'depth')[1], 'error'
     )
     subscribed_reliably(peer, '/depth/points', True)
     peer.node.destroy_publisher(publisher)
 
 
 def test_a_topic_without_a_publisher_is_named_with_the_remedy(peer, statuses):
-    peer.wait_for(lambda: 'no publisher' in values(peer, statuses, 'depth')[1], 'warning')
-    _, said = values(peer, statuses, 'depth')
+    peer.wait_for(lambda: 'no publisher' in status(peer, statuses, 'depth')[1], 'warning')
+    _, said = status(peer, statuses, 'depth')
     assert 'no publisher on /depth/points' in said
     assert 'depth.topic' in said
