@@ -91,12 +91,13 @@ class SimulatedTime:
         Publishes the time.
     node
         Name of the node that follows; it uses simulated time.
+    step
+        Seconds by which time goes on at once, less than any period of the node.
 
     """
 
-    STEP_NS = 5_000_000
-
-    def __init__(self, peer: Peer, node: str) -> None:
+    def __init__(self, peer: Peer, node: str, step: float = 0.01) -> None:
+        self._step_ns = round(step * 1e9)
         self.now_ns = 1_000 * 10**9
         self._peer = peer
         self._clock = peer.node.create_publisher(Clock, '/clock', 10)
@@ -114,7 +115,7 @@ class SimulatedTime:
 
     def step(self) -> None:
         """Let time go on by a step; return when the node has taken all that was published."""
-        self.now_ns += self.STEP_NS
+        self.now_ns += self._step_ns
         self._clock.publish(Clock(clock=CLASSES.Time(
             sec=self.now_ns // 10**9, nanosec=self.now_ns % 10**9,
         )))
