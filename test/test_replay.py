@@ -66,6 +66,7 @@ def test_live_and_offline_latents_have_the_same_bits(tmp_path, start, start_node
         '/fusion/latent',
     )
     peer.wait_for(player.ended, lambda: f'end of the bag; player:\n{player.log}')
+    assert player.wait() == 0, player.log
     heard = len(statuses)
     peer.wait_for(lambda: len(statuses) > heard + 1, 'diagnostics')
     assert recorder.stop() == 0
@@ -154,6 +155,7 @@ def test_messages_come_out_as_recorded_each_after_its_time(tmp_path, start):
             '--start-offset', '1', '--remap', '/scan:=/front/scan',
         )
         peer.wait_for(player.ended, 'end of the bag')
+        assert player.wait() == 0, player.log
         peer.wait_for(
             lambda: len(heard_scans) >= len(scans) and len(heard_images) >= len(images),
             lambda: f'{len(scans)} scans and {len(images)} images; heard {len(heard_scans)} and '

@@ -126,7 +126,8 @@ def test_in_real_time_stamps_increase_and_ctrl_c_ends_the_node(tmp_path):
         start(tmp_path / 'log', domain, '-r', '__node:=second', '-r', '__ns:=/elsewhere') as robot,
     ):
         with closing(Peer(domain, robot)) as peer:
-            images = peer.hear(TYPES['image'], '/elsewhere/camera/image_raw', qos_profile_sensor_data)
+            topic = '/elsewhere/camera/image_raw'
+            images = peer.hear(TYPES['image'], topic, qos_profile_sensor_data)
             peer.wait_for(lambda: len(images) > 10, 'images')
         stamps = list(map(stamp_of, images))
         assert stamps == sorted(set(stamps))

@@ -29,15 +29,15 @@ class NodeProcess(Process):
         ROS domain.
     folder
         Where its log goes.
-    parameters
+    values
         Parameter -> value.
     arguments
         What else stands behind ``--ros-args``.
 
     """
 
-    def __init__(self, domain: int, folder: Path, parameters: Mapping, *arguments: str) -> None:
-        given = [f'{name}:={_text(value)}' for name, value in parameters.items()]
+    def __init__(self, domain: int, folder: Path, values: Mapping, *arguments: str) -> None:
+        given = [f'{name}:={_text(value)}' for name, value in values.items()]
         super().__init__(
             entry('fusion_node'),
             ['--ros-args', *arguments, *(word for pair in given for word in ('-p', pair))],

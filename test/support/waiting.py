@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from configparser import ConfigParser
 import mmap
-import os
 from pathlib import Path
 import subprocess
 import sys
@@ -80,11 +79,11 @@ def wait_until(
 
 class BusyClock:
     """
-    A clock that runs slower where the machine is busy: the CPU time of a process that only computes.
+    A clock that runs slower where the machine is busy: the CPU time of a process that computes.
 
     As long as a core is free it shows seconds. Where others compete for the cores it runs as much
-    slower as any process of the test may, so a limit on it holds on a busy machine too. Used as a
-    context.
+    slower as any process of the test may, so a limit on it holds on a busy machine too. A context
+    that begins to count when it is made.
     """
 
     def __init__(self) -> None:
