@@ -22,12 +22,13 @@ from results import bar, table, write
 import torch
 from torch import Tensor
 
-from m2vae_ros.evaluation.reconstruction import reconstruction_errors, ReconstructionError
+from m2vae_ros.evaluation.relative_errors import relative_errors, RelativeError
 from m2vae_ros.samples.dataset import SampleDataset
 from m2vae_ros.simulation.generator import generate, world_seeds
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae import checkpoint
-from m2vae_ros.vae.estimators import Estimate, log_likelihood, predictive
+from m2vae_ros.vae.estimators import log_likelihood, predictive
+from m2vae_ros.vae.importance import Estimate
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import lattice, without
@@ -35,7 +36,7 @@ from m2vae_ros.vae.subsets import lattice, without
 MOST_GROWTH = 0.05  # of an error when a sensor is added
 
 
-def growths(errors: list[ReconstructionError]) -> list[tuple[float, str]]:
+def growths(errors: list[RelativeError]) -> list[tuple[float, str]]:
     """Return by how much each error grows when a sensor is added, the largest first."""
     by_source = {(error.sensor, error.source): error.error for error in errors}
     return sorted((
@@ -90,7 +91,7 @@ def main() -> None:
     rows: dict[str, list[str]] = {}
     for path in arguments.models:
         model = checkpoint.load(path).model
-        errors = reconstruction_errors(model, data)
+        errors = relative_errors(model, data)
         cells = {(error.source, error.sensor): error.ratio for error in errors}
         tables.append(table(
             f'{path.stem}: error of the reconstruction over that of the mean predictor',

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The `m2vae` command and the executables; a command is imported only when it runs."""
+"""The `m2vae` command and the nodes' executables; only what runs is imported."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from importlib import import_module
 import sys
 from types import ModuleType
 
-from m2vae_ros import __version__, installation
+from m2vae_ros import __version__, ending, installation
 
-# Command -> its help; its module of `m2vae_ros.commands` has add_arguments(parser) and
-# run(arguments) -> exit code.
+# Command -> its help. The module of that name in `m2vae_ros.commands` has add_arguments(parser)
+# and run(arguments) -> exit code.
 COMMANDS = {
-    'compare': 'hold two recordings of latents against each other',
-    'demo': 'a simulated robot whose sensors die and come back, and the fusion node, over DDS',
+    'compare': 'compare two recordings of latents',
+    'demo': 'run the fusion node and a simulated robot whose sensors die and come back',
     'record': 'record a drive of the simulated robot to a bag, with faults on request',
-    'evaluate': 'send a bag through a model and report what it can do',
+    'evaluate': 'run a model on a bag and report how well it does',
     'play': 'play a bag on its topics, with its time on /clock',
-    'sensors': 'propose a sensors file from what a bag holds',
-    'train': 'train a model, report its errors on held-out worlds and write it to a file',
-    'inspect': 'show what a model file holds and how fast it is on this machine',
+    'sensors': 'propose a sensors file for the topics of a bag',
+    'train': 'train a model on bags or simulated worlds and write it to a file',
+    'inspect': 'show what is in a model file and how fast the model is on this machine',
 }
 _FAILURE = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run `m2vae` with these words, by default the command line's; return the exit code."""
-    given = list(sys.argv[1:] if words is None else words)
-    return _explained('m2vae', lambda: _run(given))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `m2vae` with some arguments, by default the command line's; return the exit code."""
+    chosen = list(sys.argv[1:] if argv is None else argv)
+    return _exit_code('m2vae', lambda: _run_command(chosen))
 
 
 def fusion_node() -> int:
     """Run the fusion node; return the exit code."""
-    return _explained('fusion_node', lambda: _run_node('m2vae_ros.node.fusion_node'))
+    return _exit_code('fusion_node', lambda: _run_node('m2vae_ros.node.fusion_node'))
 
 
 def latent_recorder() -> int:
-    """Run the recorder of latents; return the exit code."""
-    return _explained('latent_recorder', lambda: _run_node('m2vae_ros.replay.recorder'))
+    """Run the node that records latents; return the exit code."""
+    return _exit_code('latent_recorder', lambda: _run_node('m2vae_ros.replay.recorder'))
 
 
 def robot_node() -> int:
     """Run the simulated robot; return the exit code."""
-    return _explained('robot_node', lambda: _run_node('m2vae_ros.node.robot_node'))
+    return _exit_code('robot_node', lambda: _run_node('m2vae_ros.node.robot_node'))
 
 
-def _run(words: list[str]) -> int:
+def _run_command(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog='m2vae', description='Sensor fusion that keeps seeing when a sensor dies.',
     )
@@ -57,10 +57,10 @@ def _run(words: list[str]) -> int:
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
-        if words[:1] == [name]:
+        if argv[:1] == [name]:
             installation.find_wheels_shares()
             _command(name).add_arguments(command)
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     code: int = _command(arguments.command).run(arguments)
     return code
 
@@ -70,13 +70,18 @@ def _command(name: str) -> ModuleType:
 
 
 def _run_node(module: str) -> int:
+    ending.end_at_once()
     installation.find_wheels_shares()
     code: int = import_module(module).main()
     return code
 
 
-def _explained(program: str, run: Callable[[], int]) -> int:
-    """Run, and let what the user can mend end in one line on the standard error."""
+def _exit_code(program: str, run: Callable[[], int]) -> int:
+    """
+    Run, and return the exit code.
+
+    An error that the user can fix ends in one line on the standard error.
+    """
     try:
         return run()
     except KeyboardInterrupt:

@@ -10,27 +10,28 @@ import sys
 from typing import Any
 
 
-def lazily(
-    package: str, homes: Mapping[str, str]
+def lazy_exports(
+    package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """
     Return ``__getattr__`` and ``__dir__`` of a package whose modules define its public names.
 
-    `import m2vae_ros.vae` then costs nothing, and no module that nobody uses imports torch.
+    Importing the package then imports none of its modules, so `import m2vae_ros.vae` is fast and
+    does not import torch.
 
     Parameters
     ----------
     package
         The package's ``__name__``.
-    homes
-        Public name -> the module that defines it, as ``m2vae_ros.vae.model``.
+    modules
+        Public name -> the module that defines it, such as ``m2vae_ros.vae.model``.
 
     """
     def get(name: str) -> Any:
-        if name not in homes:
+        if name not in modules:
             raise AttributeError(f'module {package!r} has no attribute {name!r}')
-        value = getattr(import_module(homes[name]), name)
+        value = getattr(import_module(modules[name]), name)
         setattr(sys.modules[package], name, value)
         return value
 
-    return get, lambda: sorted({*vars(sys.modules[package]), *homes})
+    return get, lambda: sorted({*vars(sys.modules[package]), *modules})

@@ -1,9 +1,9 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-What a sensor is and what it measured.
+What a sensor is and what it measured: the two records that all parts of the package share.
 
-Every other room of the package speaks in these two records; they need NumPy and nothing else.
+They need NumPy and nothing else.
 """
 
 from __future__ import annotations
@@ -22,37 +22,41 @@ GeometryValue = Union[float, str]
 
 _NAME = re.compile(r'[a-z][a-z0-9_]*\Z')
 _TOPIC = re.compile(r'(?:~/|/)?[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)*\Z')
-_LONGEST_NAME = 64
-_LONGEST_TEXT = 255  # of a topic or frame, as ROS 2 has it
+_MAX_NAME = 64  # characters
+_MAX_TEXT = 255  # characters of a topic or frame, as in ROS 2
+_NAME_RULE = (
+    f'lower-case letters, digits and underscores, starting with a letter, at most '
+    f'{_MAX_NAME}'
+)
 
 
 @dataclass(frozen=True)
 class SensorSpec:
     """
-    One sensor of a model: what it is called, what it speaks and what its array means.
+    One sensor of a model: its name, its kind of message, and what its array means.
 
     Parameters
     ----------
     name
-        Lower-case ROS name; parameters, topics and subsets are named by it.
+        Lower-case ROS name; it names the sensor in parameters, topics and subsets.
     kind
-        ``image``, ``laser_scan`` or ``point_cloud``: a file of ``m2vae_ros.sensors``.
+        ``image``, ``laser_scan`` or ``point_cloud``; each is a file of ``m2vae_ros.sensors``.
     topic
-        Default topic, relative, so that a namespace and remapping move it.
+        Default topic, relative, so that a namespace or remapping changes it.
     frame_id
-        Frame that reconstructions are stamped with while no message has been heard (REP-105).
+        Frame of reconstructions until a message of the sensor has arrived (REP-105).
     shape
         Shape of the array, without batch: image ``(3, rows, columns)``, scan ``(bearings,)``,
         range image ``(rows, columns)``.
     geometry
-        What the array's cells look at, in metres and radians; the keys are those of the kind
-        (see the kind's file in ``m2vae_ros.sensors``).
+        Where the array's cells look, in metres and radians; the file of the kind says which keys
+        it has.
 
     Raises
     ------
     ValueError
-        If the name or topic is no ROS name, the frame has letters that are not printable, or the
-        shape is not made of positive integers.
+        If the name, kind or topic is not a ROS name, the frame is not printable, or the shape is
+        not made of positive integers.
 
     """
 
@@ -64,22 +68,22 @@ class SensorSpec:
     geometry: Mapping[str, GeometryValue] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if not _NAME.match(self.name) or len(self.name) > _LONGEST_NAME:
+        if not _NAME.match(self.name) or len(self.name) > _MAX_NAME:
+            raise ValueError(f'sensor name {reprlib.repr(self.name)}: must be {_NAME_RULE}')
+        if not _NAME.match(self.kind) or len(self.kind) > _MAX_NAME:
             raise ValueError(
-                f'sensor name {reprlib.repr(self.name)}: must be lower-case letters, digits and '
-                f'underscores, starting with a letter, at most {_LONGEST_NAME}'
+                f'sensor {self.name}: kind {reprlib.repr(self.kind)} must be {_NAME_RULE}'
             )
-        if not _NAME.match(self.kind) or len(self.kind) > _LONGEST_NAME:
-            raise ValueError(f'sensor {self.name}: kind {reprlib.repr(self.kind)} is no name')
-        if not _TOPIC.match(self.topic) or '__' in self.topic or len(self.topic) > _LONGEST_TEXT:
+        if not _TOPIC.match(self.topic) or '__' in self.topic or len(self.topic) > _MAX_TEXT:
             raise ValueError(
                 f'sensor {self.name}: topic {reprlib.repr(self.topic)} must be a ROS topic: '
-                f'letters, digits and underscores between slashes, no part starting with a digit'
+                f'letters, digits and single underscores between slashes, no part starting with a '
+                f'digit, at most {_MAX_TEXT} characters'
             )
-        if not self.frame_id.isprintable() or len(self.frame_id) > _LONGEST_TEXT:
+        if not self.frame_id.isprintable() or len(self.frame_id) > _MAX_TEXT:
             raise ValueError(
                 f'sensor {self.name}: frame_id {reprlib.repr(self.frame_id)} must be printable, '
-                f'at most {_LONGEST_TEXT} letters'
+                f'at most {_MAX_TEXT} characters'
             )
         try:
             shape = tuple(index(size) for size in self.shape)
@@ -92,11 +96,11 @@ class SensorSpec:
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
-        """Shape of the masks: the array's shape without its colour channels."""
+        """Shape of the masks: that of the array, without colour channels."""
         return self.shape[1:] if self.kind == 'image' else self.shape
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `from_dict` reads: JSON types only."""
+        """Return the fields as JSON types, for `from_dict`."""
         return {**asdict(self), 'shape': list(self.shape)}
 
     @classmethod
@@ -141,21 +145,21 @@ class SensorSpec:
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """
-    One message of one sensor as the model sees it.
+    One message of one sensor, as arrays for the model.
 
     Parameters
     ----------
     values
-        float32, C order, the spec's shape. Image: RGB in 0..1. Scan and range image: metres, and
-        0 where nothing returned.
+        float32, C order, the spec's shape. Image: RGB in 0..1. Scan and range image: metres,
+        0 where not returned.
     valid
-        bool, the spec's spatial shape: the sensor said something about this cell.
+        bool, the spec's spatial shape: the sensor measured this cell.
     returned
         bool, the spec's spatial shape: it saw a surface there. Implies ``valid``. By REP-117 a
         range of +inf or beyond range_max is valid and not returned; NaN, -inf and below
         range_min is not valid. For an image it equals ``valid``.
     stamp_ns
-        Time of measurement of the message's header, nanoseconds.
+        Stamp of the message's header, nanoseconds.
     frame_id
         Frame of the message's header.
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from m2vae_ros.samples.augmentation import AugmentationOptions, augmented, AugmentedSamples
+from m2vae_ros.samples.augmentation import augment, AugmentationOptions, AugmentedSamples
 from m2vae_ros.samples.dataset import SampleDataset
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae.likelihoods import SensorBatch
@@ -36,7 +36,7 @@ def images(level, count=2000):
 
 def varied(spec, batch, seed=0, **options):
     generator = torch.Generator().manual_seed(seed)
-    return augmented(spec, batch, AugmentationOptions(**options), generator)
+    return augment(spec, batch, AugmentationOptions(**options), generator)
 
 
 def samples(count=20):
@@ -61,7 +61,7 @@ def same(one, other):
 
 
 def test_nothing_is_varied_by_default():
-    assert not AugmentationOptions().vary
+    assert not AugmentationOptions().is_active
     plain = samples()
     assert same(AugmentedSamples(plain, AugmentationOptions())[range(20)], plain[range(20)])
 
@@ -120,7 +120,7 @@ def test_contrast_keeps_the_mean():
 
 @given(st.integers(0, 1000))
 def test_images_saturate_as_cameras_do(seed):
-    values = augmented(CAMERA, images(0.95, 4), ALL, torch.Generator().manual_seed(seed)).values
+    values = augment(CAMERA, images(0.95, 4), ALL, torch.Generator().manual_seed(seed)).values
     assert values.min() >= 0
     assert values.max() <= 1
 
@@ -134,7 +134,7 @@ def test_what_is_not_valid_or_has_not_returned_stays_so(seed):
         seen = valid.unsqueeze(1) if spec.kind == 'image' else returned
         values = torch.where(seen, 0.5, 0.0).expand(3, *spec.shape).contiguous()
         before = SensorBatch(values.clone(), valid.clone(), returned.clone())
-        after = augmented(spec, before, ALL, random)
+        after = augment(spec, before, ALL, random)
         assert not (after.valid & ~valid).any()
         assert not (after.returned & ~returned).any()
         assert not (after.returned & ~after.valid).any()

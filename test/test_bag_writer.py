@@ -54,14 +54,14 @@ def test_a_bag_is_there_whole_or_not_at_all(tmp_path):
     lambda path: BagWriter(path / 'new').write('/x', 1, None),
 ])
 def test_what_cannot_be_written_is_refused(tmp_path, wrong):
-    with pytest.raises(BagError, match=r'exists already|no folder|must be|unknown|announced'):
+    with pytest.raises(BagError, match=r'exists already|no folder|must be|unknown|not added'):
         wrong(tmp_path)
 
 
 def test_a_foreign_message_is_refused_by_name(tmp_path):
     writer = BagWriter(tmp_path / 'bag')
     writer.add_topic('/scan', SCAN)
-    with pytest.raises(BagError, match=f'topic /scan: SimpleNamespace is no {re.escape(SCAN)}'):
+    with pytest.raises(BagError, match=f'topic /scan: SimpleNamespace is not a {re.escape(SCAN)}'):
         writer.write('/scan', START_NS, SimpleNamespace())
     writer.abandon()
 

@@ -158,7 +158,7 @@ def test_messages_of_no_use_are_counted_and_told(tmp_path):
     sets, lidar = cached.report()
     assert f'{len(cached.sets)} fused sets' in sets
     assert 'camera+lidar+depth' in sets
-    assert 'topic /scan: 3 of 10 messages are of no use (no_valid_range 3)' in lidar
+    assert 'topic /scan: 3 of 10 messages cannot be used (no_valid_range 3)' in lidar
 
 
 def zero(topic, count, message):
@@ -194,10 +194,10 @@ def in_turn(topic, count, message):
 @pytest.mark.parametrize(('change', 'expected'), [
     (zero, 'all 10 messages are stamped with time 0.* the driver stamping'),
     (hour_late, r'all 10 stamps lie 3600\.0 s before the time of recording: .*--clock header'),
-    (not_a_number, 'not one of 10 messages can be used; the first: no_valid_range: none'),
+    (not_a_number, 'none of 10 messages can be used; the first: no_valid_range: none'),
     (half_turn, r'the scan changes 0\.5 s after the start from 360 beams .* to 180 beams .*'
                 '--allow-geometry-changes'),
-    (in_turn, r'none of its \d+ messages is of the time of another sensor \(stamps: '
+    (in_turn, r'none of its \d+ messages has a stamp close to one of another sensor \(stamps: '
               r'/camera/image_raw .* s; /scan .* s; /depth/points .* s\): record them together'),
 ])
 def test_what_cannot_be_fused_is_one_clear_error(tmp_path, change, expected):
@@ -242,7 +242,7 @@ def test_receive_times_are_the_clock_and_not_the_stamps(cached, drive):
 
 
 def test_sets_by_their_sensors_add_up(cached):
-    counts = cached.sets.subsets()
+    counts = cached.sets.subset_counts()
     assert sum(counts.values()) == len(cached.sets)
     expected = defaultdict(int)
     for row in cached.sets.rows != -1:

@@ -146,7 +146,7 @@ def test_a_finished_cache_needs_no_writing(drive, cached, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(Path, 'mkdir', refused)
-    monkeypatch.setattr(cache, 'turn', refused)
+    monkeypatch.setattr(cache, 'write_lock', refused)
     assert len(open_cache(drive, SENSORS, ALONE).sets) == len(cached.sets)
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Two recordings of latents held against each other, by `m2vae compare`."""
+"""Two recordings of latents, compared by `m2vae compare`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ floats = st.floats(-3, 3, width=32)
 
 
 def latents(count=COUNT, seed=0):
-    """Return made-up latents of all of three sensors, 0.1 s apart."""
+    """Return made-up latents, 0.1 s apart, each fused from three sensors."""
     rng = np.random.default_rng(seed)
     return [
         Latent(
@@ -40,10 +40,10 @@ def latents(count=COUNT, seed=0):
 
 @pytest.fixture
 def compared(tmp_path, capsys):
-    """Return a function that compares two lists of latents: exit code and what was printed."""
+    """Return a function that compares two lists of latents; it returns exit code and output."""
     def compared(a, b, *options):
         paths = [
-            str(write_latents(tmp_path / name, some)) for name, some in (('a', a), ('b', b))
+            str(write_latents(tmp_path / name, given)) for name, given in (('a', a), ('b', b))
         ]
         code = cli.main(['compare', *paths, '--json', *options])
         return code, json.loads(capsys.readouterr().out)
@@ -52,26 +52,26 @@ def compared(tmp_path, capsys):
 
 
 def test_the_same_latents_are_equal(compared):
-    code, found = compared(latents(), latents())
+    code, report = compared(latents(), latents())
     assert code == 0
-    assert found['equal'] is True
-    assert found['bit_identical'] == found['equal_members'] == COUNT
-    assert (found['mean_difference'], found['symmetric_kl']) == (0, 0)
+    assert report['equal'] is True
+    assert report['bit_identical'] == report['equal_members'] == COUNT
+    assert (report['mean_difference'], report['symmetric_kl']) == (0, 0)
 
 
-def test_one_last_bit_is_told_and_tolerated_where_asked_for(compared, tmp_path):
+def test_a_single_bit_is_reported_and_tolerated_on_request(compared, tmp_path):
     other = latents()
     mean = np.nextafter(other[7].mean, np.float32(9))
     other[7] = replace(other[7], mean=mean)
-    apart = float(np.abs(mean.astype(float) - latents()[7].mean).max())
-    code, found = compared(latents(), other)
+    difference = float(np.abs(mean.astype(float) - latents()[7].mean).max())
+    code, report = compared(latents(), other)
     assert code == 1
-    assert found['bit_identical'] == COUNT - 1
-    assert found['mean_difference'] == apart
-    assert found['symmetric_kl'] > 0
+    assert report['bit_identical'] == COUNT - 1
+    assert report['mean_difference'] == difference
+    assert report['symmetric_kl'] > 0
     paths = [str(tmp_path / name) for name in 'ab']
-    assert cli.main(['compare', *paths, '--tolerance', str(apart)]) == 0
-    assert cli.main(['compare', *paths, '--tolerance', str(apart * 0.9)]) == 1
+    assert cli.main(['compare', *paths, '--tolerance', str(difference)]) == 0
+    assert cli.main(['compare', *paths, '--tolerance', str(difference * 0.9)]) == 1
 
 
 @pytest.mark.parametrize(('kept', 'code'), [(199, 0), (198, 0), (197, 1)])
@@ -85,21 +85,23 @@ def test_up_to_one_in_a_hundred_sets_may_be_missing(compared, kept, code):
 
 
 def test_sets_of_other_sensors_are_not_compared_but_counted(compared):
-    other = [replace(one, sensors=0b011, mean=one.mean + 1) for one in latents()[:3]]
-    code, found = compared(latents(), other + latents()[3:], '--share', '0.9')
+    other = [
+        replace(latent, sensors=0b011, mean=latent.mean + 1) for latent in latents()[:3]
+    ]
+    code, report = compared(latents(), other + latents()[3:], '--share', '0.9')
     assert code == 0
-    assert found['other_members'] == 3
-    assert found['mean_difference'] == 0
+    assert report['other_members'] == 3
+    assert report['mean_difference'] == 0
 
 
-def test_of_a_loop_the_first_round_counts(compared):
-    again = [replace(one, mean=one.mean + 1) for one in latents()[:5]]
-    code, found = compared(latents() + again, latents())
+def test_of_a_bag_played_in_a_loop_the_first_round_is_compared(compared):
+    again = [replace(latent, mean=latent.mean + 1) for latent in latents()[:5]]
+    code, report = compared(latents() + again, latents())
     assert code == 0
-    assert (found['repeated_a'], found['repeated_b']) == (5, 0)
+    assert (report['repeated_a'], report['repeated_b']) == (5, 0)
 
 
-def test_what_is_no_number_is_not_equal(compared):
+def test_nan_is_not_equal(compared):
     other = latents()
     other[0] = replace(other[0], log_variance=np.full(SIZE, np.nan, np.float32))
     assert compared(latents(), other, '--tolerance', '1000')[0] == 1
@@ -119,9 +121,10 @@ def test_symmetric_kl_is_that_of_torch(numbers):
     a, b = Latent(0, mean_a, log_a, 1), Latent(0, mean_b, log_b, 1)
     p, q = (
         torch.distributions.Normal(
-            torch.tensor(one.mean).double(), torch.tensor(one.log_variance).double().mul(0.5).exp()
+            torch.tensor(latent.mean).double(),
+            torch.tensor(latent.log_variance).double().mul(0.5).exp(),
         )
-        for one in (a, b)
+        for latent in (a, b)
     )
     kl = torch.distributions.kl_divergence
     assert symmetric_kl(a, b) == pytest.approx(float((kl(p, q) + kl(q, p)).sum() / 2), abs=1e-9)
@@ -129,7 +132,7 @@ def test_symmetric_kl_is_that_of_torch(numbers):
 
 
 def failure(capsys, *words):
-    """Return the one line that a command fails with."""
+    """Return the line that a comparison fails with."""
     assert cli.main(['compare', *map(str, words)]) == 2
     return capsys.readouterr().err
 
@@ -138,8 +141,10 @@ def test_what_cannot_be_compared_is_named(tmp_path, capsys):
     good = write_latents(tmp_path / 'good', latents())
     assert 'nowhere: no such bag' in failure(capsys, good, tmp_path / 'nowhere')
     assert '--topic /other' in failure(capsys, good, good, '--topic', '/other')
-    small = [replace(one, mean=one.mean[:2], log_variance=one.log_variance[:2])
-             for one in latents()]
+    small = [
+        replace(latent, mean=latent.mean[:2], log_variance=latent.log_variance[:2])
+        for latent in latents()
+    ]
     small_path = write_latents(tmp_path / 'small', small)
     assert 'latents of 6 and 2 dimensions' in failure(capsys, good, small_path)
     with BagWriter(tmp_path / 'two') as writer:
@@ -149,11 +154,11 @@ def test_what_cannot_be_compared_is_named(tmp_path, capsys):
     assert '/a, /b' in failure(capsys, good, tmp_path / 'two')
 
 
-def test_a_cloud_that_is_no_latent_is_named_with_its_topic(tmp_path, capsys):
+def test_a_cloud_that_is_not_a_latent_is_named_with_its_topic(tmp_path, capsys):
     from support.bag_files import write_drive
 
     drive = write_drive(tmp_path / 'drive', seconds=0.3, sensors=('depth',))
     good = write_latents(tmp_path / 'good', latents())
-    said = failure(capsys, drive, good, '--topic', '/depth/points', '--topic', TOPIC)
-    assert 'drive: topic /depth/points holds no latents' in said
-    assert '--topic' in said
+    error = failure(capsys, drive, good, '--topic', '/depth/points', '--topic', TOPIC)
+    assert 'drive: topic /depth/points holds no latents' in error
+    assert '--topic' in error

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Compressed images: JPEG and PNG, their channels and their damages."""
+"""Compressed images: JPEG and PNG, their channels, and damaged files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CAMERA = SensorSpec('camera', 'image', 'image', 'optical', (3, 24, 32))
 
 
 def message(text, data):
-    """Return something with the fields of a CompressedImage."""
+    """Return an object with the fields of a CompressedImage."""
     stamp = SimpleNamespace(sec=7, nanosec=5)
     header = SimpleNamespace(stamp=stamp, frame_id='here')
     return SimpleNamespace(header=header, format=text, data=data)
@@ -33,7 +33,7 @@ def picture(*channels, dtype=np.uint8):
 
 
 def compressed(extension, pixels, text, *options):
-    """Return the CompressedImage of pixels as OpenCV has them, blue first."""
+    """Return the CompressedImage of pixels in OpenCV's order, blue first."""
     return message(text, cv2.imencode(extension, pixels, options)[1].tobytes())
 
 
@@ -50,7 +50,7 @@ def test_png_is_read_exactly_whatever_its_channels_and_depth(pixels, order):
 @pytest.mark.parametrize('text', [
     'jpeg', 'rgb8; jpeg compressed bgr8', 'bgr8; jpeg compressed bgr8',
 ])
-def test_jpeg_keeps_red_red(text):
+def test_red_stays_red_in_a_jpeg(text):
     pixels = picture(3)
     values = decode(
         CAMERA, compressed('.jpg', pixels, text, cv2.IMWRITE_JPEG_QUALITY, 98)
@@ -58,8 +58,8 @@ def test_jpeg_keeps_red_red(text):
     assert np.abs(values - pixels[..., ::-1].transpose(2, 0, 1) / 255).mean() < 0.03
 
 
-def test_a_jpeg_compressed_with_red_for_blue_is_put_right():
-    pixels = picture(3)  # red first, compressed as if blue were
+def test_a_jpeg_with_red_and_blue_swapped_is_corrected():
+    pixels = picture(3)  # red first, compressed as if blue were first
     values = decode(CAMERA, compressed('.jpg', pixels, 'rgb8; jpeg compressed rgb8')).values
     assert np.abs(values - pixels.transpose(2, 0, 1) / 255).mean() < 0.05
 
@@ -70,7 +70,7 @@ def test_a_grey_jpeg_has_equal_channels():
     assert np.abs(values[0] - picture() / 255).mean() < 0.03
 
 
-def test_zeros_behind_a_jpeg_do_no_harm():
+def test_zeros_after_the_end_of_a_jpeg_are_ignored():
     msg = compressed('.jpg', picture(3), 'jpeg')
     plain = decode(CAMERA, msg)
     msg.data += bytes(1000)
@@ -79,19 +79,19 @@ def test_zeros_behind_a_jpeg_do_no_harm():
 
 @pytest.mark.parametrize('extension', ['.jpg', '.png'])
 @pytest.mark.parametrize('share', [0.1, 0.5, 0.99])
-def test_a_truncated_file_is_refused(extension, share):
+def test_a_truncated_file_is_rejected(extension, share):
     msg = compressed(extension, picture(3), extension)
     msg.data = msg.data[:int(share * len(msg.data))]
-    with pytest.raises(InvalidMessage) as refused:
+    with pytest.raises(InvalidMessage) as caught:
         decode(CAMERA, msg)
-    assert refused.value.rule == 'truncated'
+    assert caught.value.rule == 'truncated'
 
 
-def test_a_compressed_message_that_is_no_picture_is_refused():
+def test_data_that_is_not_an_image_file_is_rejected():
     for rule, data in (
         ('encoding', b'GIF89a' + bytes(50)), ('data_size', b''),
         ('truncated', b'\xff\xd8\xff\xd9'), ('truncated', b'\xff\xd8' + bytes(99) + b'\xff\xd9'),
     ):
-        with pytest.raises(InvalidMessage) as refused:
+        with pytest.raises(InvalidMessage) as caught:
             decode(CAMERA, message('jpeg', data))
-        assert refused.value.rule == rule
+        assert caught.value.rule == rule

@@ -107,7 +107,7 @@ def test_an_mcap_whose_summary_was_never_written_is_refused_or_read_whole(tmp_pa
 def test_a_file_with_fewer_messages_than_the_metadata_says_is_refused(tmp_path):
     path = write_strings(tmp_path / 'bag')
     change_metadata(path, message_count=5)
-    assert 'tells of 5 messages, its files hold 3' in explanation(path)
+    assert 'counts 5 messages, its files hold 3' in explanation(path)
 
 
 def test_an_empty_bag_is_refused(tmp_path):

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The demo, short: robot and fusion node as real processes, a picture, a summary, and its end."""
+"""A short demo: robot and fusion node as processes, a picture, a summary, and how it ends."""
 
 from __future__ import annotations
 
@@ -80,17 +80,17 @@ def test_the_demo_leaves_a_picture_and_a_summary(start, tmp_path):
 def test_ctrl_c_ends_every_process(start, tmp_path, when):
     process = start(tmp_path, '--seconds', 100)
     process.wait_for(lambda: len(children(process)) == 2, 'both children')
-    both = children(process)
+    robot_and_node = children(process)
     if when == 'driving':
         log = tmp_path / 'fusion.log'
         process.wait_for(lambda: 'warm after' in log.read_text(), 'model')
     assert process.stop(signal.SIGINT) == 130, process.log
     assert 'Traceback' not in process.log
-    assert not [pid for pid in both if Path(f'/proc/{pid}').exists()]
+    assert not [pid for pid in robot_and_node if Path(f'/proc/{pid}').exists()]
     assert not (tmp_path / 'summary.json').exists()
 
 
-def test_ctrl_c_between_start_and_record_loses_no_process(tmp_path, monkeypatch):
+def test_ctrl_c_during_the_start_of_a_process_does_not_lose_it(tmp_path, monkeypatch):
     started = []
     popen = subprocess.Popen
 
@@ -106,7 +106,7 @@ def test_ctrl_c_between_start_and_record_loses_no_process(tmp_path, monkeypatch)
 
 
 @needs_proc
-def test_a_process_that_dies_ends_the_demo_with_its_last_words(start, tmp_path):
+def test_a_process_that_dies_ends_the_demo_with_the_end_of_its_log(start, tmp_path):
     process = start(tmp_path, '--seconds', 100)
     process.wait_for(lambda: len(children(process)) == 2, 'both children')
     first, second = children(process)
@@ -121,15 +121,15 @@ def test_a_process_that_dies_ends_the_demo_with_its_last_words(start, tmp_path):
     (['--seconds', '0.5'], '--seconds 0.5'),
     (['--model', 'none.safetensors'], 'none.safetensors'),
 ])
-def test_what_cannot_be_done_ends_in_one_line(untrained_model, tmp_path, capsys, options, words):
+def test_wrong_options_end_in_one_line(untrained_model, tmp_path, capsys, options, words):
     given = ['demo', '--out', str(tmp_path), '--model', str(untrained_model), *options]
     assert cli.main(given) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert words in output
+    assert len(output.splitlines()) == 1
 
 
-def test_a_place_that_cannot_be_written_is_named(untrained_model, tmp_path, capsys):
+def test_a_folder_that_cannot_be_written_is_named(untrained_model, tmp_path, capsys):
     (tmp_path / 'file').write_text('not a folder')
     file = str(tmp_path / 'file')
     assert cli.main(['demo', '--out', file, '--model', str(untrained_model)]) == 2

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The engine: every subset, on every device there is."""
+"""The engine, for every subset and on every device that is available."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ def small_model(**options):
 
 def measurements(subset, seed=0):
     rng = np.random.default_rng(seed)
-    found = {}
+    of_all = {}
     for index, spec in enumerate(SENSORS):
         everywhere = np.ones(spec.spatial_shape, np.bool_)
-        found[spec.name] = Measurement(
-            rng.random(spec.shape, np.float32), everywhere, everywhere, 1000 + index, 'heard')
-    return {name: found[name] for name in subset}
+        of_all[spec.name] = Measurement(
+            rng.random(spec.shape, np.float32), everywhere, everywhere, 1000 + index, 'frame')
+    return {name: of_all[name] for name in subset}
 
 
 @pytest.mark.parametrize('subset', lattice(NAMES), ids='+'.join)
-def test_every_subset_is_what_the_model_gives(subset):
+def test_every_subset_gives_a_posterior_and_reconstructions(subset):
     model = small_model()
-    posterior, shown = Engine(model, device='cpu').fuse(
+    posterior, reconstructions = Engine(model, device='cpu').fuse(
         measurements(subset), reconstruct=('lidar', 'camera'))
     assert posterior.mean.shape == posterior.log_variance.shape == (1, 5)
-    assert list(shown) == ['lidar', 'camera']
-    for name, one in shown.items():
+    assert list(reconstructions) == ['lidar', 'camera']
+    for name, expected in reconstructions.items():
         spec = model.sensor(name)
-        assert one.values.shape == spec.shape
-        assert one.values.dtype == np.float32
-        assert one.returned.shape == one.valid.shape == spec.spatial_shape
-        assert one.valid.all()
-        assert (one.values[..., ~one.returned] == 0).all()
-        assert one.frame_id == spec.frame_id
-        assert one.stamp_ns == max(item.stamp_ns for item in measurements(subset).values())
+        assert expected.values.shape == spec.shape
+        assert expected.values.dtype == np.float32
+        assert expected.returned.shape == expected.valid.shape == spec.spatial_shape
+        assert expected.valid.all()
+        assert (expected.values[..., ~expected.returned] == 0).all()
+        assert expected.frame_id == spec.frame_id
+        assert expected.stamp_ns == max(item.stamp_ns for item in measurements(subset).values())
     again, _ = Engine(model, device='cpu').fuse(measurements(subset))
     assert torch.equal(again.mean, posterior.mean)
 
@@ -72,15 +72,15 @@ def test_only_what_was_asked_for_runs():
 def test_a_temperature_scales_the_variances_of_its_subset_alone(subset):
     model = small_model()
     plain = Engine(model, device='cpu')
-    warm = Engine(model, device='cpu', temperatures={('lidar',): 1.44, ('camera', 'depth'): 0.5})
+    scaled = Engine(model, device='cpu', temperatures={('lidar',): 1.44, ('camera', 'depth'): 0.5})
     before, _ = plain.fuse(measurements(subset))
-    after, shown = warm.fuse(measurements(subset), reconstruct=('camera',))
+    after, first = scaled.fuse(measurements(subset), reconstruct=('camera',))
     assert torch.equal(after.mean, before.mean)
     ratio = {('lidar',): 1.44, ('camera', 'depth'): 0.5}.get(subset, 1.0)
     torch.testing.assert_close(
         after.log_variance.exp(), ratio * before.log_variance.exp(), rtol=1e-5, atol=0)
-    _, again = plain.fuse(measurements(subset), reconstruct=('camera',))
-    assert np.array_equal(shown['camera'].values, again['camera'].values)
+    _, second = plain.fuse(measurements(subset), reconstruct=('camera',))
+    assert np.array_equal(first['camera'].values, second['camera'].values)
 
 
 @pytest.mark.parametrize(('temperatures', 'reason'), [
@@ -89,7 +89,7 @@ def test_a_temperature_scales_the_variances_of_its_subset_alone(subset):
     ({('lidar',): 0.0}, 'must be a positive number'),
     ({('lidar',): float('nan')}, 'must be a positive number'),
 ])
-def test_a_wrong_temperature_is_refused(temperatures, reason):
+def test_a_wrong_temperature_is_rejected(temperatures, reason):
     with pytest.raises(ValueError, match=reason):
         Engine(small_model(), device='cpu', temperatures=temperatures)
 
@@ -105,7 +105,7 @@ def test_warming_runs_every_trained_subset_and_every_decoder():
 
 
 @pytest.mark.parametrize('subset', lattice(NAMES), ids='+'.join)
-def test_no_tensor_is_left_behind_on_another_device(subset):
+def test_no_tensor_stays_on_another_device(subset):
     engine = Engine(small_model(), device='meta')
     engine.warm()
     inferred = engine.infer(engine._to_device(measurements(subset)), subset, NAMES)
@@ -124,7 +124,7 @@ def test_a_gpu_gives_what_the_cpu_gives():
         torch.testing.assert_close(cpu.mean, gpu.mean, rtol=1e-3, atol=1e-3)
 
 
-def test_the_largest_trained_subset_stands_in_for_an_untrained_one():
+def test_the_largest_trained_subset_replaces_an_untrained_one():
     engine = Engine(small_model(trained_subsets=[('camera',), ('lidar', 'depth')]), device='cpu')
     assert engine.subset_for(NAMES) == ('lidar', 'depth')
     assert engine.subset_for(('camera', 'lidar')) == ('camera',)
@@ -142,7 +142,7 @@ def test_the_device_is_chosen_and_explained():
         with pytest.raises(ValueError, match='use auto or cpu'):
             choose_device('cuda:0')
     assert choose_device('cpu')[0].type == 'cpu'
-    with pytest.raises(ValueError, match='no device of torch'):
+    with pytest.raises(ValueError, match='torch has no such device'):
         choose_device('toaster')
 
 

@@ -14,10 +14,10 @@ pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
 
 from m2vae_ros import cli  # noqa: E402
 from m2vae_ros.bags.bag import Bag  # noqa: E402
-from m2vae_ros.evaluation.course import course, principal_plane  # noqa: E402
-from m2vae_ros.evaluation.errors import sensor_errors  # noqa: E402
 from m2vae_ros.evaluation.passage import pass_through  # noqa: E402
 from m2vae_ros.evaluation.report.folder import report_folder  # noqa: E402
+from m2vae_ros.evaluation.sensor_errors import sensor_errors  # noqa: E402
+from m2vae_ros.evaluation.timeline import make_timeline, principal_plane  # noqa: E402
 from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402
@@ -138,9 +138,9 @@ def test_errors_are_those_of_the_measurements_themselves(passage):
     for sensor, scale in (('lidar', 1), ('camera', 255)):
         absolute, right = [], []
         for one in found.kept:
-            if sensor not in one.before['last']:
+            if sensor not in one.earlier['last']:
                 continue
-            now, last = one.measurements[sensor], one.before['last'][sensor]
+            now, last = one.measurements[sensor], one.earlier['last'][sensor]
             assert last.stamp_ns < now.stamp_ns
             both = now.returned & last.returned & now.valid & last.valid
             mask = np.broadcast_to(both, now.values.shape)
@@ -155,13 +155,14 @@ def test_errors_are_those_of_the_measurements_themselves(passage):
 def test_what_was_a_second_old_is_that_and_no_older_than_need_be(passage):
     _, found = passage
     for one in found.kept[-5:]:
-        age = one.measurements['camera'].stamp_ns - one.before['one_second_old']['camera'].stamp_ns
+        old = one.earlier['one_second_old']['camera']
+        age = one.measurements['camera'].stamp_ns - old.stamp_ns
         assert 10**9 <= age < 1.05e9
 
 
 def test_the_gain_is_the_divergence_from_the_posterior_without_the_sensor(passage):
     pipeline, found = passage
-    over_time = course(pipeline.engine, found)
+    timeline = make_timeline(pipeline.engine, found)
     row = next(i for i, one in enumerate(found.kept) if len(one.measurements) == 3)
     heard = found.kept[row].measurements
     joint, _ = pipeline.engine.fuse(heard)
@@ -170,9 +171,9 @@ def test_the_gain_is_the_divergence_from_the_posterior_without_the_sensor(passag
         torch.distributions.Normal(g.mean, (0.5 * g.log_variance).exp()) for g in (joint, rest)
     )
     expected = float(torch.distributions.kl_divergence(p, q).sum())
-    assert over_time.gain[row, 0] == pytest.approx(expected, rel=1e-4)
+    assert timeline.gain[row, 0] == pytest.approx(expected, rel=1e-4)
     silent = next(i for i, one in enumerate(found.kept) if 'lidar' not in one.measurements)
-    assert np.isnan(over_time.gain[silent, 1])
+    assert np.isnan(timeline.gain[silent, 1])
 
 
 def test_the_plane_is_that_of_the_singular_vectors():
@@ -251,7 +252,7 @@ def test_a_folder_that_is_no_report_is_left_alone(tmp_path, model, drive, capsys
     (tmp_path / 'home' / 'thesis.tex').touch()
     words = ['evaluate', '--model', model, '--bag', drive, '--report', tmp_path / 'home']
     assert cli.main(list(map(str, words))) == 2
-    assert 'no report of m2vae evaluate' in capsys.readouterr().err
+    assert 'not a report of m2vae evaluate' in capsys.readouterr().err
     assert (tmp_path / 'home' / 'thesis.tex').exists()
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Specs of sensors: what does not fit the kind is refused, by name, value and remedy."""
+"""Specs of sensors: what does not fit the kind is rejected, with name, value and rule."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GEOMETRIES = {
 
 
 def spec(kind, shape=None, **geometry):
-    """Return a proper sensor but for what is given; None takes a key away."""
+    """Return a valid sensor with some changes; None removes a key."""
     merged = {**GEOMETRIES[kind], **geometry}
     return SensorSpec(
         'eye', kind, 'topic', 'frame', shape or SHAPES[kind],
@@ -42,11 +42,11 @@ def test_a_shape_is_made_of_positive_integers(shape):
 
 
 @pytest.mark.parametrize('kind', sorted(SHAPES))
-def test_a_proper_spec_passes(kind):
+def test_a_valid_spec_passes(kind):
     validate(spec(kind))
 
 
-@pytest.mark.parametrize(('kind', 'changes', 'told'), [
+@pytest.mark.parametrize(('kind', 'changes', 'reason'), [
     ('image', {'shape': (1, 4, 6)}, 'must start with 3'),
     ('image', {'shape': (4, 6)}, 'must be (3, rows, columns)'),
     ('laser_scan', {'shape': (8, 2)}, 'must be (bearings)'),
@@ -64,24 +64,24 @@ def test_a_proper_spec_passes(kind):
     ('laser_scan', {'range_min': -0.1}, 'range_min is -0.1 m, must not be negative'),
     ('laser_scan', {'range_max': 0.1}, 'range_max is 0.1 m, must be above range_min'),
     ('laser_scan', {'axes': 'body'}, 'unknown geometry axes'),
-    ('image', {'field_of_view': 1.0}, 'unknown geometry field_of_view; a image has none'),
+    ('image', {'field_of_view': 1.0}, 'unknown geometry field_of_view; kind image has none'),
     ('point_cloud', {'axes': 'camera'}, "axes is 'camera', must be one of body, optical"),
     ('point_cloud', {'axes': None}, 'axes is None'),
     ('point_cloud', {'elevation_min': -2.0}, 'must be -pi/2 <= elevation_min'),
     ('point_cloud', {'elevation_min': 0.5}, 'elevation_min 0.5 to elevation_max 0.5'),
     ('point_cloud', {'azimuth_max': 6.0}, 'more than a full turn'),
 ])
-def test_a_spec_that_does_not_fit_its_kind_is_refused(kind, changes, told):
+def test_a_spec_that_does_not_fit_its_kind_is_rejected(kind, changes, reason):
     wrong = spec(kind, **changes)
-    with pytest.raises(ValueError, match=re.escape(told)) as refused:
+    with pytest.raises(ValueError, match=re.escape(reason)) as caught:
         validate(wrong)
-    assert 'sensor eye' in str(refused.value)
-    assert not isinstance(refused.value, InvalidMessage)
-    with pytest.raises(ValueError, match=re.escape(told)):
+    assert 'sensor eye' in str(caught.value)
+    assert not isinstance(caught.value, InvalidMessage)
+    with pytest.raises(ValueError, match=re.escape(reason)):
         decode(wrong, SimpleNamespace())
 
 
-def test_an_unknown_kind_is_refused_with_those_that_are_known():
+def test_an_unknown_kind_is_rejected_and_the_known_ones_are_named():
     radar = SensorSpec('eye', 'radar', 'topic', 'frame', (8,))
     for call in (validate, message_type):
         with pytest.raises(ValueError, match=r"'radar' is unknown.*laser_scan"):
@@ -91,18 +91,18 @@ def test_an_unknown_kind_is_refused_with_those_that_are_known():
 @pytest.mark.parametrize('kind', sorted(SHAPES))
 def test_only_measurements_of_the_sensor_are_encoded(kind):
     sensor = spec(kind)
-    seen = np.ones(sensor.spatial_shape, bool)
+    mask = np.ones(sensor.spatial_shape, bool)
     values = np.full(sensor.shape, 0.5, np.float32)
     for wrong in (
-        Measurement(values[..., 1:], seen, seen, 0, ''),
-        Measurement(values, seen[..., 1:], seen, 0, ''),
-        Measurement(values, seen, seen[..., 1:], 0, ''),
+        Measurement(values[..., 1:], mask, mask, 0, ''),
+        Measurement(values, mask[..., 1:], mask, 0, ''),
+        Measurement(values, mask, mask[..., 1:], 0, ''),
     ):
         with pytest.raises(ValueError, match='sensor eye: values, valid and returned have shapes'):
             encode(sensor, wrong, None)
     values.flat[0] = np.nan
     with pytest.raises(ValueError, match='sensor eye: 1 values are not finite'):
-        encode(sensor, Measurement(values, seen, seen, 0, ''), None)
+        encode(sensor, Measurement(values, mask, mask, 0, ''), None)
 
 
 @pytest.mark.parametrize('shape', [(1, 32765), (32765, 1)])
@@ -121,6 +121,6 @@ def test_the_longest_range_image_has_no_cell_that_overflows(shape):
         fields=[SimpleNamespace(name=n, offset=4 * i, datatype=7) for i, n in enumerate('xyz')],
     )
     (row,), (column,) = decode(sensor, message).returned.nonzero()
-    # An angle is good to 0.01 degrees.
+    # An angle is accurate to 0.01 degrees.
     assert rows - 1 - row <= 2e-4 * rows
     assert columns - 1 - column <= 2e-4 / (2 * math.pi) * columns + 1

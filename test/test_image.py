@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Images: every encoding against a pixel loop, padding, byte order and refusals."""
+"""Images: every encoding against a loop over the pixels, padding, byte order, and rejection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from m2vae_ros.sensors.kinds import decode, encode
 from m2vae_ros.sensors.messages import InvalidMessage, ros_message_classes
 from m2vae_ros.specs import Measurement, SensorSpec
 
-# Encoding -> bytes per channel, struct code, channel of red, green, blue, what 1 is.
+# Encoding -> bytes per sample, struct code, channels, channel order, the sample that becomes 1.
 ENCODINGS = {
     'rgb8': (1, 'B', 3, (0, 1, 2), 255),
     'bgr8': (1, 'B', 3, (2, 1, 0), 255),
@@ -37,7 +37,7 @@ def spec(rows, columns):
 
 
 def message(**fields):
-    """Return something with the fields of a message."""
+    """Return an object with the fields of a message."""
     stamp = SimpleNamespace(sec=7, nanosec=5)
     return SimpleNamespace(header=SimpleNamespace(stamp=stamp, frame_id='here'), **fields)
 
@@ -59,7 +59,7 @@ def image(encoding='rgb8', height=4, width=6, *, padding=0, big=False, seed=0):
 
 
 def changed(msg, **fields):
-    """Return the message with other fields."""
+    """Return the message with some fields changed."""
     vars(msg).update(fields)
     return msg
 
@@ -71,10 +71,10 @@ def reference(msg):
     for row in range(msg.height):
         for column in range(msg.width):
             for plane, channel in enumerate(colours):
-                at = row * msg.step + (column * channels + channel) * size
+                offset = row * msg.step + (column * channels + channel) * size
                 order = '>' if msg.is_bigendian else '<'
                 values[plane, row, column] = \
-                    struct.unpack_from(order + code, msg.data, at)[0] / full
+                    struct.unpack_from(order + code, msg.data, offset)[0] / full
     return values
 
 
@@ -105,7 +105,7 @@ def test_an_image_is_shrunk_by_the_mean_over_each_pixels_area(encoding):
     np.testing.assert_allclose(measurement.values, means, atol=0.51 / 255)
 
 
-def test_enlarging_keeps_the_range_and_the_place():
+def test_enlarging_keeps_range_and_position():
     measurement = decode(spec(8, 8), changed(image('mono8', 2, 2), data=bytes([0, 255, 0, 255])))
     assert measurement.values[:, :, 0].max() == 0
     assert measurement.values[:, :, -1].min() == 1
@@ -133,7 +133,7 @@ def test_pixels_that_are_not_finite_are_masked():
     np.testing.assert_array_equal(measurement.values, expected)
 
 
-def test_decoding_leaves_the_message_alone_and_shares_nothing_with_it():
+def test_decoding_neither_changes_the_message_nor_shares_its_memory():
     msg = image('mono8')
     data = msg.data = bytearray(msg.data)
     before = bytes(data)
@@ -159,25 +159,23 @@ def test_bayer_images_get_their_colours_from_cv_bridge(pattern, red, blue, paddi
     )
     try:
         values = decode(spec(8, 12), msg).values[:, 2:-2, 2:-2]
-    except InvalidMessage as refused:
+    except InvalidMessage as error:
         if pattern != 'bayer_grbg8':
             raise
-        pytest.skip(f'{refused} (the port of cv_bridge on PyPI; that of a ROS 2 distribution can)')
+        pytest.skip(f'{error} (the port of cv_bridge on PyPI; that of a ROS 2 distribution can)')
     for plane, level in enumerate((200, 100, 30)):
         np.testing.assert_allclose(values[plane], level / 255, atol=1 / 255)
 
 
 class Bridge:
-    """The part of upstream's CvBridge that YUV needs, which not every cv_bridge has."""
-
-    seen = None
+    """The part of upstream's CvBridge that converts YUV, which not every cv_bridge can."""
 
     def encoding_to_dtype_with_channels(self, encoding):
         """Return what upstream returns for the encodings of the tests."""
         return {'yuv422_yuy2': ('uint8', 2), 'rgb16': ('uint16', 3)}[encoding]
 
     def imgmsg_to_cv2(self, msg, desired_encoding):
-        """Convert as upstream does, which trusts the rows to be packed and native."""
+        """Convert as upstream does, which assumes packed rows in native byte order."""
         assert desired_encoding == 'rgb8'
         if msg.encoding == 'rgb16':
             pixels = np.frombuffer(msg.data, np.uint16).reshape(msg.height, msg.width, 3)
@@ -188,7 +186,7 @@ class Bridge:
 
 @pytest.fixture
 def upstream_bridge(monkeypatch):
-    """Stand in for the cv_bridge of a ROS installation."""
+    """Replace cv_bridge by one like that of a ROS installation."""
     module = ModuleType('cv_bridge')
     module.CvBridge = Bridge
     monkeypatch.setitem(sys.modules, 'cv_bridge', module)
@@ -219,18 +217,18 @@ def test_wide_colour_reaches_cv_bridge_in_native_byte_order(upstream_bridge, ord
     )
 
 
-def test_without_cv_bridge_the_refusal_names_the_cure(monkeypatch):
+def test_without_cv_bridge_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, 'cv_bridge', None)
     msg = changed(image('mono8'), encoding='bayer_rggb8')
-    with pytest.raises(InvalidMessage, match='pip install cv-bridge') as refused:
+    with pytest.raises(InvalidMessage, match='pip install cv-bridge') as caught:
         decode(spec(4, 6), msg)
-    assert refused.value.rule == 'cv_bridge'
+    assert caught.value.rule == 'cv_bridge'
 
 
-def test_what_cv_bridge_cannot_convert_is_refused(upstream_bridge):
-    with pytest.raises(InvalidMessage, match='nv24') as refused:
+def test_what_cv_bridge_cannot_convert_is_rejected(upstream_bridge):
+    with pytest.raises(InvalidMessage, match='nv24') as caught:
         decode(spec(4, 6), changed(image('mono8'), encoding='nv24'))
-    assert refused.value.rule == 'encoding'
+    assert caught.value.rule == 'encoding'
 
 
 @pytest.mark.parametrize(('rule', 'encoding', 'changes'), [
@@ -260,18 +258,18 @@ def test_what_cv_bridge_cannot_convert_is_refused(upstream_bridge):
     ('value_range', '32FC1', {'data': struct.pack('24f', *range(24))}),
     ('value_range', '32FC1', {'data': struct.pack('24f', *[-0.1] * 24)}),
 ])
-def test_a_malformed_image_is_refused_by_its_rule(rule, encoding, changes):
-    with pytest.raises(InvalidMessage) as refused:
+def test_a_malformed_image_is_rejected_by_its_rule(rule, encoding, changes):
+    with pytest.raises(InvalidMessage) as caught:
         decode(spec(4, 6), changed(image(encoding), **changes))
-    assert refused.value.rule == rule
-    assert str(refused.value).startswith(f'{rule}: ')
+    assert caught.value.rule == rule
+    assert str(caught.value).startswith(f'{rule}: ')
 
 
-def test_another_message_is_refused_by_its_type():
+def test_another_message_is_rejected_by_its_type():
     for msg in (message(ranges=[1.0]), SimpleNamespace(), message(format='jpeg')):
-        with pytest.raises(InvalidMessage, match='must be') as refused:
+        with pytest.raises(InvalidMessage, match='must be') as caught:
             decode(spec(4, 6), msg)
-        assert refused.value.rule == 'message_type'
+        assert caught.value.rule == 'message_type'
 
 
 def test_encoding_saturates_and_blackens_what_is_not_valid():

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Scans: resampling against a slow loop, REP-117, range limits and refusals."""
+"""Scans: resampling against a slow loop, REP-117, range limits and what is rejected."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def spec(bearings=8, angle_min=-PI, angle_max=PI, range_min=0.1, range_max=10.0)
 
 
 def scan(ranges, angle_min=-PI, angle_increment=None, range_min=0.05, range_max=30.0):
-    """Return a LaserScan; without an increment it goes once round."""
+    """Return a LaserScan; without an increment it is a full turn."""
     return SimpleNamespace(
         header=SimpleNamespace(stamp=SimpleNamespace(sec=3, nanosec=4), frame_id='here'),
         angle_min=angle_min, angle_max=0.0, range_min=range_min, range_max=range_max,
@@ -40,7 +40,7 @@ def scan(ranges, angle_min=-PI, angle_increment=None, range_min=0.05, range_max=
 
 
 def at_the_bearings(ranges, sensor=None, **limits):
-    """Return what a scan with one beam in the middle of each of the sensor's cells decodes to."""
+    """Decode a scan that has one beam in the middle of each of the sensor's cells."""
     sensor = sensor or spec(len(ranges))
     start, stop = sensor.geometry['angle_min'], sensor.geometry['angle_max']
     width = (stop - start) / len(ranges)
@@ -61,7 +61,7 @@ specs = st.builds(
 
 @st.composite
 def scans(draw):
-    """Return scans with any limits, direction and beam count that are at most one turn."""
+    """Return scans of at most one turn, with any limits, direction and number of beams."""
     n = draw(st.integers(1, 120))
     increment = draw(st.floats(1e-3, 2 * PI / n)) * draw(st.sampled_from([-1, 1]))
     ranges = 1 + np.arange(n) / 64  # exact in float32, and all different
@@ -105,7 +105,7 @@ def test_a_clockwise_scan_decodes_like_the_counter_clockwise_one():
 
 @pytest.mark.parametrize('turn', [-2 * PI, 0, 2 * PI])
 @pytest.mark.parametrize('first', [0.0, 1.0, -PI, PI / 2])
-def test_wherever_a_full_turn_starts_every_bearing_is_served(first, turn):
+def test_wherever_a_full_turn_starts_every_bearing_is_covered(first, turn):
     true = [2 + math.cos(first + i * 2 * PI / 360) for i in range(360)]
     measurement = decode(spec(36), scan(true, first + turn))
     angles = -PI + (np.arange(36) + 0.5) * 2 * PI / 36
@@ -113,7 +113,7 @@ def test_wherever_a_full_turn_starts_every_bearing_is_served(first, turn):
     np.testing.assert_allclose(measurement.values, 2 + np.cos(angles), atol=0.02)
 
 
-def test_few_beams_serve_many_bearings():
+def test_few_beams_cover_many_bearings():
     measurement = decode(spec(40), scan([1, 2, 3, 4], -0.75 * PI))
     np.testing.assert_array_equal(measurement.values, np.repeat([1, 2, 3, 4], 10))
 
@@ -147,13 +147,13 @@ def test_special_ranges_follow_rep_117(distance, valid, returned):
     ({'range_min': 0.0, 'range_max': 200.0}, [True, True, True, True], [True, True, True, False]),
     ({'range_min': 0.0, 'range_max': INF}, [True, True, True, True], [True, True, True, False]),
 ])
-def test_the_narrower_of_the_messages_and_the_specs_limits_counts(limits, valid, returned):
+def test_the_narrower_of_the_messages_and_the_specs_limits_apply(limits, valid, returned):
     measurement = at_the_bearings([1.5, 2.5, 6.0, 12.0], **limits)
     np.testing.assert_array_equal(measurement.valid, valid)
     np.testing.assert_array_equal(measurement.returned, returned)
 
 
-def test_zero_is_no_surface_even_where_driver_and_model_allow_it():
+def test_a_range_of_zero_is_not_valid_even_if_driver_and_model_allow_it():
     measurement = at_the_bearings([0.0, 1.0], spec(2, range_min=0.0), range_min=0.0)
     np.testing.assert_array_equal(measurement.valid, [False, True])
 
@@ -193,31 +193,31 @@ def test_a_scan_that_sees_nothing_in_range_is_still_a_measurement():
     ('range_limits', {'range_min': 0.0, 'range_max': 0.0}),
     ('range_limits', {'range_min': INF, 'range_max': INF}),
 ])
-def test_a_malformed_scan_is_refused_by_its_rule(rule, changes):
+def test_a_malformed_scan_is_rejected_by_its_rule(rule, changes):
     msg = scan(np.ones(8))
     vars(msg).update(changes)
-    with pytest.raises(InvalidMessage) as refused:
+    with pytest.raises(InvalidMessage) as caught:
         decode(spec(8), msg)
-    assert refused.value.rule == rule
-    assert str(refused.value).startswith(f'{rule}: ')
+    assert caught.value.rule == rule
+    assert str(caught.value).startswith(f'{rule}: ')
 
 
-def test_a_scan_that_looks_elsewhere_says_so():
-    with pytest.raises(InvalidMessage, match='angle_min and angle_max') as refused:
+def test_a_scan_outside_the_field_of_view_is_rejected():
+    with pytest.raises(InvalidMessage, match='angle_min and angle_max') as caught:
         decode(spec(4, -0.5, 0.5), scan([1, 1, 1], 2.5, 0.1))
-    assert refused.value.rule == 'outside_view'
+    assert caught.value.rule == 'outside_view'
 
 
 @pytest.mark.parametrize('field', ['ranges', 'angle_increment', 'header', 'range_max'])
 def test_a_missing_field_is_named(field):
     msg = scan([1, 1])
     delattr(msg, field)
-    with pytest.raises(InvalidMessage, match=field) as refused:
+    with pytest.raises(InvalidMessage, match=field) as caught:
         decode(spec(2), msg)
-    assert refused.value.rule == 'message_type'
+    assert caught.value.rule == 'message_type'
 
 
-def test_an_encoded_scan_says_where_its_beams_look_and_keeps_to_its_limits():
+def test_an_encoded_scan_has_its_beams_angles_and_keeps_to_its_limits():
     pytest.importorskip('sensor_msgs', reason='needs ROS messages: pip install ros-sensor-msgs')
     values = np.array([12.0, -1.0, 4.0, NAN, 7.0], np.float32)
     returned = np.array([True, True, True, False, False])

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The launch files, run for real where launch is importable."""
+"""The launch files, really run where launch is importable."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def test_the_parameter_file_may_choose_the_model_and_the_argument_overrides_it(
 ) -> None:
     launch_file = module_of(package, 'fusion.launch.py')
     in_file = write_model(tmp_path / 'in_file.safetensors', ('front', 'front/scan'))
-    argument = write_model(tmp_path / 'argument.safetensors', ('back', 'back/scan'))
+    argument = write_model(tmp_path / 'argument.safetensors', ('rear', 'rear/scan'))
     file = tmp_path / 'params.yaml'
     file.write_text(yaml.dump({'/**/fusion': {'ros__parameters': {'model': in_file}}}))
     chosen = launch_file.chosen_topics
     assert chosen({'params_file': str(file)}) == {'front': 'front/scan'}
-    assert chosen({'params_file': str(file), 'model': argument}) == {'back': 'back/scan'}
+    assert chosen({'params_file': str(file), 'model': argument}) == {'rear': 'rear/scan'}
 
 
 @needs_launch
@@ -110,13 +110,13 @@ def test_only_arguments_that_are_set_override_parameters(package: Path) -> None:
     values = {name: value.evaluate(context) for name, value in parameters.items()}
     assert values == {'device': 'cpu', 'autostart': False, 'use_sim_time': True,
                       'lidar.topic': 'a/b', 'model': 'x.safetensors'}
-    own = {rule.name for rule in fields(FusionParameters)} | {'use_sim_time'}
-    of_sensors = {f'lidar.{rule.name}' for rule in fields(SensorParameters)}
-    assert set(values) <= own | of_sensors
+    own = {parameter.name for parameter in fields(FusionParameters)} | {'use_sim_time'}
+    of_lidar = {f'lidar.{parameter.name}' for parameter in fields(SensorParameters)}
+    assert set(values) <= own | of_lidar
 
 
 @needs_launch
-def test_descriptions_name_the_defaults_that_hold_where_nothing_is_set(package: Path) -> None:
+def test_descriptions_name_the_defaults_of_unset_arguments(package: Path) -> None:
     from m2vae_ros.node.parameters import FusionParameters
 
     arguments = arguments_of(package, 'fusion.launch.py')
@@ -139,15 +139,15 @@ def test_the_demos_robot_is_the_simulated_one(package: Path) -> None:
     demo = module_of(package, 'demo.launch.py')
     assert {spec.name: spec.topic for spec in SENSORS} == demo.TOPICS
     assert {spec.frame_id for spec in SENSORS} == set(demo.FRAMES)
-    place = ['--x', str(CAMERA_FORWARD), '--z', str(CAMERA_HEIGHT)]
+    position = ['--x', str(CAMERA_FORWARD), '--z', str(CAMERA_HEIGHT)]
     assert demo.FRAMES['laser'] == ['--z', str(LIDAR_HEIGHT)]
-    assert demo.FRAMES['camera_optical_frame'][:4] == place
-    assert demo.FRAMES['depth_optical_frame'][:4] == place
+    assert demo.FRAMES['camera_optical_frame'][:4] == position
+    assert demo.FRAMES['depth_optical_frame'][:4] == position
 
 
 @contextmanager
 def launched(file: Path, log: Path, *arguments: str) -> Iterator[Any]:
-    """Launch a file and give a peer; end the launch as Ctrl-C does and want exit code 0."""
+    """Launch a file and give a peer; end the launch as Ctrl-C does, and check exit code 0."""
     from support.node_processes import Peer
 
     with (

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of every kind: what nobody should send is refused by a rule, quickly and cheaply."""
+"""Messages of every kind: a malformed one is rejected by its rule, in little time and memory."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def point_fields(offsets=(0, 4, 8), datatypes=(7, 7, 7)):
     ]
 
 
-def good(kind):
-    """Return the fields of a proper message."""
+def valid_fields(kind):
+    """Return the fields of a valid message."""
     stamp = SimpleNamespace(sec=1, nanosec=2)
     header = SimpleNamespace(stamp=stamp, frame_id='here')
     return {'header': header, **{
@@ -64,7 +64,7 @@ def good(kind):
 
 
 def png(rows, columns):
-    """Return a grey picture as a file."""
+    """Return the bytes of a grey png file."""
     return cv2.imencode('.png', np.full((rows, columns), 99, np.uint8))[1].tobytes()
 
 
@@ -85,17 +85,17 @@ garbage = st.one_of(
 )
 
 
-def check_refusal(refused):
-    assert refused.rule.isidentifier()
-    assert str(refused).startswith(f'{refused.rule}: ')
+def check_rejection(error):
+    assert error.rule.isidentifier()
+    assert str(error).startswith(f'{error.rule}: ')
 
 
-def judged(spec, message):
-    """Decode, and check that what comes is a measurement; None where it is refused by a rule."""
+def decode_and_check(spec, message):
+    """Return a measurement, checked, or None if the message is rejected by a rule."""
     try:
         measurement = decode(spec, message)
-    except InvalidMessage as refused:
-        check_refusal(refused)
+    except InvalidMessage as error:
+        check_rejection(error)
         return None
     values, valid, returned = measurement.values, measurement.valid, measurement.returned
     assert (values.dtype, valid.dtype, returned.dtype) == (np.float32, np.bool_, np.bool_)
@@ -116,29 +116,29 @@ def judged(spec, message):
 
 
 @pytest.mark.parametrize('kind', sorted(SPECS))
-def test_what_the_fuzzing_starts_from_is_proper(kind):
-    assert judged(SPECS[kind], SimpleNamespace(**good(kind))) is not None
+def test_the_fuzzing_starts_from_valid_messages(kind):
+    assert decode_and_check(SPECS[kind], SimpleNamespace(**valid_fields(kind))) is not None
 
 
 @pytest.mark.parametrize('kind', sorted(SPECS))
 @settings(max_examples=300)
 @given(data=st.data())
-def test_any_message_becomes_a_measurement_or_is_refused(kind, data):
-    fields = good(kind)
+def test_any_message_becomes_a_measurement_or_is_rejected(kind, data):
+    fields = valid_fields(kind)
     names = data.draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, max_size=3))
     for name in names:
         fields[name] = data.draw(garbage, label=name)
-    judged(SPECS[kind], SimpleNamespace(**fields))
+    decode_and_check(SPECS[kind], SimpleNamespace(**fields))
 
 
 @pytest.mark.parametrize('kind', sorted(SPECS))
 @given(value=garbage)
-def test_any_header_is_read_or_refused(kind, value):
+def test_any_header_is_read_or_rejected(kind, value):
     for name in ('stamp', 'frame_id', 'sec', 'nanosec'):
-        fields = good(kind)
+        fields = valid_fields(kind)
         owner = fields['header'] if name in ('stamp', 'frame_id') else fields['header'].stamp
         setattr(owner, name, value)
-        judged(SPECS[kind], SimpleNamespace(**fields))
+        decode_and_check(SPECS[kind], SimpleNamespace(**fields))
 
 
 @given(
@@ -146,12 +146,12 @@ def test_any_header_is_read_or_refused(kind, value):
     step=st.integers(0, 30), short=st.integers(-1, 1), data=st.binary(min_size=200, max_size=200),
     big=st.booleans(),
 )
-def test_any_small_image_becomes_a_measurement_or_is_refused(
+def test_any_small_image_becomes_a_measurement_or_is_rejected(
     height, width, encoding, step, short, data, big
 ):
-    judged(CAMERA, SimpleNamespace(**{
-        **good('image'), 'height': height, 'width': width, 'encoding': encoding, 'step': step,
-        'is_bigendian': big, 'data': data[:max(0, height * step - short)],
+    decode_and_check(CAMERA, SimpleNamespace(**{
+        **valid_fields('image'), 'height': height, 'width': width, 'encoding': encoding,
+        'step': step, 'is_bigendian': big, 'data': data[:max(0, height * step - short)],
     }))
 
 
@@ -161,12 +161,12 @@ def test_any_small_image_becomes_a_measurement_or_is_refused(
     datatypes=st.tuples(*[st.integers(0, 9)] * 3), point_step=st.integers(0, 24),
     padding=st.integers(-1, 5), data=st.binary(min_size=410, max_size=410), big=st.booleans(),
 )
-def test_any_small_cloud_becomes_a_measurement_or_is_refused(
+def test_any_small_cloud_becomes_a_measurement_or_is_rejected(
     height, width, offsets, datatypes, point_step, padding, data, big
 ):
     row_step = width * point_step + padding
-    judged(DEPTH, SimpleNamespace(**{
-        **good('cloud'), 'height': height, 'width': width, 'point_step': point_step,
+    decode_and_check(DEPTH, SimpleNamespace(**{
+        **valid_fields('cloud'), 'height': height, 'width': width, 'point_step': point_step,
         'fields': point_fields(offsets, datatypes), 'row_step': row_step, 'is_bigendian': big,
         'data': data[:max(0, height * row_step)],
     }))
@@ -176,23 +176,23 @@ def test_any_small_cloud_becomes_a_measurement_or_is_refused(
     first=st.floats(-13, 13), increment=st.floats(-7, 7), near=st.floats(-1, 3),
     far=st.floats(-1, 30), ranges=st.lists(st.floats(width=32), max_size=20),
 )
-def test_any_scan_becomes_a_measurement_or_is_refused(first, increment, near, far, ranges):
-    judged(LIDAR, SimpleNamespace(**{
-        **good('scan'), 'angle_min': first, 'angle_increment': increment, 'range_min': near,
-        'range_max': far, 'ranges': ranges,
+def test_any_scan_becomes_a_measurement_or_is_rejected(first, increment, near, far, ranges):
+    decode_and_check(LIDAR, SimpleNamespace(**{
+        **valid_fields('scan'), 'angle_min': first, 'angle_increment': increment,
+        'range_min': near, 'range_max': far, 'ranges': ranges,
     }))
 
 
-@given(at=st.integers(0, 200), octets=st.binary(min_size=1, max_size=8), jpeg=st.booleans())
-def test_a_damaged_file_becomes_a_measurement_or_is_refused(at, octets, jpeg):
+@given(start=st.integers(0, 200), octets=st.binary(min_size=1, max_size=8), jpeg=st.booleans())
+def test_a_damaged_file_becomes_a_measurement_or_is_rejected(start, octets, jpeg):
     pixels = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
     content = bytearray(cv2.imencode('.jpg' if jpeg else '.png', pixels)[1].tobytes())
-    content[at:at + len(octets)] = octets
-    judged(CAMERA, SimpleNamespace(**{**good('compressed'), 'data': content}))
+    content[start:start + len(octets)] = octets
+    decode_and_check(CAMERA, SimpleNamespace(**{**valid_fields('compressed'), 'data': content}))
 
 
 def jpeg_that_claims(rows, columns):
-    """Return a file that is much smaller than its frame header says."""
+    """Return a small file whose frame header claims a large image."""
     content = bytearray(cv2.imencode('.jpg', np.zeros((8, 8, 3), np.uint8))[1].tobytes())
     frame = content.index(b'\xff\xc0')
     content[frame + 5:frame + 9] = struct.pack('>HH', rows, columns)
@@ -200,7 +200,7 @@ def jpeg_that_claims(rows, columns):
 
 
 def png_that_claims(rows, columns):
-    """Return a file that is much smaller than its header says."""
+    """Return a small file whose header claims a large image."""
     content = png(8, 8)
     return content[:16] + struct.pack('>II', columns, rows) + content[24:]
 
@@ -217,17 +217,17 @@ def png_that_claims(rows, columns):
     ('cloud', 'data_size', {'height': 2**32 - 1}),
     ('scan', 'angle_increment', {'angle_increment': 1e-12}),
 ])
-def test_a_size_that_is_only_claimed_takes_neither_memory_nor_time(kind, rule, fields):
-    message = SimpleNamespace(**{**good(kind), **fields})
+def test_a_claimed_size_costs_neither_memory_nor_time(kind, rule, fields):
+    message = SimpleNamespace(**{**valid_fields(kind), **fields})
     tracemalloc.start()
     start = time.process_time()
     try:
-        with pytest.raises(InvalidMessage) as refused:
+        with pytest.raises(InvalidMessage) as caught:
             decode(SPECS[kind], message)
         seconds, (_, peak) = time.process_time() - start, tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert refused.value.rule == rule
+    assert caught.value.rule == rule
     assert seconds < 0.5
     assert peak < 1_000_000
 
@@ -235,7 +235,7 @@ def test_a_size_that_is_only_claimed_takes_neither_memory_nor_time(kind, rule, f
 @pytest.mark.parametrize('shape', [(1, 70_000), (70_000, 1), (3, 33_000), (33_000, 3)])
 def test_images_of_any_proportion_are_resized(shape):
     message = SimpleNamespace(**{
-        **good('image'), 'height': shape[0], 'width': shape[1], 'step': shape[1],
+        **valid_fields('image'), 'height': shape[0], 'width': shape[1], 'step': shape[1],
         'data': bytes([51]) * (shape[0] * shape[1]),
     })
     np.testing.assert_allclose(decode(CAMERA, message).values, 0.2, atol=1e-6)

@@ -16,6 +16,7 @@ from m2vae_ros.node.arrivals import Arrivals, Results  # noqa: E402
 from m2vae_ros.node.diagnostics import (  # noqa: E402
     fusion_status,
     FusionReport,
+    raise_to_worst,
     sensor_status,
     SensorReport,
 )
@@ -112,25 +113,25 @@ def test_a_clock_that_jumps_back_makes_no_negative_period():
 
 def test_silence_counts_from_the_publisher_or_the_last_message_whichever_is_later():
     arrivals = Arrivals()
-    assert arrivals.unheard(5 * SECOND) == 0
+    assert arrivals.unanswered(5 * SECOND) == 0
     arrivals.note_publishers(True, 5 * SECOND)
-    assert arrivals.unheard(8 * SECOND) == pytest.approx(3)
+    assert arrivals.unanswered(8 * SECOND) == pytest.approx(3)
     arrivals.note(0, 9 * SECOND)
-    assert arrivals.unheard(10 * SECOND) == pytest.approx(1)
+    assert arrivals.unanswered(10 * SECOND) == pytest.approx(1)
     assert arrivals.silence(11 * SECOND) == pytest.approx(2)
     arrivals.note_publishers(False, 11 * SECOND)
-    assert arrivals.unheard(20 * SECOND) == 0
+    assert arrivals.unanswered(20 * SECOND) == 0
 
 
 def test_nobody_is_silent_while_simulation_time_has_not_begun_or_after_it_jumped_back():
     arrivals = Arrivals()
     arrivals.note_publishers(True, 0)
-    assert arrivals.unheard(1_000 * SECOND) == 0
+    assert arrivals.unanswered(1_000 * SECOND) == 0
     arrivals.note_publishers(True, 1_000 * SECOND)
     arrivals.note(1_001 * SECOND, 1_001 * SECOND)
     arrivals.restart(500 * SECOND)
     assert arrivals.silence(501 * SECOND) == pytest.approx(1)
-    assert arrivals.unheard(503 * SECOND) == pytest.approx(3)
+    assert arrivals.unanswered(503 * SECOND) == pytest.approx(3)
 
 
 def test_results_are_counted_by_subset_and_second():
@@ -142,3 +143,33 @@ def test_results_are_counted_by_subset_and_second():
     assert results.rate(3 * SECOND) == pytest.approx(50)
     assert results.latency() == pytest.approx((50.5, 99.01))
     assert results.subsets == {('camera', 'lidar'): 100}
+
+
+def test_the_fusion_has_the_level_of_its_worst_sensor_and_names_it():
+    sensors = [
+        sensor_status('fusion', replace(WELL, name=name, **changes), max_wait=0.12, timeout=0.5)
+        for name, changes in (
+            ('camera', {}), ('lidar', {'heard': []}), ('depth', {'unanswered': 3.0}),
+        )
+    ]
+    statuses = [fusion_status('fusion', FUSING), *sensors]
+    raise_to_worst(statuses[:2])
+    assert (statuses[0].level, statuses[0].message) == (OK, 'fusing at 10.0 Hz')
+    raise_to_worst(statuses[:3])
+    assert (statuses[0].level, statuses[0].message) == (WARN, 'fusing at 10.0 Hz; see lidar')
+    raise_to_worst(statuses)
+    assert statuses[0].level == ERROR
+    assert statuses[0].message.endswith('see depth')
+
+
+@pytest.mark.parametrize('changes', [
+    {'heard': []},
+    {'heard': [], 'unheard': [replace(DRIVER, message_type='std_msgs/msg/String')]},
+])
+def test_a_young_subscription_is_given_time_to_find_its_publishers(changes):
+    assert judge(settled=False, **changes).level == OK
+    assert judge(**changes).level > OK
+
+
+def test_a_sensor_has_its_topic_as_hardware_id():
+    assert judge().hardware_id == '/camera/image_raw'

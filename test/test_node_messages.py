@@ -71,7 +71,7 @@ def test_another_cloud_is_refused_by_name_of_the_column():
 def test_a_cut_latent_is_refused_by_its_size():
     message = latent_to_message(Latent(5, np.zeros(4), np.zeros(4), 1))
     message.data = message.data[:-1]
-    with pytest.raises(ValueError, match='data hold 47 bytes'):
+    with pytest.raises(ValueError, match='data has 47 bytes'):
         latent_from_message(message)
 
 

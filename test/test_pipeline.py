@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The whole road from messages to results, with the simulated robot's own messages."""
+"""From messages to results, with the simulated robot's messages."""
 
 from __future__ import annotations
 
@@ -62,20 +62,20 @@ def test_the_temperatures_of_a_model_reach_its_results(robot):
     model.temperatures = {('lidar',): 4.0}
     calibrated = Pipeline(model, device='cpu')
     (fused_set,) = feed(plain, robot, ('lidar',))
-    first, second = (pipeline.fuse(fused_set).posterior for pipeline in (plain, calibrated))
-    assert torch.equal(first.mean, second.mean)
-    torch.testing.assert_close(4 * first.log_variance.exp(), second.log_variance.exp())
+    before, after = (pipeline.fuse(fused_set).posterior for pipeline in (plain, calibrated))
+    assert torch.equal(before.mean, after.mean)
+    torch.testing.assert_close(4 * before.log_variance.exp(), after.log_variance.exp())
 
 
-def test_an_invalid_message_is_counted_and_the_others_go_on(robot):
+def test_an_invalid_message_is_counted_and_the_others_are_fused(robot):
     pipeline = small_pipeline()
     broken = observe(robot, 'camera', NOW, PLAIN_CLASSES)
     broken.data = broken.data[:-1]
-    blind = observe(robot, 'lidar', NOW, PLAIN_CLASSES)
-    blind.ranges = np.full_like(blind.ranges, np.nan)
+    all_nan = observe(robot, 'lidar', NOW, PLAIN_CLASSES)
+    all_nan.ranges = np.full_like(all_nan.ranges, np.nan)
     empty = observe(robot, 'depth', NOW, PLAIN_CLASSES)
     empty.width, empty.row_step, empty.data = 0, 0, empty.data[:0]
-    for name, message in (('camera', broken), ('lidar', blind), ('depth', empty)):
+    for name, message in (('camera', broken), ('lidar', all_nan), ('depth', empty)):
         for _ in range(3):
             assert pipeline.receive(name, message, NOW) == []
     assert {name: sum(rules.values()) for name, rules in pipeline.invalid.items()} == {
@@ -84,16 +84,16 @@ def test_an_invalid_message_is_counted_and_the_others_go_on(robot):
     assert feed(pipeline, robot, ('depth',), NOW + MS)
 
 
-def test_an_invalid_message_still_lets_what_is_due_go(robot):
+def test_an_invalid_message_still_emits_the_set_that_is_due(robot):
     pipeline = small_pipeline()
     feed(pipeline, robot, ('lidar', 'camera'))
     later = NOW + 300 * MS
     assert pipeline.receive('lidar', observe(robot, 'lidar', later, PLAIN_CLASSES), later) == []
-    (left,) = pipeline.receive('camera', SimpleNamespace(), later + 120 * MS)
-    assert list(left.items) == ['lidar']
+    (emitted,) = pipeline.receive('camera', SimpleNamespace(), later + 120 * MS)
+    assert list(emitted.items) == ['lidar']
 
 
-def test_a_wrong_stamp_is_the_synchronizers_to_refuse(robot):
+def test_a_wrong_stamp_is_rejected_by_the_synchronizer(robot):
     pipeline = small_pipeline()
     message = observe(robot, 'lidar', 0, PLAIN_CLASSES)
     assert pipeline.receive('lidar', message, NOW) == []
@@ -117,6 +117,6 @@ def test_results_are_those_of_the_decoded_measurements(robot):
     assert torch.equal(pipeline.fuse(fused_set).posterior.mean, direct.mean)
 
 
-def test_an_unknown_sensor_is_refused():
+def test_an_unknown_sensor_is_rejected():
     with pytest.raises(ValueError, match='sonar'):
         small_pipeline().receive('sonar', None, NOW)

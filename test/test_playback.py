@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A recording meets the synchroniser at the times at which a timer would live."""
+"""A recording is polled when the node's timer would fire, so its sets are those of the node."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ START = 1_000_000 * MS
 
 
 class Receiver:
-    """A synchronizer whose messages are their stamps; keeps when it was polled."""
+    """A synchronizer whose messages are their stamps; remembers when it was polled."""
 
     def __init__(self, *sensors, **options):
         self.synchronizer = Synchronizer(sensors, **options)
@@ -33,25 +33,25 @@ class Receiver:
         return self.synchronizer.poll(now_ns)
 
 
-def test_what_waits_leaves_at_its_deadline_and_not_at_the_next_message():
+def test_what_waits_is_emitted_at_its_deadline_and_not_at_the_next_message():
     receiver = Receiver('a', 'b', max_wait=0.1)
-    arrivals = [(sensor, START + at * MS, START + at * MS)
-                for sensor, at in (('a', 0), ('b', 10), ('a', 900))]
-    assert [set(one.items) for one in play(receiver, arrivals)] == [{'a'}, {'b'}, {'a'}]
+    arrivals = [(sensor, START + elapsed * MS, START + elapsed * MS)
+                for sensor, elapsed in (('a', 0), ('b', 10), ('a', 900))]
+    assert [set(fused.items) for fused in play(receiver, arrivals)] == [{'a'}, {'b'}, {'a'}]
     assert receiver.polled == [START + 110 * MS]
 
 
-def test_nothing_is_left_behind_at_the_end():
+def test_what_still_waits_at_the_end_is_emitted():
     receiver = Receiver('a', 'b', max_wait=0.1)
     sets = list(play(receiver, [('a', START, START)]))
-    assert [one.items for one in sets] == [{'a': START}]
+    assert [fused.items for fused in sets] == [{'a': START}]
     assert receiver.next_deadline_ns is None
 
 
-def test_a_clock_that_jumps_back_goes_on():
+def test_after_a_clock_jump_sets_are_emitted_again():
     receiver = Receiver('a')
-    once = [('a', START + at * MS, START + at * MS) for at in range(0, 1000, 100)]
-    assert len(list(play(receiver, once + once))) == 20
+    drive = [('a', now, now) for now in range(START, START + 1000 * MS, 100 * MS)]
+    assert len(list(play(receiver, drive + drive))) == 20
 
 
 @given(st.lists(st.tuples(st.sampled_from('abc'), st.integers(0, 300)), max_size=40))
@@ -63,10 +63,10 @@ def test_sets_are_those_of_a_timer_that_fires_every_millisecond(steps):
     sets = list(play(Receiver('a', 'b', 'c'), arrivals))
     live = Receiver('a', 'b', 'c')
     expected = []
-    left = list(arrivals)
-    for at in range(START, now + 1000 * MS, MS):
-        expected += live.poll(at)
-        while left and left[0][1] == at:
-            expected += live.receive(left[0][0], left[0][2], at)
-            left.pop(0)
-    assert [one.items for one in sets] == [one.items for one in expected]
+    to_come = list(arrivals)
+    for tick in range(START, now + 1000 * MS, MS):
+        expected += live.poll(tick)
+        while to_come and to_come[0][1] == tick:
+            sensor, _, message = to_come.pop(0)
+            expected += live.receive(sensor, message, tick)
+    assert [fused.items for fused in sets] == [fused.items for fused in expected]

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Clouds: any layout against a loop over the points, the nearest wins, refusals."""
+"""Clouds: any layout against a loop over the points, the nearest wins, and what is rejected."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLOAT32, FLOAT64 = 7, 8
 
 
 def spec(rows=4, columns=8, axes='body', **limits):
-    """Return a sensor that makes clouds; it looks all round and half a radian up and down."""
+    """Return a sensor that makes clouds, of a full turn and half a radian up and down."""
     geometry = {
         'azimuth_min': -PI, 'azimuth_max': PI, 'elevation_min': -0.5, 'elevation_max': 0.5,
         'range_min': 0.5, 'range_max': 50.0, 'axes': axes, **limits,
@@ -43,9 +43,9 @@ def cloud(
     points
         As many as fill the rows.
     names
-        Order of the fields; what is not x, y or z is filled with 1.
+        Fields in order; those that are not x, y or z are filled with 1.
     datatypes
-        One per field.
+        Of each field.
     gaps
         Bytes before each field and at the end.
     height
@@ -82,7 +82,7 @@ def cloud(
 
 
 def reference(sensor, points):
-    """Return distance per cell, NaN where blocked, inf where nothing; and unclear cells."""
+    """Return distances (NaN: blocked, inf: no point), and where rounding decides (unclear)."""
     rows, columns = sensor.shape
     geometry = sensor.geometry
     image = np.full((rows, columns), INF)
@@ -95,14 +95,14 @@ def reference(sensor, points):
             continue
         row = rows * (geometry['elevation_max'] - math.asin(up / distance)) \
             / (geometry['elevation_max'] - geometry['elevation_min'])
-        if math.hypot(forward, left) < 1e-3 * distance:  # at a pole every azimuth is right
+        if math.hypot(forward, left) < 1e-3 * distance:  # near a pole any azimuth is possible
             unclear[max(0, math.floor(row - 0.1)):max(0, math.floor(row + 0.1) + 1)] = True
             continue
         span = geometry['azimuth_max'] - geometry['azimuth_min']
         azimuth = math.atan2(left, forward)
         for turn in (-2 * PI, 0, 2 * PI):
             column = columns * (geometry['azimuth_max'] - azimuth - turn) / span
-            # A thousandth of a radian from a border either cell will do.
+            # Within a thousandth of a radian of a border either cell is right.
             slack_row = 1e-3 * rows / (geometry['elevation_max'] - geometry['elevation_min'])
             slack_column = 1e-3 * columns / span
             cells = {
@@ -133,7 +133,7 @@ def check(sensor, msg, points):
         measurement = decode(sensor, msg)
     except InvalidMessage:
         if unclear.any():
-            return  # it was about a point on the border of the field of view
+            return  # the only point is on the border of the field of view
         raise
     returned = image <= sensor.geometry['range_max']
     clear = ~unclear
@@ -145,7 +145,7 @@ def check(sensor, msg, points):
     assert measurement.values.flags.c_contiguous
 
 
-# The square of less than 1e-19 m is 0 in float32: that is the origin.
+# Below 1e-19 m the square is 0 in float32, so such a point is at the origin.
 coordinates = st.one_of(
     st.floats(-60, 60, width=32).map(lambda c: 0.0 if abs(c) < 1e-15 else c),
     st.sampled_from([0.0, NAN, INF, -INF]),
@@ -243,12 +243,12 @@ def test_a_point_beyond_the_range_is_valid_and_not_returned():
     assert not measurement.returned.any()
 
 
-def test_points_that_are_not_finite_or_at_the_origin_are_none():
+def test_points_that_are_not_finite_or_at_the_origin_are_ignored():
     good = [(4, 1, 1)]
     bad = [(NAN, 1, 1), (1, NAN, 1), (1, 1, NAN), (INF, 1, 1), (1, -INF, 1), (0, 0, 0)]
-    alone, among = decode(spec(), cloud(good)), decode(spec(), cloud(bad[:3] + good + bad[3:]))
-    np.testing.assert_array_equal(among.values, alone.values)
-    np.testing.assert_array_equal(among.valid, alone.valid)
+    alone, mixed = decode(spec(), cloud(good)), decode(spec(), cloud(bad[:3] + good + bad[3:]))
+    np.testing.assert_array_equal(mixed.values, alone.values)
+    np.testing.assert_array_equal(mixed.valid, alone.valid)
 
 
 def test_data_that_is_not_aligned_is_read():
@@ -259,7 +259,7 @@ def test_data_that_is_not_aligned_is_read():
     np.testing.assert_array_equal(decode(spec(), msg).values, aligned.values)
 
 
-def test_decoding_leaves_the_message_alone():
+def test_decoding_neither_changes_the_message_nor_shares_its_memory():
     msg = cloud([(4, 1, 1), (NAN, 1, 1), (5, -2, 1)])
     data = msg.data = bytearray(msg.data)
     before = bytes(data)
@@ -300,34 +300,34 @@ def test_decoding_leaves_the_message_alone():
     ('no_valid_point', {'data': bytes(48)}),
     ('outside_view', {'data': struct.pack('12f', *[0, 0, 5] * 4)}),
 ])
-def test_a_malformed_cloud_is_refused_by_its_rule(rule, changes):
+def test_a_malformed_cloud_is_rejected_by_its_rule(rule, changes):
     msg = cloud([(4, 1, 1)] * 4)
     vars(msg).update(changes)
-    with pytest.raises(InvalidMessage) as refused:
+    with pytest.raises(InvalidMessage) as caught:
         decode(spec(), msg)
-    assert refused.value.rule == rule
-    assert str(refused.value).startswith(f'{rule}: ')
+    assert caught.value.rule == rule
+    assert str(caught.value).startswith(f'{rule}: ')
 
 
 @pytest.mark.parametrize('offset', [-1, -4, 9, 2**32 - 1])
-def test_a_field_that_does_not_lie_within_the_point_is_refused(offset):
+def test_a_field_outside_its_point_is_rejected(offset):
     msg = cloud([(4, 1, 1)])
     msg.fields[1].offset = offset
-    with pytest.raises(InvalidMessage, match='field y') as refused:
+    with pytest.raises(InvalidMessage, match='field y') as caught:
         decode(spec(), msg)
-    assert refused.value.rule == 'point_step'
+    assert caught.value.rule == 'point_step'
 
 
 @pytest.mark.parametrize('datatype', [0, 9, 255])
-def test_an_unknown_datatype_is_refused(datatype):
+def test_an_unknown_datatype_is_rejected(datatype):
     msg = cloud([(4, 1, 1)])
     msg.fields[1].datatype = datatype
-    with pytest.raises(InvalidMessage, match='field y') as refused:
+    with pytest.raises(InvalidMessage, match='field y') as caught:
         decode(spec(), msg)
-    assert refused.value.rule == 'datatype'
+    assert caught.value.rule == 'datatype'
 
 
-def test_an_encoded_cloud_points_from_the_sensor_into_its_cells():
+def test_the_points_of_an_encoded_cloud_lie_in_the_middle_of_their_cells():
     pytest.importorskip('sensor_msgs', reason='needs ROS messages: pip install ros-sensor-msgs')
     values = np.array([[3.0, NAN], [90.0, 0.0]], np.float32)
     returned = np.array([[True, False], [True, False]])

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A bag played into the live node, in processes of their own, over real DDS."""
+"""A bag played into the live node, each in its own process, over real DDS."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def start(tmp_path):
 
         yield start
         codes = [process.stop() for process in started]
-    said = '\n'.join(process.log for process in started)
-    assert codes == [0] * len(started), said
-    assert 'Traceback' not in said
+    output = '\n'.join(process.log for process in started)
+    assert codes == [0] * len(started), output
+    assert 'Traceback' not in output
 
 
 def test_live_and_offline_latents_have_the_same_bits(tmp_path, start, start_node, capsys):
@@ -67,17 +67,17 @@ def test_live_and_offline_latents_have_the_same_bits(tmp_path, start, start_node
     )
     peer.wait_for(player.ended, lambda: f'end of the bag; player:\n{player.log}')
     assert player.wait() == 0, player.log
-    heard = len(statuses)
-    peer.wait_for(lambda: len(statuses) > heard + 1, 'diagnostics')
+    before = len(statuses)
+    peer.wait_for(lambda: len(statuses) > before + 1, 'diagnostics')
     assert recorder.stop() == 0
 
     live = read_latents(tmp_path / 'live')
     write_latents(tmp_path / 'offline', offline_latents(MODEL, drive, TOPICS))
-    found = compare(live, read_latents(tmp_path / 'offline'))
-    assert found.sets_b > 9 * SECONDS
-    assert found.bit_identical == found.equal_members
-    assert found.missing_in_a <= 0.01 * found.sets_b, found
-    assert found.other_members + found.missing_in_b <= 0.01 * found.sets_b, found
+    result = compare(live, read_latents(tmp_path / 'offline'))
+    assert result.sets_b > 9 * SECONDS
+    assert result.bit_identical == result.equal_members
+    assert result.missing_in_a <= 0.01 * result.sets_b, result
+    assert result.other_members + result.missing_in_b <= 0.01 * result.sets_b, result
     assert cli.main(['compare', str(tmp_path / 'live'), str(tmp_path / 'offline')]) == 0
 
 
@@ -130,7 +130,7 @@ def test_a_looping_bag_can_be_paused_and_runs_at_any_rate(tmp_path, start, start
     peer.wait_for(player.ended, 'end of the player')
 
 
-def test_messages_come_out_as_recorded_each_after_its_time(tmp_path, start):
+def test_messages_are_played_as_recorded_and_not_before_their_time(tmp_path, start):
     drive = write_drive(
         tmp_path / 'drive', seconds=3.0, sensors=('camera', 'lidar'), compressed_images=True,
     )
@@ -169,29 +169,30 @@ def test_messages_come_out_as_recorded_each_after_its_time(tmp_path, start):
     now_ns = [now_ns for _, now_ns in times]
     assert now_ns == sorted(now_ns)
     assert now_ns[0] == START_NS + DELAY_NS + 10**9
-    assert now_ns[-1] > due[-1] + 0.9e9  # what waits for a missing sensor is still emitted
+    # The time runs on, so that a set that waits for a missing sensor is still emitted.
+    assert now_ns[-1] > due[-1] + 0.9e9
     assert max(b - a for a, b in pairwise(now_ns)) < 0.5e9
 
 
-@pytest.mark.parametrize(('words', 'said'), [
+@pytest.mark.parametrize(('words', 'message'), [
     (['--rate', '0'], 'rate 0.0: must be a number above 0'),
     (['--start-offset', '9'], '--start-offset 9: must be from 0 to the length of the bag'),
     (['--topics', '/tf'], '--topics /tf: the bag has /scan'),
     (['--remap', 'scan'], '--remap scan: must be FROM:=TO'),
 ])
-def test_what_cannot_be_played_ends_in_one_line(tmp_path, words, said):
+def test_what_cannot_be_played_ends_in_one_line(tmp_path, words, message):
     drive = write_drive(tmp_path / 'drive', seconds=0.5, sensors=('lidar',))
     with Process(entry('main'), ['play', drive, *words], tmp_path / 'log') as player:
         assert player.wait() == 2
-    assert said in player.log
+    assert message in player.log
     assert player.log.startswith('m2vae: error: ')
     assert player.log.count('\n') == 1
 
 
-def test_a_recorder_without_a_place_says_so(tmp_path):
-    for output, said in (('', 'output is empty'), (tmp_path, f'{tmp_path}: exists already')):
+def test_a_recorder_without_a_folder_for_its_bag_ends_with_an_error(tmp_path):
+    for output, message in (('', 'output is empty'), (tmp_path, f'{tmp_path}: exists already')):
         given = ['--ros-args', '-p', f'output:={output}'] if output else []
         with Process(entry('latent_recorder'), given, tmp_path / 'log') as recorder:
             assert recorder.wait() == 2
-        assert said in recorder.log
+        assert message in recorder.log
         assert 'Traceback' not in recorder.log

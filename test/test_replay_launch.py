@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The launch file that plays a bag into the node, run for real where launch is importable."""
+"""The launch file that plays a bag into the node, really run where launch is importable."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_replay_lists_every_argument_with_a_description(package: Path) -> None:
 
 
 @needs_launch
-def test_replay_tells_the_node_where_the_bag_has_its_sensors(
+def test_replay_sets_the_nodes_topics_to_those_of_the_bag(
     package: Path, tmp_path: Path,
 ) -> None:
     from support.bag_files import write_drive
@@ -55,8 +55,8 @@ def test_replay_tells_the_node_where_the_bag_has_its_sensors(
         replay.sensor_parameters({**values, 'topics': 'front=/back/scan'})
     with pytest.raises(RuntimeError, match='must be SENSOR=TOPIC'):
         replay.sensor_parameters({**values, 'topics': '/scan'})
-    assert replay.latents('/robot1/') == '/robot1/fusion/latent'
-    assert replay.latents('') == '/fusion/latent'
+    assert replay.latent_topic('/robot1/') == '/robot1/fusion/latent'
+    assert replay.latent_topic('') == '/fusion/latent'
 
 
 @needs_launch

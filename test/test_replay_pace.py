@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""How a bag's time runs, and the keys that stop it."""
+"""The time of a bag as it is played, and the keys that pause it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ import sys
 from m2vae_ros.replay.keyboard import pressed_keys
 with pressed_keys() as keys:
     print('ready', flush=True)
-    heard = ''
-    while len(heard) < 4:
-        heard += keys()
-print(repr(heard), flush=True)
+    pressed = ''
+    while len(pressed) < 4:
+        pressed += keys()
+print(repr(pressed), flush=True)
 """
 
 
@@ -44,7 +44,7 @@ def test_time_runs_at_its_rate():
     assert pace.wait(BEGIN, 8 * SECOND) == 0
 
 
-def test_time_stands_still_in_a_pause_and_goes_on_from_there():
+def test_time_stands_still_in_a_pause_and_runs_on_from_there():
     pace = Pace(paused=True)
     pace.begin(BEGIN, 0)
     assert pace.position(7 * SECOND) == BEGIN
@@ -65,44 +65,44 @@ def test_no_change_lets_time_jump(steps):
         assert pace.position(now + SECOND) >= before
 
 
-def test_who_is_a_little_late_catches_up_and_who_is_very_late_lets_time_slip():
+def test_a_little_lateness_is_caught_up_and_a_large_one_lets_time_slip():
     pace = Pace()
     pace.begin(BEGIN, 0)
-    pace.reach(BEGIN, SECOND // 50)
+    pace.slip_if_late(BEGIN, SECOND // 50)
     assert pace.position(SECOND) == BEGIN + SECOND
-    pace.reach(BEGIN, SECOND)
+    pace.slip_if_late(BEGIN, SECOND)
     assert pace.position(SECOND) == BEGIN
     assert pace.slipped_ns == SECOND
 
 
 @pytest.mark.parametrize('rate', [0.0, -1.0, float('nan'), float('inf')])
-def test_a_rate_that_is_none_is_refused(rate):
+def test_a_rate_that_is_not_positive_and_finite_is_rejected(rate):
     with pytest.raises(ValueError, match=r'rate .*above 0'):
         Pace(rate)
 
 
-def test_keys_are_heard_one_by_one_and_the_terminal_is_as_before():
+def test_keys_are_read_one_by_one_and_the_terminal_is_restored():
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, '-c', KEYS + 'import subprocess, os\n'
                                   "os.execvp('stty', ['stty', '-a'])"])
-    said = b''
-    while b'ready' not in said:
-        said += os.read(terminal, 1000)
-    os.write(terminal, b' \x1b[C')  # no line end: a terminal that waits for lines hands over none
+    output = b''
+    while b'ready' not in output:
+        output += os.read(terminal, 1000)
+    os.write(terminal, b' \x1b[C')  # no line end, for which a terminal normally waits
     try:
         while chunk := os.read(terminal, 1000):
-            said += chunk
+            output += chunk
     except OSError:  # the other end is closed
         pass
     os.waitpid(pid, 0)
     os.close(terminal)
-    assert repr(' \x1b[C') in said.decode()
-    assert ' icanon' in said.decode()
-    assert '-icanon' not in said.decode()
+    assert repr(' \x1b[C') in output.decode()
+    assert ' icanon' in output.decode()
+    assert '-icanon' not in output.decode()
 
 
-def test_without_a_terminal_no_key_is_ever_pressed():
+def test_without_a_terminal_no_key_is_pressed():
     code = ('from m2vae_ros.replay.keyboard import pressed_keys\n'
             'with pressed_keys() as keys:\n    print(repr(keys()))')
     done = subprocess.run(

@@ -16,7 +16,7 @@ import pytest
 for module in ('jinja2', 'matplotlib', 'torch'):
     pytest.importorskip(module)
 
-from m2vae_ros.evaluation.findings import Course  # noqa: E402
+from m2vae_ros.evaluation.findings import Timeline  # noqa: E402
 from m2vae_ros.evaluation.report.page import render, write  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from support.plausible_findings import plausible_findings  # noqa: E402
@@ -107,11 +107,11 @@ def test_texts_from_files_are_escaped():
 
 def test_one_sensor_alone_and_nothing_measured_make_a_page_too():
     findings = plausible_findings([SENSORS[1]], moments=1)
-    course = findings.course
+    timeline = findings.timeline
     bare = replace(
         findings, moments=(), subsets=(), errors=(), information_gain={},
-        course=Course(course.seconds[:0], course.fused[:0], course.plane[:0], (0.0, 0.0),
-                      course.gain_seconds[:0], course.gain[:0]),
+        timeline=Timeline(timeline.seconds[:0], timeline.fused[:0], timeline.plane[:0], (0.0, 0.0),
+                          timeline.gain_seconds[:0], timeline.gain[:0]),
     )
     for one in (findings, bare):
         assert Page(render(one)).open == []

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What is encoded decodes to what it was, with the classes of ROS and those of rosbags."""
+"""An encoded measurement decodes to itself, with the message classes of ROS and of rosbags."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def depth(rows, columns, axes, low, width, bottom, height):
     return SensorSpec('depth', 'point_cloud', 'points', 'depth', (rows, columns), geometry)
 
 
-# An azimuth is good to 0.01 degrees, so cells are not made smaller than that.
+# An azimuth is accurate to 0.01 degrees, so no cell is smaller.
 sensors = st.one_of(
     st.builds(
         lambda rows, columns: SensorSpec('cam', 'image', 'i', 'f', (3, rows, columns)),
@@ -51,20 +51,20 @@ sensors = st.one_of(
 
 @lru_cache
 def typestore():
-    """Return rosbags' types of ROS 2, which need no ROS."""
+    """Return rosbags' message types of ROS 2, which need no ROS installation."""
     stores = pytest.importorskip('rosbags.typesys', reason='needs rosbags: pip install rosbags')
     return stores.get_typestore(stores.Stores.ROS2_HUMBLE)
 
 
 def through_rosbags(spec, measurement):
-    """Return the message after it was written to a bag and read again."""
+    """Return the message after a round trip through the bytes of a bag."""
     name = message_type(spec)
     message = encode(spec, measurement, rosbags_message_classes(typestore()))
     return typestore().deserialize_cdr(typestore().serialize_cdr(message, name), name)
 
 
 def through_ros(spec, measurement):
-    """Return the message after it was sent and received."""
+    """Return the message after a round trip through the bytes that ROS sends."""
     pytest.importorskip('sensor_msgs', reason='needs ROS messages: pip install ros-sensor-msgs')
     serialization = pytest.importorskip('rclpy.serialization', reason='needs rclpy')
     message = encode(spec, measurement, ros_message_classes())
@@ -72,7 +72,7 @@ def through_ros(spec, measurement):
     return serialization.deserialize_message(octets, type(message))
 
 
-ways = pytest.mark.parametrize('way', [through_rosbags, through_ros])
+both_ways = pytest.mark.parametrize('send', [through_rosbags, through_ros])
 
 
 def measurement_of(spec, seed):
@@ -101,23 +101,23 @@ def assert_equal(measurement, other):
     assert (other.stamp_ns, other.frame_id) == (measurement.stamp_ns, measurement.frame_id)
 
 
-@ways
+@both_ways
 @settings(max_examples=150)
 @given(spec=sensors, seed=st.integers(0, 2**32 - 1))
-def test_a_measurement_comes_back_as_it_went_out(way, spec, seed):
+def test_a_measurement_comes_back_unchanged(send, spec, seed):
     measurement = measurement_of(spec, seed)
-    assert_equal(measurement, decode(spec, way(spec, measurement)))
+    assert_equal(measurement, decode(spec, send(spec, measurement)))
 
 
-@ways
+@both_ways
 @pytest.mark.parametrize('spec', SENSORS, ids=lambda spec: spec.name)
-def test_the_sensors_of_the_default_model_come_back_as_they_went_out(way, spec):
+def test_a_measurement_of_the_default_models_sensors_comes_back_unchanged(send, spec):
     measurement = measurement_of(spec, 0)
-    assert_equal(measurement, decode(spec, way(spec, measurement)))
+    assert_equal(measurement, decode(spec, send(spec, measurement)))
 
 
-@ways
-def test_beams_that_said_nothing_come_back_as_such(way):
+@both_ways
+def test_beams_that_are_not_valid_come_back_as_such(send):
     spec = lidar(8, -math.pi, 2 * math.pi)
     valid = np.arange(8) % 2 == 0
     measurement = measurement_of(spec, 1)
@@ -125,20 +125,20 @@ def test_beams_that_said_nothing_come_back_as_such(way):
         measurement, valid=valid, returned=measurement.returned & valid,
         values=np.where(measurement.returned & valid, measurement.values, np.float32(0)),
     )
-    assert_equal(measurement, decode(spec, way(spec, measurement)))
+    assert_equal(measurement, decode(spec, send(spec, measurement)))
 
 
 @pytest.mark.parametrize('spec', SENSORS, ids=lambda spec: spec.name)
 def test_ros_and_rosbags_get_the_same_message(spec):
     measurement = measurement_of(spec, 3)
-    ours, theirs = through_ros(spec, measurement), through_rosbags(spec, measurement)
-    for name in ours.get_fields_and_field_types():
-        left, right = getattr(ours, name), getattr(theirs, name)
+    by_ros, by_rosbags = through_ros(spec, measurement), through_rosbags(spec, measurement)
+    for name in by_ros.get_fields_and_field_types():
+        a, b = getattr(by_ros, name), getattr(by_rosbags, name)
         if name == 'header':
-            assert (left.stamp.sec, left.stamp.nanosec) == (right.stamp.sec, right.stamp.nanosec)
-            assert left.frame_id == right.frame_id
+            assert (a.stamp.sec, a.stamp.nanosec) == (b.stamp.sec, b.stamp.nanosec)
+            assert a.frame_id == b.frame_id
         elif name == 'fields':
-            assert [(f.name, f.offset, f.datatype, f.count) for f in left] == \
-                [(f.name, f.offset, f.datatype, f.count) for f in right]
+            assert [(f.name, f.offset, f.datatype, f.count) for f in a] == \
+                [(f.name, f.offset, f.datatype, f.count) for f in b]
         else:
-            np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
+            np.testing.assert_array_equal(np.asarray(a), np.asarray(b))

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Samples for training are what a node would hear, and the world is not made easy."""
+"""Samples for training are what a node would receive, and the world is not too easy."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
 from m2vae_ros.simulation.robot import Robot, SENSORS
 from m2vae_ros.simulation.world import World
 
-# The benchmark measures what is held here.
+# The benchmark that prints what is tested here.
 BENCHMARK = runpy.run_path(str(Path(__file__).parents[1] / 'benchmarks' / 'simulation.py'))
 
 
 def test_samples_are_what_a_listener_to_the_drivers_would_decode():
     samples = generate([7], 5, interval=0.5)
     robot = Robot(World(7))
-    robot.ranges()  # from here on its noise is another one
+    robot.ranges()  # so that its noise differs from here on
     for i, pose in enumerate(samples.poses):
         robot.step(0.5)
         assert robot.pose == pytest.approx(pose)
         for spec in SENSORS:
-            heard = decode(spec, observe(robot, spec.name, 1, PLAIN_CLASSES))
-            values, valid, returned = (part[i] for part in samples.sensors[spec.name])
-            both = heard.returned & returned
-            assert (heard.valid == valid).mean() > 0.97
-            assert (heard.returned == returned).mean() > 0.93
+            received = decode(spec, observe(robot, spec.name, 1, PLAIN_CLASSES))
+            values, valid, returned = (array[i] for array in samples.sensors[spec.name])
+            both = received.returned & returned
+            assert (received.valid == valid).mean() > 0.97
+            assert (received.returned == returned).mean() > 0.93
             scale = 255 if spec.kind == 'image' else 1
-            difference = np.abs(heard.values - values / scale)[..., both]
+            difference = np.abs(received.values - values / scale)[..., both]
             assert difference.mean() < (0.04 if spec.kind == 'image' else 0.06)
 
 
@@ -54,13 +54,13 @@ def test_samples_have_the_shapes_and_types_that_training_reads():
 
 def test_samples_do_not_depend_on_how_many_processes_make_them():
     calls = []
-    alone = generate([1, 2], 2, progress=lambda done, of: calls.append((done, of)))
+    alone = generate([1, 2], 2, progress=lambda done, total: calls.append((done, total)))
     shared = generate([1, 2], 2, processes=2)
     assert calls == [(1, 2), (2, 2)]
     np.testing.assert_array_equal(alone.poses, shared.poses)
-    for name, parts in alone.sensors.items():
-        for one, other in zip(parts, shared.sensors[name], strict=True):
-            np.testing.assert_array_equal(one, other)
+    for name, arrays in alone.sensors.items():
+        for a, b in zip(arrays, shared.sensors[name], strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_splits_share_no_world():
@@ -79,9 +79,9 @@ def test_nothing_to_generate_is_an_error(seeds, count, processes):
 
 
 def test_the_world_is_not_easy():
-    known = generate(world_seeds('train', 30), 8, interval=2.0)
-    asked = generate(world_seeds('test', 30), 8, interval=2.0)
-    errors = BENCHMARK['mean_predictor_errors'](known, asked)
+    training = generate(world_seeds('train', 30), 8, interval=2.0)
+    test = generate(world_seeds('test', 30), 8, interval=2.0)
+    errors = BENCHMARK['mean_predictor_errors'](training, test)
     assert errors['camera'] >= 0.02
     assert errors['lidar'] >= 0.8
-    assert BENCHMARK['median_objects'](asked) >= 3
+    assert BENCHMARK['median_objects'](test) >= 3

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The robot drives without hitting anything, and its drivers' messages are what they should be."""
+"""The robot drives without hitting anything, and its messages are right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from m2vae_ros.simulation.robot import Robot, SENSORS
 from m2vae_ros.simulation.sensing import Noise
 from m2vae_ros.simulation.world import World
 
-SILENT_NOISE = Noise(image=0, exposure=0, scan=0, depth=0, lost=0)
+NO_NOISE = Noise(image=0, exposure=0, scan=0, depth=0, lost=0)
 CAMERA, LIDAR, DEPTH = SENSORS
 
 
@@ -25,24 +25,24 @@ CAMERA, LIDAR, DEPTH = SENSORS
 def test_a_minute_of_driving_hits_nothing_and_gets_somewhere(seed):
     world = World(seed)
     robot = Robot(world)
-    way = []
+    poses = []
     for _ in range(1200):
         robot.step(0.05)
-        way.append(robot.pose)
-    places = np.array(way)[:, :2]
-    assert world.clearance(places).min() > RADIUS
-    assert np.linalg.norm(np.diff(places, axis=0), axis=1).sum() > 8
+        poses.append(robot.pose)
+    positions = np.array(poses)[:, :2]
+    assert world.clearance(positions).min() > RADIUS
+    assert np.linalg.norm(np.diff(positions, axis=0), axis=1).sum() > 8
 
 
-def test_the_way_does_not_depend_on_the_size_of_its_steps():
-    one, many = Robot(World(4)), Robot(World(4))
-    one.step(3.0)
+def test_the_drive_does_not_depend_on_the_size_of_its_steps():
+    in_one_step, in_many = Robot(World(4)), Robot(World(4))
+    in_one_step.step(3.0)
     for _ in range(100):
-        many.step(0.03)
-    assert one.pose == pytest.approx(many.pose, abs=1e-6)
+        in_many.step(0.03)
+    assert in_one_step.pose == pytest.approx(in_many.pose, abs=1e-6)
 
 
-def test_a_step_back_in_time_is_refused():
+def test_a_step_back_in_time_is_rejected():
     with pytest.raises(ValueError, match=r'-0\.1'):
         Robot(World(0)).step(-0.1)
 
@@ -53,14 +53,13 @@ def test_the_same_seeds_are_the_same_drive_and_the_same_noise():
         robot.step(2.0)
         return robot.pose, robot.image(), robot.ranges(), robot.cloud()
 
-    one, same, other = drive(1), drive(1), drive(2)
-    for a, b, c in zip(one, same, other, strict=True):
-        np.testing.assert_array_equal(a, b)
-        assert not np.array_equal(a, c)
+    for first, same, other in zip(drive(1), drive(1), drive(2), strict=True):
+        np.testing.assert_array_equal(first, same)
+        assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize('spec', SENSORS, ids=lambda spec: spec.name)
-def test_a_model_can_be_built_for_the_robots_sensors(spec):
+def test_the_robots_messages_fit_their_specs(spec):
     validate(spec)
     robot = Robot(World(0))
     measurement = decode(spec, observe(robot, spec.name, 1_000_000_001, PLAIN_CLASSES))
@@ -76,10 +75,10 @@ def test_the_robot_has_no_sensor_of_another_name():
 
 
 def test_lidar_and_depth_camera_agree_on_what_is_ahead():
-    """Both see the same wall, the lidar 0.1 m behind the depth camera and 0.2 m below."""
+    """Both see the same wall; the lidar is 0.1 m behind the depth camera and 0.2 m below."""
     differences = []
     for seed in range(8):
-        robot = Robot(World(seed), noise=SILENT_NOISE)
+        robot = Robot(World(seed), noise=NO_NOISE)
         robot.step(3.0)
         scan = decode(LIDAR, observe(robot, 'lidar', 1, PLAIN_CLASSES))
         image = decode(DEPTH, observe(robot, 'depth', 1, PLAIN_CLASSES))
@@ -90,8 +89,8 @@ def test_lidar_and_depth_camera_agree_on_what_is_ahead():
 
 
 def test_left_is_left_for_every_sensor():
-    """What the lidar's left half sees nearer, depth camera and image see on the left too."""
-    robot = Robot(World(3), noise=SILENT_NOISE)
+    """If the lidar sees something nearer on the left, so does the depth camera."""
+    robot = Robot(World(3), noise=NO_NOISE)
     pairs = []
     for _ in range(60):
         robot.step(1.0)
@@ -100,16 +99,16 @@ def test_left_is_left_for_every_sensor():
         # Bearings 76..89 lie to the right of the axis and 90..103 to its left, in -28..28 deg.
         pairs.append((scan[90:104].mean() - scan[76:90].mean(),
                       depth[8:32].mean() - depth[32:56].mean()))
-    lidar_says, depth_says = np.array(pairs).T
-    assert np.corrcoef(lidar_says, depth_says)[0, 1] > 0.8
+    by_lidar, by_depth = np.array(pairs).T
+    assert np.corrcoef(by_lidar, by_depth)[0, 1] > 0.8
 
 
-def test_a_perfect_lidar_loses_no_return_and_a_bad_one_as_many_as_it_is_told():
-    perfect = Robot(World(0), noise=SILENT_NOISE)
+def test_a_perfect_lidar_loses_no_return_and_a_bad_one_the_given_share():
+    perfect = Robot(World(0), noise=NO_NOISE)
     assert np.isfinite(perfect.ranges()).all()
     bad = Robot(World(0), noise=Noise(lost=0.3))
     ranges = np.concatenate([bad.ranges() for _ in range(20)])
-    # REP-117: +inf says that nothing came back, NaN that the measurement failed.
+    # REP-117: +inf means that nothing returned, NaN that the measurement failed.
     assert np.isposinf(ranges).mean() == pytest.approx(0.24, abs=0.03)
     assert np.isnan(ranges).mean() == pytest.approx(0.06, abs=0.02)
     message = observe(bad, 'lidar', 1, PLAIN_CLASSES)
@@ -119,7 +118,7 @@ def test_a_perfect_lidar_loses_no_return_and_a_bad_one_as_many_as_it_is_told():
     assert message.angle_min + 359 * message.angle_increment == pytest.approx(message.angle_max)
 
 
-def test_a_cloud_has_nan_where_nothing_came_back():
+def test_a_cloud_has_nan_where_nothing_returned():
     cloud = Robot(World(0), noise=Noise(lost=0.5)).cloud()
     lost = np.isnan(cloud)
     assert (lost.all(axis=-1) == lost.any(axis=-1)).all()
@@ -127,7 +126,7 @@ def test_a_cloud_has_nan_where_nothing_came_back():
 
 
 def test_noise_blurs_without_shifting():
-    clean = Robot(World(6), noise=SILENT_NOISE)
+    clean = Robot(World(6), noise=NO_NOISE)
     noisy = Robot(World(6), noise=Noise(image=8.0, exposure=0.0, lost=0.0))
     difference = noisy.image().astype(float) - clean.image()
     assert difference.std() == pytest.approx(8.0, rel=0.1)
@@ -138,42 +137,42 @@ def test_noise_blurs_without_shifting():
 
 @pytest.mark.parametrize('field', ['image', 'exposure', 'scan', 'depth', 'lost'])
 @pytest.mark.parametrize('value', [-0.1, math.inf, math.nan])
-def test_an_impossible_noise_is_refused_by_name(field, value):
+def test_an_impossible_noise_is_rejected_by_name(field, value):
     with pytest.raises(ValueError, match=field):
         Noise(**{field: value})
 
 
-def test_a_silenced_sensor_says_nothing_until_it_is_revived():
-    way = Transmission(np.random.default_rng(0))
-    assert way.stamp(1_000) is not None
-    way.silent = True
-    assert [way.stamp(now) for now in range(2_000, 9_000, 1_000)] == [None] * 7
-    way.silent = False
-    assert way.stamp(9_000) == 9_000
+def test_a_silenced_sensor_sends_nothing_until_it_is_revived():
+    transmission = Transmission(np.random.default_rng(0))
+    assert transmission.stamp(1_000) is not None
+    transmission.silent = True
+    assert [transmission.stamp(now) for now in range(2_000, 9_000, 1_000)] == [None] * 7
+    transmission.silent = False
+    assert transmission.stamp(9_000) == 9_000
 
 
-def test_messages_get_lost_as_often_as_told():
-    way = Transmission(np.random.default_rng(0), lost=0.25)
-    lost = [way.stamp(now) is None for now in range(0, 2_000_000, 1_000)]
+def test_the_given_share_of_messages_is_lost():
+    transmission = Transmission(np.random.default_rng(0), lost=0.25)
+    lost = [transmission.stamp(now) is None for now in range(0, 2_000_000, 1_000)]
     assert np.mean(lost) == pytest.approx(0.25, abs=0.03)
 
 
 def test_jittered_stamps_lie_in_the_past_and_increase():
-    way = Transmission(np.random.default_rng(0), jitter=0.02)
+    transmission = Transmission(np.random.default_rng(0), jitter=0.02)
     times = np.arange(1, 2_000) * 33_000_000
-    stamps = np.array([way.stamp(int(now)) for now in times])
+    stamps = np.array([transmission.stamp(int(now)) for now in times])
     assert (np.diff(stamps) > 0).all()
     assert (stamps <= times).all()
     assert np.mean(times - stamps) == pytest.approx(0.02e9 * math.sqrt(2 / math.pi), rel=0.1)
 
 
 def test_stamps_follow_a_clock_that_is_set_back():
-    way = Transmission(np.random.default_rng(0))
-    assert way.stamp(5_000_000_000) == 5_000_000_000
-    assert way.stamp(1_000_000_000) == 1_000_000_000
+    transmission = Transmission(np.random.default_rng(0))
+    assert transmission.stamp(5_000_000_000) == 5_000_000_000
+    assert transmission.stamp(1_000_000_000) == 1_000_000_000
 
 
 @pytest.mark.parametrize(('fault', 'value'), [('lost', 1.5), ('lost', -0.1), ('jitter', -1.0)])
-def test_an_impossible_fault_is_refused_by_name(fault, value):
+def test_an_impossible_fault_is_rejected_by_name(fault, value):
     with pytest.raises(ValueError, match=fault):
         Transmission(np.random.default_rng(0), **{fault: value})

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A world is determined by its seed, its classes by their looks, and its rays by geometry."""
+"""A world follows from its seed, an object's look from its class, a range from geometry."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def empty_world():
 
 
 def inside(body, points):
-    """Say which points (..., 3) a body contains, from its shape's definition."""
+    """Return which points (..., 3) are in a body, from its shape's definition."""
     offset = points[..., :2] - (body.x, body.y)
     z = points[..., 2]
     if body.shape == 'box':
@@ -64,20 +64,21 @@ def test_the_same_seed_is_the_same_world(seed):
 
 @settings(max_examples=30, deadline=None)
 @given(seeds)
-def test_a_room_holds_some_objects_and_leaves_the_robot_room_to_pass(seed):
+def test_a_room_has_some_objects_with_gaps_that_the_robot_can_pass(seed):
     world = World(seed)
     assert min(world.size) >= 5
     assert max(world.size) <= 9
     assert 4 <= len(world.objects) <= 8
-    for one, other in combinations(world.objects, 2):
-        # Each takes one of the two as round, which makes the gap look narrower than it is.
+    for a, b in combinations(world.objects, 2):
+        # Each treats one of the two as round, so neither is larger than the true gap.
         gaps = (
-            a.distance(np.array([b.x, b.y])) - b.radius for a, b in [(one, other), (other, one)]
+            body.distance(np.array([other.x, other.y])) - other.radius
+            for body, other in [(a, b), (b, a)]
         )
         assert max(gaps) >= 0.75
 
 
-def test_a_class_tells_colour_shape_and_size():
+def test_a_class_determines_colour_and_shape():
     bodies = [body for seed in range(60) for body in World(seed).objects]
     colours = np.array([kind.colour for kind in OBJECT_CLASSES])
     for index, kind in enumerate(OBJECT_CLASSES):
@@ -90,7 +91,7 @@ def test_a_class_tells_colour_shape_and_size():
     assert len({kind.shape for kind in OBJECT_CLASSES}) >= 4
 
 
-def test_a_room_type_tells_the_height_and_the_colour_of_its_walls():
+def test_a_room_type_determines_the_height_and_the_colour_of_its_walls():
     worlds = [World(seed) for seed in range(60)]
     assert {world.room_type.name for world in worlds} == {kind.name for kind in ROOM_TYPES}
     for world in worlds:
@@ -112,10 +113,10 @@ def test_a_scan_of_an_empty_room_measures_its_walls():
 @settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_the_cameras_row_at_the_lidars_height_sees_the_scan(seed):
-    """The renderer and the planar scan are two ways to the same ranges."""
+    """The camera's renderer and the planar scan compute the same ranges in two ways."""
     world = World(seed)
     pose = free_pose(world, np.random.default_rng(seed))
-    camera = Pinhole(1, 64, CAMERA.focal_length)  # its only row looks level
+    camera = Pinhole(1, 64, CAMERA.focal_length)  # its only row is horizontal
     depth, _ = measure(world, pose, 0.25, camera)
     _, left = camera.slopes()
     ranges, _ = scan(world, pose.x, pose.y, 0.25, pose.heading + np.arctan(left))
@@ -125,7 +126,7 @@ def test_the_cameras_row_at_the_lidars_height_sees_the_scan(seed):
 @settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_what_the_camera_measures_is_the_first_surface_on_its_ray(seed):
-    """Marching along every ray meets nothing before the depth, and something at it."""
+    """Marching along every ray hits nothing before the depth, and something at it."""
     world = World(seed)
     pose = free_pose(world, np.random.default_rng(seed))
     depth, _ = measure(world, pose, 0.45, CAMERA)
@@ -149,8 +150,8 @@ def test_what_the_camera_measures_is_the_first_surface_on_its_ray(seed):
         in_room = ((within[..., :2] > 0) & (within[..., :2] < world.size)).all(-1)
         early = solid(share * far) & in_room & (share * far < far - 0.02)
         assert early.mean() < 0.002  # grazing rays, float32
-    met = np.isfinite(depth)
-    assert solid(far + 0.01)[met].mean() > 0.98  # a ray may leave a thin edge within 1 cm
+    hit = np.isfinite(depth)
+    assert solid(far + 0.01)[hit].mean() > 0.98  # a ray may leave a thin edge within 1 cm
 
 
 @pytest.mark.parametrize('kind', OBJECT_CLASSES, ids=lambda kind: kind.name)
@@ -169,7 +170,7 @@ def test_an_object_ahead_is_seen_in_its_colour(kind):
     assert cosine > 0.94
 
 
-def test_only_what_is_near_and_not_hidden_is_around_the_robot():
+def test_only_objects_that_are_near_and_not_hidden_are_around_the_robot():
     world = empty_world()
 
     def barrel(x):

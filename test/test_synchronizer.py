@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The synchronizer's promises, on random drives in simulated time."""
+"""The synchronizer's promises (docs/architecture.md), on random drives in simulated time."""
 
 from __future__ import annotations
 
@@ -45,33 +45,33 @@ class Run:
     """What a synchronizer did with a drive."""
 
     synchronizer: Synchronizer
-    sets: list[tuple[int, FusedSet]] = field(default_factory=list)  # when it left, the set
+    sets: list[tuple[int, FusedSet]] = field(default_factory=list)  # when it was emitted, the set
     accepted: list[Item] = field(default_factory=list)
 
     def used(self):
-        return [item for _, one in self.sets for item in one.items.values()]
+        return [item for _, fused in self.sets for item in fused.items.values()]
 
-    def at(self):
-        return [now for now, _ in self.sets]
+    def emission_times(self, after=0):
+        return [now for now, _ in self.sets if now > after]
 
 
 def drive(items, synchronizer):
-    """Feed items in order of arrival, and poll exactly when told to."""
+    """Feed items in order of arrival, and poll exactly at each deadline."""
     run = Run(synchronizer)
 
     def poll_until(limit):
         while (due := synchronizer.next_deadline_ns) is not None and due < limit:
-            run.sets += [(due, one) for one in synchronizer.poll(due)]
+            run.sets += [(due, fused) for fused in synchronizer.poll(due)]
             later = synchronizer.next_deadline_ns
             assert later is None or later > due, 'a poll must move the deadline on'
 
-    for item in sorted(items, key=lambda one: one.arrival_ns):
+    for item in sorted(items, key=lambda item: item.arrival_ns):
         poll_until(item.arrival_ns)
         before = sum(synchronizer.statistics.accepted.values())
-        left = synchronizer.add(item.sensor, item.stamp_ns, item, item.arrival_ns)
+        emitted = synchronizer.add(item.sensor, item.stamp_ns, item, item.arrival_ns)
         if sum(synchronizer.statistics.accepted.values()) > before:
             run.accepted.append(item)
-        run.sets += [(item.arrival_ns, one) for one in left]
+        run.sets += [(item.arrival_ns, fused) for fused in emitted]
     poll_until(float('inf'))
     return run
 
@@ -96,7 +96,7 @@ def longest_gap(times):
 
 @st.composite
 def drives(draw, *, smallest=1):
-    """Return sensors and items: random rates, delays, losses, deaths and returns."""
+    """Return sensors and items: random rates, delays and losses; sensors die and come back."""
     rng = random.Random(draw(st.integers(0, 2**32)))
     names = NAMES[:draw(st.integers(smallest, 4))]
     items = []
@@ -119,26 +119,26 @@ def healthy(seed, names=NAMES[:3], seconds=6):
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 4))
 @settings(max_examples=40, deadline=None)
-def test_1_healthy_sensors_leave_in_complete_sets(seed, count):
+def test_1_healthy_sensors_are_fused_in_complete_sets(seed, count):
     names = NAMES[:count]
     items = healthy(seed, names)
     run = drive(items, Synchronizer(names))
     slowest = 'lidar' if 'lidar' in names else 'camera'
     sent = [item for item in items if item.sensor == slowest]
-    complete = [one for _, one in run.sets if len(one.items) == count and slowest in one.items]
-    # The last may still have waited for a partner when everything ended, the first come alone.
+    complete = [fused for _, fused in run.sets if len(fused.items) == count]
+    # The first come alone, and the last may have had no partner when everything ended.
     assert len(complete) >= 0.98 * (len(sent) - 2)
 
 
 @given(drives())
 @settings(max_examples=60, deadline=None)
-def test_1_a_complete_set_leaves_at_once(drive_of):
+def test_1_a_complete_set_is_emitted_at_once(drive_of):
     names, items = drive_of
     synchronizer = Synchronizer(names)
-    for item in sorted(items, key=lambda one: one.arrival_ns):
+    for item in sorted(items, key=lambda item: item.arrival_ns):
         synchronizer.add(item.sensor, item.stamp_ns, item, item.arrival_ns)
         waiting = [
-            [one.stamp_ns for one in synchronizer._sensors[name].queue]
+            [waiting.stamp_ns for waiting in synchronizer._by_name[name].queue]
             for name in synchronizer.live(item.arrival_ns)
         ]
         if waiting and all(waiting):
@@ -153,24 +153,24 @@ def test_1_a_complete_set_leaves_at_once(drive_of):
 def test_2_nothing_waits_longer_than_max_wait(drive_of):
     names, items = drive_of
     run = drive(items, Synchronizer(names))
-    for now, one in run.sets:
-        for item in one.items.values():
+    for now, fused in run.sets:
+        for item in fused.items.values():
             assert now - item.arrival_ns <= MAX_WAIT
     assert run.synchronizer.next_deadline_ns is None
-    left = Counter(item.sensor for item in run.used())
+    used = Counter(item.sensor for item in run.used())
     dropped = run.synchronizer.statistics.dropped
     for name in names:
-        gone = sum(dropped[name].get(reason, 0) for reason in (UNMATCHED, OVERFLOW, CLOCK_JUMP))
-        assert left[name] + gone == sum(item.sensor == name for item in run.accepted)
+        lost = sum(dropped[name].get(reason, 0) for reason in (UNMATCHED, OVERFLOW, CLOCK_JUMP))
+        assert used[name] + lost == sum(item.sensor == name for item in run.accepted)
 
 
-def test_2_an_older_measurement_that_came_later_leaves_before_the_one_that_is_due():
+def test_2_an_older_measurement_that_came_later_is_emitted_before_the_one_that_is_due():
     synchronizer = Synchronizer(('camera', 'lidar'))
     synchronizer.add('lidar', START - 300 * MS, 'first', START - 300 * MS)
     synchronizer.add('camera', START + 60 * MS, 'image', START + 61 * MS)
     synchronizer.add('lidar', START, 'scan', START + 100 * MS)
-    left = synchronizer.poll(START + 181 * MS)
-    assert [dict(one.items) for one in left] == [{'lidar': 'scan'}, {'camera': 'image'}]
+    emitted = synchronizer.poll(START + 181 * MS)
+    assert [dict(fused.items) for fused in emitted] == [{'lidar': 'scan'}, {'camera': 'image'}]
 
 
 @given(drives())
@@ -178,9 +178,9 @@ def test_2_an_older_measurement_that_came_later_leaves_before_the_one_that_is_du
 def test_3_every_accepted_measurement_is_followed_by_a_set(drive_of):
     names, items = drive_of
     run = drive(items, Synchronizer(names))
-    departures = run.at()
+    emission_times = run.emission_times()
     for item in run.accepted:
-        assert any(0 <= now - item.arrival_ns <= 3 * MAX_WAIT for now in departures)
+        assert any(0 <= now - item.arrival_ns <= 3 * MAX_WAIT for now in emission_times)
 
 
 @given(seed=st.integers(0, 2**32), dead=st.sampled_from(NAMES[:3]))
@@ -195,24 +195,24 @@ def test_4_a_dead_sensor_is_waited_for_no_longer_than_timeout(seed, dead):
     last = max(i.arrival_ns for i in items if i.sensor == dead and i.arrival_ns < START + 3e9)
     back = min(i.arrival_ns for i in items if i.sensor == dead and i.arrival_ns > START + 3e9)
     others = {name for name in names if name != dead}
-    settled = [(now, one) for now, one in run.sets if last + TIMEOUT + MAX_WAIT < now < back]
+    settled = [(now, fused) for now, fused in run.sets if last + TIMEOUT + MAX_WAIT < now < back]
     assert settled
-    for now, one in settled:
-        assert set(one.items) == others
-        assert now == max(item.arrival_ns for item in one.items.values())
-    complete = [now for now, one in run.sets if now >= back and len(one.items) == 3]
+    for now, fused in settled:
+        assert set(fused.items) == others
+        assert now == max(item.arrival_ns for item in fused.items.values())
+    complete = [now for now, fused in run.sets if now >= back and len(fused.items) == 3]
     assert complete[0] - back <= 2 * MAX_WAIT
-    assert longest_gap([now for now in run.at() if now > START + 200 * MS]) <= 3 * MAX_WAIT
+    assert longest_gap(run.emission_times(after=START + 200 * MS)) <= 3 * MAX_WAIT
 
 
-def test_4_what_waits_for_a_dying_sensor_leaves_when_it_is_given_up():
+def test_4_what_waits_for_a_dead_sensor_is_emitted_when_that_is_no_longer_live():
     synchronizer = Synchronizer(('camera', 'lidar'), max_wait=2.0, timeout=0.3)
     synchronizer.add('lidar', START, 'scan', START)
     synchronizer.poll(START)
     assert synchronizer.add('camera', START + 250 * MS, 'image', START + 250 * MS) == []
     assert synchronizer.next_deadline_ns == START + 300 * MS
-    (left,) = synchronizer.poll(START + 300 * MS)
-    assert dict(left.items) == {'camera': 'image'}
+    (emitted,) = synchronizer.poll(START + 300 * MS)
+    assert dict(emitted.items) == {'camera': 'image'}
 
 
 @given(drives())
@@ -221,25 +221,25 @@ def test_5_stamps_strictly_increase_and_are_the_newest_of_their_set(drive_of):
     names, items = drive_of
     run = drive(items, Synchronizer(names))
     assert run.synchronizer.statistics.clock_jumps == 0
-    stamps = [one.stamp_ns for _, one in run.sets]
-    assert all(a < b for a, b in pairwise(stamps))
-    for _, one in run.sets:
-        of_items = [item.stamp_ns for item in one.items.values()]
-        assert one.stamp_ns == max(of_items)
-        assert max(of_items) - min(of_items) <= SLOP
-        assert list(one.items) == [name for name in names if name in one.items]
+    set_stamps = [fused.stamp_ns for _, fused in run.sets]
+    assert all(a < b for a, b in pairwise(set_stamps))
+    for _, fused in run.sets:
+        stamps = [item.stamp_ns for item in fused.items.values()]
+        assert fused.stamp_ns == max(stamps)
+        assert max(stamps) - min(stamps) <= SLOP
+        assert list(fused.items) == [name for name in names if name in fused.items]
 
 
 def test_5_a_recording_that_starts_again_empties_the_queues_and_is_counted():
     synchronizer = Synchronizer(('camera', 'lidar'))
-    for item in sorted(healthy(0, ('camera', 'lidar')), key=lambda one: one.arrival_ns):
+    for item in sorted(healthy(0, ('camera', 'lidar')), key=lambda item: item.arrival_ns):
         synchronizer.add(item.sensor, item.stamp_ns, item, item.arrival_ns)
     synchronizer.add('camera', START + 6080 * MS, 'last', START + 6080 * MS)
     run = drive(healthy(0, ('camera', 'lidar')), synchronizer)
     statistics = synchronizer.statistics
     assert statistics.clock_jumps == 1
     assert statistics.dropped['camera'][CLOCK_JUMP] >= 1
-    assert len([one for _, one in run.sets if len(one.items) == 2]) > 50
+    assert len([fused for _, fused in run.sets if len(fused.items) == 2]) > 50
 
 
 def test_5_stamps_that_go_back_alone_are_followed_after_timeout():
@@ -248,13 +248,13 @@ def test_5_stamps_that_go_back_alone_are_followed_after_timeout():
     for _ in range(20):
         now += 100 * MS
         assert synchronizer.add('camera', now, 'item', now)
-    refused = 0
+    late = 0
     while not synchronizer.add('camera', now - 3000 * MS, 'older', now):
-        refused += 1
+        late += 1
         now += 100 * MS
-    assert (refused - 1) * 100 * MS < TIMEOUT <= refused * 100 * MS
+    assert (late - 1) * 100 * MS < TIMEOUT <= late * 100 * MS
     assert synchronizer.statistics.clock_jumps == 1
-    assert synchronizer.statistics.dropped['camera'] == {LATE: refused}
+    assert synchronizer.statistics.dropped['camera'] == {LATE: late}
 
 
 def test_5_a_clock_that_is_set_back_a_little_is_no_jump():
@@ -276,21 +276,21 @@ def test_6_each_measurement_is_used_once_and_every_loss_is_counted(drive_of):
     assert sum(statistics.sets.values()) == len(run.sets)
     for name in names:
         sent = sum(item.sensor == name for item in items)
-        left = sum(item.sensor == name for item in run.used())
-        assert sent == left + sum(statistics.dropped[name].values())
+        emitted = sum(item.sensor == name for item in run.used())
+        assert sent == emitted + sum(statistics.dropped[name].values())
 
 
-def test_6_a_full_queue_drops_its_oldest_while_sets_leave_and_never_falls_silent():
+def test_6_a_full_queue_drops_its_oldest_while_sets_are_emitted_and_never_stops_the_output():
     synchronizer = Synchronizer(('imu', 'lidar'), queue_size=3)
     rng = random.Random(0)
     fast = stream(rng, 'imu', 2 * MS, 3, jitter=0)
     slow = stream(rng, 'lidar', 50 * MS, 3, silent=[(1.5, 3)])
     run = drive([*fast, *slow], synchronizer)
     assert synchronizer.statistics.dropped['imu'][OVERFLOW] > 100
-    assert longest_gap(run.at()) <= 3 * MAX_WAIT
+    assert longest_gap(run.emission_times()) <= 3 * MAX_WAIT
 
 
-def test_7_wrong_stamps_are_refused_and_counted():
+def test_7_wrong_stamps_are_rejected_and_counted():
     synchronizer = Synchronizer(('camera',))
     for stamp in (0, -5, START - 10_001 * MS, START + 201 * MS):
         assert synchronizer.add('camera', stamp, 'item', START) == []
@@ -302,7 +302,7 @@ def test_7_wrong_stamps_are_refused_and_counted():
 
 
 @pytest.mark.parametrize('difference', [-3600_000 * MS, 5000 * MS])
-def test_7_a_clock_that_differs_is_told_after_timeout_and_forgotten_when_it_agrees(difference):
+def test_7_a_clock_difference_is_reported_after_timeout_and_until_the_clocks_agree(difference):
     synchronizer = Synchronizer(('camera',))
     now = START * 10
     for _ in range(4):
@@ -320,7 +320,7 @@ def test_sensors_with_equal_stamps_are_fused_from_their_second_message_on():
     for stamp in range(START, START + 1000 * MS, 100 * MS):
         for name in ('camera', 'depth'):
             sets += synchronizer.add(name, stamp, name, stamp)
-    assert [tuple(one.items) for one in sets] == [('camera',), *[('camera', 'depth')] * 9]
+    assert [tuple(fused.items) for fused in sets] == [('camera',), *[('camera', 'depth')] * 9]
 
 
 def test_offsets_correct_the_stamps():
@@ -328,9 +328,9 @@ def test_offsets_correct_the_stamps():
     synchronizer.add('camera', START - 200 * MS, 'first', START - 200 * MS)
     synchronizer.add('lidar', START - 100 * MS, 'first', START - 190 * MS)
     synchronizer.add('camera', START, 'image', START)
-    (left,) = synchronizer.add('lidar', START + 90 * MS, 'scan', START + 5 * MS)
-    assert left.stamp_ns == START + 10 * MS
-    assert list(left.items) == ['camera', 'lidar']
+    (emitted,) = synchronizer.add('lidar', START + 90 * MS, 'scan', START + 5 * MS)
+    assert emitted.stamp_ns == START + 10 * MS
+    assert list(emitted.items) == ['camera', 'lidar']
 
 
 @pytest.mark.parametrize(('options', 'reason'), [
@@ -338,12 +338,12 @@ def test_offsets_correct_the_stamps():
     ({'queue_size': 0}, 'queue_size 0'), ({'patience': 1}, 'patience'),
     ({'offsets': {'sonar': 1.0}}, 'sonar'),
 ])
-def test_wrong_options_are_refused_with_their_reason(options, reason):
+def test_wrong_options_are_rejected_with_the_reason(options, reason):
     with pytest.raises(ValueError, match=reason):
         Synchronizer(('camera',), **options)
 
 
-def test_wrong_sensors_are_refused():
+def test_wrong_sensors_are_rejected():
     with pytest.raises(ValueError, match='each once'):
         Synchronizer(())
     with pytest.raises(ValueError, match='sonar'):

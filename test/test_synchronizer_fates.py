@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-What becomes of every single measurement, judged by an observer with its own books.
+What becomes of every single measurement, checked by an observer that keeps its own account.
 
-The observer holds no item, only weak references: what the synchronizer has let go of is gone, so
-it sees from outside what waits, what left and what was dropped, and at which moment.
+The observer holds items by weak references only. An item that the synchronizer no longer holds is
+gone, so the observer sees from outside what waits, what is emitted and what is dropped, and when.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ MS = 1_000_000
 SLOP, MAX_WAIT, TIMEOUT = 50 * MS, 120 * MS, 500 * MS
 START = 1_000_000 * MS
 NAMES = ('camera', 'lidar', 'depth', 'radar')
-WAITED = ('unmatched', 'overflow')
+DROPPED_FROM_QUEUE = ('unmatched', 'overflow')
 
 
 class Item:
-    """A measurement that knows when it came."""
+    """A measurement that knows when it arrived."""
 
     def __init__(self, sensor, stamp_ns, arrival_ns):
         self.sensor, self.stamp_ns, self.arrival_ns = sensor, stamp_ns, arrival_ns
 
 
 class Observer:
-    """Feeds a synchronizer, polls it exactly when it asks for that, and checks every step."""
+    """Feeds a synchronizer, polls it exactly at each deadline, and checks every step."""
 
     def __init__(self, names, timeout_ns=TIMEOUT):
         self.names, self.timeout_ns = names, timeout_ns
@@ -41,9 +41,9 @@ class Observer:
         self.waiting = []  # weak references
         self.heard_ns, self.newest_ns = {}, {}
         self.dropped = dict.fromkeys(names, 0)
-        self.departures = []
+        self.emissions = []  # (when, set)
         self.last_stamp_ns = -1
-        self.owed_ns = []  # arrivals of what no set has followed yet
+        self.owed_ns = []  # arrivals that no set has followed yet, though promise 3 owes one
 
     def live(self, now_ns):
         return tuple(
@@ -65,7 +65,7 @@ class Observer:
             del item
             if self.synchronizer.statistics.clock_jumps:
                 return  # all was late for timeout: reported, and the promises begin anew
-            self.settle(sets, before, arrival_ns)
+            self.check(sets, before, arrival_ns)
         self.poll_before(float('inf'))
         assert self.synchronizer.next_deadline_ns is None
         assert not self.waiting
@@ -74,18 +74,18 @@ class Observer:
     def poll_before(self, limit_ns):
         while (due_ns := self.synchronizer.next_deadline_ns) is not None and due_ns < limit_ns:
             before = self.items()
-            self.settle(self.synchronizer.poll(due_ns), before, due_ns)
+            self.check(self.synchronizer.poll(due_ns), before, due_ns)
 
     def items(self):
         return [item for ref in self.waiting if (item := ref())]
 
-    def settle(self, sets, before, now_ns):
-        for one in sets:
-            self.departures.append((now_ns, one))
-            self.has_all_that_matches(one, before)
-            for item in one.items.values():
+    def check(self, sets, before, now_ns):
+        for fused in sets:
+            self.emissions.append((now_ns, fused))
+            self.check_that_it_has_all_matches(fused, before)
+            for item in fused.items.values():
                 before.remove(item)
-            self.last_stamp_ns = one.stamp_ns
+            self.last_stamp_ns = fused.stamp_ns
         gone = {id(item): (item.sensor, item.stamp_ns) for item in before}
         self.waiting = [weakref.ref(item) for item in before]
         del before[:]
@@ -94,45 +94,45 @@ class Observer:
             del gone[id(item)]
             assert now_ns - item.arrival_ns < MAX_WAIT, 'promise 2: waits too long'
         for sensor, stamp_ns in gone.values():
-            self.was_dropped_rightly(sensor, stamp_ns, now_ns)
-        self.counts_agree(gone)
+            self.check_that_it_may_be_dropped(sensor, stamp_ns, now_ns)
+        self.check_counts(gone)
         assert self.synchronizer.live(now_ns) == self.live(now_ns), 'promise 4'
-        self.nothing_complete_waits(now_ns)
-        if self.departures and self.departures[-1][0] == now_ns:
+        self.check_that_nothing_complete_waits(now_ns)
+        if self.emissions and self.emissions[-1][0] == now_ns:
             self.owed_ns = []
         assert all(now_ns - arrival_ns < 3 * MAX_WAIT for arrival_ns in self.owed_ns), 'promise 3'
 
-    def has_all_that_matches(self, one, waiting):
-        stamps = [item.stamp_ns for item in one.items.values()]
-        assert one.stamp_ns == max(stamps) > self.last_stamp_ns, 'promise 5'
+    def check_that_it_has_all_matches(self, fused, waiting):
+        stamps = [item.stamp_ns for item in fused.items.values()]
+        assert fused.stamp_ns == max(stamps) > self.last_stamp_ns, 'promise 5'
         assert max(stamps) - min(stamps) <= SLOP
         for item in waiting:
             fits = max(stamps) - SLOP <= item.stamp_ns <= min(stamps) + SLOP
-            assert item.sensor in one.items or not fits, 'promise 2: a match was left behind'
+            assert item.sensor in fused.items or not fits, 'promise 2: a match was left out'
 
-    def was_dropped_rightly(self, sensor, stamp_ns, now_ns):
-        assert self.departures, 'promise 2: dropped before any set left'
-        assert now_ns - self.departures[-1][0] <= 2 * MAX_WAIT, 'promise 2: dropped in silence'
-        leaving = [one.items for departed_ns, one in self.departures if departed_ns == now_ns]
-        speaking = {*self.live(now_ns), *chain(*leaving)} - {sensor}
+    def check_that_it_may_be_dropped(self, sensor, stamp_ns, now_ns):
+        assert self.emissions, 'promise 2: dropped before any set'
+        assert now_ns - self.emissions[-1][0] <= 2 * MAX_WAIT, 'promise 2: dropped in a silence'
+        just_emitted = [fused.items for when_ns, fused in self.emissions if when_ns == now_ns]
+        others = {*self.live(now_ns), *chain(*just_emitted)} - {sensor}
         assert any(
-            self.newest_ns.get(name, 0) >= stamp_ns for name in speaking
-        ), 'promise 2: nobody has spoken past it'
+            self.newest_ns.get(name, 0) >= stamp_ns for name in others
+        ), 'promise 2: no other sensor has moved on'
 
-    def counts_agree(self, gone):
+    def check_counts(self, gone):
         dropped = self.synchronizer.statistics.dropped
         for name in self.names:
             self.dropped[name] += sum(sensor == name for sensor, _ in gone.values())
-            counted = sum(dropped[name].get(reason, 0) for reason in WAITED)
+            counted = sum(dropped[name].get(reason, 0) for reason in DROPPED_FROM_QUEUE)
             assert counted == self.dropped[name], 'promise 6'
 
-    def nothing_complete_waits(self, now_ns):
-        of_live = [
+    def check_that_nothing_complete_waits(self, now_ns):
+        stamps_of_live = [
             [item.stamp_ns for item in self.items() if item.sensor == name]
             for name in self.live(now_ns)
         ]
-        if of_live:
-            assert all(max(c) - min(c) > SLOP for c in product(*of_live)), 'promise 1'
+        if stamps_of_live:
+            assert all(max(c) - min(c) > SLOP for c in product(*stamps_of_live)), 'promise 1'
 
 
 def stream(rng, sensor, period, *, seconds=3.0, jitter=0, latency=(0, 0), loss=0.0, silent=(9, 9)):
@@ -149,7 +149,7 @@ def stream(rng, sensor, period, *, seconds=3.0, jitter=0, latency=(0, 0), loss=0
 
 @st.composite
 def drives(draw):
-    """Return sensors and arrivals: any rate, delay, loss, death and return."""
+    """Return sensors and arrivals: any rate, delay and loss; sensors die and come back."""
     rng = random.Random(draw(st.integers(0, 2**32)))
     names = NAMES[:draw(st.integers(1, 4))]
     arrivals = []
@@ -166,14 +166,14 @@ def drives(draw):
 
 @given(drive=drives(), timeout=st.sampled_from([80 * MS, TIMEOUT]))
 @settings(max_examples=60, deadline=None)
-def test_every_measurement_meets_the_fate_that_is_promised(drive, timeout):
+def test_every_measurement_is_emitted_or_dropped_as_promised(drive, timeout):
     names, arrivals = drive
     Observer(names, timeout).feed(arrivals)
 
 
 @given(drives())
 @settings(max_examples=40, deadline=None)
-def test_what_leaves_does_not_depend_on_how_often_it_is_polled(drive):
+def test_what_is_emitted_does_not_depend_on_how_often_it_is_polled(drive):
     names, arrivals = drive
     polled, unpolled = Synchronizer(names), Synchronizer(names)
     sets_polled, sets_unpolled = [], []
@@ -184,7 +184,9 @@ def test_what_leaves_does_not_depend_on_how_often_it_is_polled(drive):
         sets_unpolled += unpolled.add(sensor, stamp, (sensor, stamp), arrival)
     sets_polled += polled.poll(START * 2)
     sets_unpolled += unpolled.poll(START * 2)
-    assert [dict(one.items) for one in sets_unpolled] == [dict(one.items) for one in sets_polled]
+    assert [dict(fused.items) for fused in sets_unpolled] == [
+        dict(fused.items) for fused in sets_polled
+    ]
     assert unpolled.statistics == polled.statistics
 
 
@@ -203,7 +205,7 @@ def test_a_sensor_that_always_comes_later_than_the_others_is_still_waited_for(se
     assert synchronizer.statistics.sets[NAMES[:3]] >= 0.98 * (100 - 4)
 
 
-def test_a_stream_that_is_always_late_is_reported_by_how_much():
+def test_it_is_reported_by_how_much_a_stream_is_always_late():
     synchronizer = Synchronizer(('camera', 'lidar'))
     for now in range(START, START + 900 * MS, 50 * MS):
         synchronizer.add('camera', now, None, now)
@@ -212,7 +214,7 @@ def test_a_stream_that_is_always_late_is_reported_by_how_much():
     assert synchronizer.clock_difference_ns('camera', now) is None
 
 
-def test_one_stray_message_says_nothing_of_the_clock():
+def test_a_single_stray_message_is_no_clock_difference():
     synchronizer = Synchronizer(('camera',), offsets={'camera': 2.0})
     synchronizer.add('camera', START - 60_000 * MS, None, START)
     assert synchronizer.clock_difference_ns('camera', START + 5000 * MS) is None

@@ -149,7 +149,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_as_if_nothing_had_been(record
         assert clock.seconds() < 30
     assert process.returncode == 130
     assert 'Traceback' not in rest
-    assert '--resume goes on' in rest
+    assert '--resume continues' in rest
     assert not out.exists()
     assert (tmp_path / 'parts.run' / 'checkpoints' / 'last.ckpt').exists()
     assert train(out, *many, '--resume') == 0
@@ -206,4 +206,4 @@ def test_two_processes_train_together_and_go_on_together(tmp_path):
         capture_output=True, text=True,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stderr.count('going on after step 9 of 9') == 1
+    assert result.stderr.count('resuming after step 9 of 9') == 1

@@ -17,7 +17,7 @@ pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros
 
 from m2vae_ros.samples.batches import ShuffledBatches  # noqa: E402
 from m2vae_ros.samples.dataset import SampleDataset  # noqa: E402
-from m2vae_ros.samples.selection import combinations, Selection  # noqa: E402
+from m2vae_ros.samples.selection import Selection, subset_counts  # noqa: E402
 from m2vae_ros.simulation.generator import generate, world_seeds  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.training.distributed import World  # noqa: E402
@@ -141,7 +141,7 @@ def test_a_checkpoint_that_holds_code_is_refused_and_runs_none(session, tmp_path
     folder = tmp_path / 'run' / 'checkpoints'
     folder.mkdir(parents=True)
     torch.save({'global_step': 1, 'm2vae_training': Evil()}, folder / 'last.ckpt')
-    with pytest.raises(ValueError, match=r'last.ckpt: damaged, or no checkpoint'):
+    with pytest.raises(ValueError, match=r'last.ckpt: damaged, or not a checkpoint'):
         session('run', resume=True)
     assert not (tmp_path / 'evil').exists()
 
@@ -186,7 +186,7 @@ def test_logs_have_the_parts_of_the_bound_and_of_the_validation(session, tmp_pat
 
 def test_training_learns_from_incomplete_samples(arrays, validation, session):
     data = Incomplete(RANGES, arrays)
-    assert combinations(data) == {('lidar', 'depth'): 32, ('lidar',): 16}
+    assert subset_counts(data) == {('lidar', 'depth'): 32, ('lidar',): 16}
     untrained = untrained_model(data, OPTIONS, TINY)
     assert untrained.trained_subsets == (('lidar',), ('depth',), ('lidar', 'depth'))
     before = untrained.state_dict()

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The RViz and Foxglove views: they show the topics that there are, and can be subscribed so."""
+"""The RViz and Foxglove views show topics that exist, with a QoS that can subscribe to them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def views() -> dict[str, set[str]]:
         for panel, config in layout.items() if panel.startswith('Image!')
     }
     return {
-        'rviz': {shown['Topic']['Value'] for shown in rviz['Displays'] if 'Topic' in shown},
+        'rviz': {display['Topic']['Value'] for display in rviz['Displays'] if 'Topic' in display},
         'foxglove': foxglove | set(layout['3D!ranges']['topics']),
     }
 
@@ -33,8 +33,8 @@ def views() -> dict[str, set[str]]:
 @pytest.mark.parametrize('view', ['rviz', 'foxglove'])
 def test_the_views_show_every_sensor_beside_its_reconstruction(view: str) -> None:
     measured = {f'/{spec.topic}' for spec in SENSORS}
-    made = {f'/fusion/{spec.name}/reconstruction' for spec in SENSORS}
-    assert views()[view] == measured | made
+    reconstructed = {f'/fusion/{spec.name}/reconstruction' for spec in SENSORS}
+    assert views()[view] == measured | reconstructed
 
 
 def test_rviz_listens_to_sensors_best_effort_and_to_reconstructions_reliably() -> None:
@@ -53,10 +53,10 @@ def test_rviz_listens_to_sensors_best_effort_and_to_reconstructions_reliably() -
 def test_the_foxglove_layout_places_each_panel_once_and_shows_latent_and_diagnostics() -> None:
     layout = json.loads((CONFIG / 'foxglove_layout.json').read_text())
 
-    def panels(place: Any) -> list[str]:
-        if isinstance(place, str):
-            return [place]
-        return panels(place['first']) + panels(place['second'])
+    def panels(node: Any) -> list[str]:
+        if isinstance(node, str):
+            return [node]
+        return panels(node['first']) + panels(node['second'])
 
     placed = panels(layout['layout'])
     assert sorted(placed) == sorted(layout['configById'])

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstration: two processes, a drive in which sensors die, and what came of it."""
+"""The demonstration: robot and node as processes, a drive in which sensors die, and a summary."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ import numpy as np
 from rich.console import Console
 from rich.live import Live
 
-from m2vae_ros.demo.drive import drive, Passage, Phase
+from m2vae_ros.demo.drive import drive, Phase, PhaseRecord
 from m2vae_ros.demo.picture import draw
 from m2vae_ros.demo.processes import Processes
-from m2vae_ros.demo.screen import screen
-from m2vae_ros.demo.truth import contrast, errors, Sight, sight, Truth
-from m2vae_ros.evaluation.reconstruction import ReconstructionError
+from m2vae_ros.demo.screen import phase_table
+from m2vae_ros.demo.truth import (
+    contrast,
+    GroundTruth,
+    reconstruction_errors,
+    Snapshot,
+    take_snapshot,
+)
+from m2vae_ros.evaluation.relative_errors import RelativeError
 from m2vae_ros.node.observer import Observer, observing
 from m2vae_ros.node.share import large_messages_environment
 from m2vae_ros.simulation.robot import SENSORS
@@ -31,7 +37,7 @@ from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import Subset
 
-_SIGHTS = 40  # of each phase that are measured against the truth
+_SNAPSHOTS_PER_PHASE = 40  # compared with the ground truth
 
 
 def demonstrate(
@@ -43,47 +49,53 @@ def demonstrate(
     Parameters
     ----------
     path
-        The model file, of the simulated robot's sensors.
+        The model file; its sensors must be the simulated robot's.
     out
         Folder for ``demo.png``, ``summary.json`` and the logs.
     seconds
         Length of a phase.
     seed
-        Of the robot's world.
+        Seed of the robot's world.
     console
         Shows the live table.
 
     Returns
     -------
     dict
-        The summary.
+        The content of ``summary.json``.
 
     Raises
     ------
     ValueError
-        If the model is of other sensors, or no latent came.
+        If the model has other sensors, no latent arrived, or a process ended.
+    TimeoutError
+        If no complete set arrives, or the robot does not answer.
 
     """
     model = checkpoint.load(path).model
-    strange = [spec.name for spec in model.sensors if spec not in SENSORS]
-    if strange:
-        raise ValueError(f"{path}: sensors {strange} are none of the simulated robot's")
+    foreign = [spec.name for spec in model.sensors if spec not in SENSORS]
+    if foreign:
+        raise ValueError(f"{path}: sensors {foreign} are not the simulated robot's")
     out.mkdir(parents=True, exist_ok=True)
-    observer, passages = _live(path, model, out, seconds, seed, console)
-    console.print('\nMeasuring against the truth ...')
-    sights = _sights(observer, passages, model, seed)
-    measured = errors(model, [one for of_phase in sights.values() for one in of_phase])
-    summary = _summary(passages, model.names, measured)
+    observer, records = _run(path, model, out, seconds, seed, console)
+    console.print('\nComparing with the ground truth ...')
+    snapshots = _snapshots(observer, records, model, seed)
+    errors = reconstruction_errors(
+        model, [snapshot for of_phase in snapshots.values() for snapshot in of_phase]
+    )
+    summary = _summary(records, model.names, errors)
     _write(out / 'summary.json', (json.dumps(summary, indent=2) + '\n').encode())
-    rows = [(title, max(s, key=contrast)) for title, s in sights.items() if s]
+    rows = [
+        (title, max(of_phase, key=contrast)) for title, of_phase in snapshots.items() if of_phase
+    ]
     if rows:
         draw(out / 'demo.png', model.sensors, rows)
     return summary
 
 
-def _live(
+def _run(
     path: Path, model: M2VAE, out: Path, seconds: float, seed: int, console: Console
-) -> tuple[Observer, list[Passage]]:
+) -> tuple[Observer, list[PhaseRecord]]:
     """Start the processes, drive through the phases, end the processes."""
     environment = {
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
@@ -104,48 +116,52 @@ def _live(
             observing(model.sensors) as observer,
             Live(console=console, auto_refresh=False, transient=False) as live,
         ):
-            def show(phase: Phase, passages: Sequence[Passage]) -> None:
-                live.update(screen(phase, passages, observer.arrivals, model.names))
+            def show(phase: Phase, records: Sequence[PhaseRecord]) -> None:
+                live.update(phase_table(phase, records, observer.arrivals, model.names))
                 if console.is_terminal:
                     live.refresh()
 
-            passages = drive(observer, processes, model.names, seconds, show)
-    return observer, passages
+            records = drive(observer, processes, model.names, seconds, show)
+    return observer, records
 
 
-def _sights(
-    observer: Observer, passages: Sequence[Passage], model: M2VAE, seed: int
-) -> dict[str, list[Sight]]:
-    """Return, for each phase, moments of its settled part beside the truth."""
-    truth = Truth(seed, observer.poses, model.sensors)
-    sights: dict[str, list[Sight]] = {}
-    for passage in passages:
-        expected = tuple(name for name in model.names if name not in passage.phase.silent)
+def _snapshots(
+    observer: Observer, records: Sequence[PhaseRecord], model: M2VAE, seed: int
+) -> dict[str, list[Snapshot]]:
+    """
+    Return snapshots of each phase, by its title, evenly spread.
+
+    They are taken where exactly the sensors that are not silent were fused.
+    """
+    truth = GroundTruth(seed, observer.poses, model.sensors)
+    snapshots: dict[str, list[Snapshot]] = {}
+    for record in records:
+        expected = tuple(name for name in model.names if name not in record.phase.silent)
         latents = [
-            arrival.latent for arrival in passage.arrivals
+            arrival.latent for arrival in record.arrivals
             if arrival.latent.subset(model.names) == expected
             and len(observer.reconstructions.get(arrival.latent.stamp_ns, {})) == len(model.names)
             and truth.covers(arrival.latent.stamp_ns)
         ]
-        chosen = np.unique(np.linspace(0, len(latents) - 1, _SIGHTS).astype(int))
-        sights[passage.phase.title] = [
-            sight(
-                truth, latents[i].stamp_ns, expected, latents[i],
-                observer.reconstructions[latents[i].stamp_ns], model.sensors,
+        chosen = np.unique(np.linspace(0, len(latents) - 1, _SNAPSHOTS_PER_PHASE).astype(int))
+        snapshots[record.phase.title] = [
+            take_snapshot(
+                truth, expected, latents[i], observer.reconstructions[latents[i].stamp_ns],
+                model.sensors,
             )
             for i in (chosen if latents else ())
         ]
-    return sights
+    return snapshots
 
 
 def _summary(
-    passages: Sequence[Passage], names: Subset, measured: Sequence[ReconstructionError]
+    records: Sequence[PhaseRecord], names: Subset, errors: Sequence[RelativeError]
 ) -> dict[str, Any]:
-    arrivals = [arrival for passage in passages for arrival in passage.arrivals]
+    arrivals = [arrival for record in records for arrival in record.arrivals]
     if not arrivals:
-        raise ValueError('not one latent came in any phase: see the logs of robot and fusion')
+        raise ValueError('no latent arrived in any phase: see robot.log and fusion.log')
     latency = np.array([arrival.latency_ns for arrival in arrivals]) * 1e-6
-    times = [arrival.steady_ns for arrival in arrivals] + [passages[-1].ended_ns]
+    times = [arrival.steady_ns for arrival in arrivals] + [records[-1].ended_ns]
     counts = Counter('+'.join(arrival.latent.subset(names)) for arrival in arrivals)
     return {
         'fused_sets': dict(counts),
@@ -155,19 +171,19 @@ def _summary(
         },
         'phases': [
             {
-                'title': passage.phase.title,
-                'latents': len(passage.arrivals),
-                'longest_gap_s': passage.longest_gap(),
-                'recovery_s': passage.recovery(names) if passage.revived else None,
+                'title': record.phase.title,
+                'latents': len(record.arrivals),
+                'longest_gap_s': record.longest_gap(),
+                'recovery_s': record.recovery(names) if record.revived else None,
             }
-            for passage in passages
+            for record in records
         ],
-        'reconstruction': [error.to_dict() for error in measured],
+        'reconstruction': [error.to_dict() for error in errors],
     }
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(content)
     os.chmod(file.name, 0o644)

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The drive of the demo: phases in which sensors die and come back, and what was seen in each."""
+"""The drive of the demo: phases in which sensors die and come back, and the latents of each."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from m2vae_ros.demo.processes import Processes
 from m2vae_ros.node.observer import Arrival, Observer
 from m2vae_ros.vae.subsets import Subset
 
-_FIRST_LATENT = 90.0  # s that robot and node may take until the first complete set
-_ANSWER = 5.0  # s that the robot may take to answer
+_START_TIMEOUT = 90.0  # s until the first complete set
+_ANSWER_TIMEOUT = 5.0  # s until the robot answers a request
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,22 @@ PHASES = (
 
 
 @dataclass
-class Passage:
+class PhaseRecord:
     """
     What happened in a phase; times on the steady clock, nanoseconds.
 
     Parameters
     ----------
     phase
-        Which.
+        The phase.
     started_ns
-        When the robot had confirmed what is silent.
+        When the robot confirmed which sensors are silent.
     revived
-        Whether a sensor came back at its start.
+        Whether a sensor came back at the start.
     arrivals
-        The latents that came from then on.
+        The latents that arrived from the start to the end.
     ended_ns
-        Until when they were listened to.
+        When the phase ended.
 
     """
 
@@ -61,75 +61,76 @@ class Passage:
     ended_ns: int = 0
 
     def longest_gap(self) -> float:
-        """Return the longest time without a latent, seconds, from the phase's start to its end."""
+        """Return the longest time without a latent in the phase, seconds."""
         times = [self.started_ns, *(arrival.steady_ns for arrival in self.arrivals), self.ended_ns]
         return max(b - a for a, b in pairwise(times)) * 1e-9
 
     def recovery(self, names: Subset) -> float | None:
-        """Return how long it took until a set had all sensors that speak, seconds."""
-        speaking = tuple(name for name in names if name not in self.phase.silent)
+        """Return the seconds until a set had all sensors that are not silent; None = never."""
+        expected = tuple(name for name in names if name not in self.phase.silent)
         for arrival in self.arrivals:
-            if arrival.latent.subset(names) == speaking:
+            if arrival.latent.subset(names) == expected:
                 return max(0, arrival.steady_ns - self.started_ns) * 1e-9
         return None
 
 
-Show = Callable[[Phase, Sequence[Passage]], None]
+Show = Callable[[Phase, Sequence[PhaseRecord]], None]
 
 
 def drive(
     observer: Observer, processes: Processes, names: Subset, seconds: float, show: Show
-) -> list[Passage]:
+) -> list[PhaseRecord]:
     """
-    Wait until everything runs, then pass through all phases.
+    Wait until everything runs, then go through all phases.
 
     Raises
     ------
     ProcessDiedError
-        If robot or node ends.
+        If the robot or the node ends.
     TimeoutError
         If no complete set comes, or the robot does not answer.
 
     """
-    waiting = Phase('starting')
-    _spin(observer, processes, _FIRST_LATENT, lambda: show(waiting, ()), until=lambda: (
-        observer.robot_is_there()
+    starting = Phase('starting')
+    _wait(observer, processes, _START_TIMEOUT, lambda: show(starting, ()), until=lambda: (
+        observer.robot_is_ready()
         and any(len(arrival.latent.subset(names)) == len(names) for arrival in observer.arrivals)
-    ), what='robot and node gave no complete set')
-    passages: list[Passage] = []
+    ), failure='robot and node gave no complete set')
+    records: list[PhaseRecord] = []
     silent: tuple[str, ...] = ()
     for phase in PHASES:
         answer = observer.request({f'{n}.enabled': n not in phase.silent for n in names})
-        _spin(observer, processes, _ANSWER, lambda: None, until=answer.done,
-              what='the robot did not answer')
+        _wait(observer, processes, _ANSWER_TIMEOUT, lambda: None, until=answer.done,
+              failure='the robot did not answer')
         revived = bool(set(silent) - set(phase.silent))
         silent = phase.silent
-        passage = Passage(phase, time.monotonic_ns(), revived)
-        passages.append(passage)
+        record = PhaseRecord(phase, time.monotonic_ns(), revived)
+        records.append(record)
         before = len(observer.arrivals)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             observer.spin_once(0.05)
-            passage.arrivals = observer.arrivals[before:]
-            passage.ended_ns = time.monotonic_ns()
+            record.arrivals = observer.arrivals[before:]
+            record.ended_ns = time.monotonic_ns()
             processes.check()
-            show(phase, passages)
-    return passages
+            show(phase, records)
+    return records
 
 
-def _spin(
+def _wait(
     observer: Observer,
     processes: Processes,
     seconds: float,
     show: Callable[[], None],
     *,
     until: Callable[[], bool],
-    what: str,
+    failure: str,
 ) -> None:
+    """Serve the observer until a condition holds; raise TimeoutError if it takes too long."""
     end = time.monotonic() + seconds
     while not until():
         if time.monotonic() > end:
-            raise TimeoutError(f'{what} within {seconds:.0f} s')
+            raise TimeoutError(f'{failure} within {seconds:.0f} s')
         observer.spin_once(0.05)
         processes.check()
         show()

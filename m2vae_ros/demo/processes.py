@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Child processes that end when their parent does."""
+"""Child processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ import subprocess
 import sys
 from types import FrameType, TracebackType
 
-_PATIENCE = 5.0  # s, from asking a process to end to killing it
-_LAST_LINES = 15
+_KILL_TIMEOUT = 5.0  # s, from asking a process to end to killing it
+_LAST_LINES = 15  # of a log, in an error
 
 
 class ProcessDiedError(ValueError):
-    """A child process ended by itself; the text has the end of its log."""
+    """A child process has ended early; the text has the end of its log."""
 
 
 class Processes:
     """
-    Python modules running as processes, each with a log file; a context that ends them all.
+    Python modules that run as processes, each with a log file; leaving the context ends them.
 
-    They have sessions of their own, so that a Ctrl-C reaches the parent alone, which then ends
-    them in order.
+    Each has its own session, so Ctrl-C reaches only the parent, which then ends them in order.
 
     Parameters
     ----------
     folder
-        Where the logs go, ``<name>.log``.
+        Folder for the logs, ``<name>.log``.
 
     """
 
@@ -42,9 +41,9 @@ class Processes:
     def start(
         self, name: str, module: str, arguments: Sequence[str], environment: Mapping[str, str]
     ) -> None:
-        """Run the `main` of a module; `environment` is added to this process's own."""
+        """Run the `main` of a module; ``environment`` is added to this process's environment."""
         code = f'import sys; from {module} import main; sys.exit(main())'
-        with self._log(name).open('wb') as log, _uninterrupted():
+        with self._log(name).open('wb') as log, _signals_delayed():
             self._processes[name] = subprocess.Popen(
                 [sys.executable, '-c', code, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -74,41 +73,43 @@ class Processes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        impatient = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C changes nothing
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # ignore a second Ctrl-C
         try:
             for process in self._processes.values():
                 if process.poll() is None:
                     process.send_signal(signal.SIGINT)
             for process in self._processes.values():
                 try:
-                    process.wait(_PATIENCE)
+                    process.wait(_KILL_TIMEOUT)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
         finally:
-            signal.signal(signal.SIGINT, impatient)
+            signal.signal(signal.SIGINT, handler)
 
     def _log(self, name: str) -> Path:
         return self._folder / f'{name}.log'
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def _signals_delayed() -> Iterator[None]:
     """
-    Hold back Ctrl-C and SIGTERM until the end of the context.
+    Delay Ctrl-C and SIGTERM until the end of the context.
 
-    Between the start of a process and its entry into the books, an exception would lose it.
+    An exception between the start of a process and its registration would lose the process.
     """
-    held: list[int] = []
+    delayed: list[int] = []
 
-    def hold(number: int, frame: FrameType | None) -> None:
-        held.append(number)
+    def delay(number: int, frame: FrameType | None) -> None:
+        delayed.append(number)
 
-    handlers = {sign: signal.signal(sign, hold) for sign in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {
+        caught: signal.signal(caught, delay) for caught in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        for sign, handler in handlers.items():
-            signal.signal(sign, handler)
-        for number in held:
+        for caught, handler in handlers.items():
+            signal.signal(caught, handler)
+        for number in delayed:
             signal.raise_signal(number)

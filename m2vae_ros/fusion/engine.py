@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Inference of one model on one device, with a warm path for every trained subset."""
+"""Inference with one model on one device, warmed up for every trained subset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ _WARM_UP_ROUNDS = 3  # the first calls of a shape choose kernels and allocate
 
 
 class Inferred(NamedTuple):
-    """What ran on the device, still there: tensors with a batch axis of 1."""
+    """
+    What was inferred, still on the device: tensors with a batch axis of 1.
+
+    A reconstruction is (values, probability of a return); the latter is None for an image.
+    """
 
     posterior: DiagonalGaussian
     reconstructions: dict[str, tuple[Tensor, Tensor | None]]
@@ -30,7 +34,7 @@ class Inferred(NamedTuple):
 
 class Engine:
     """
-    Runs the encoder of exactly the sensors given, and the decoders that are asked for.
+    Runs the encoder of exactly the given sensors, and the decoders that are asked for.
 
     Parameters
     ----------
@@ -39,14 +43,14 @@ class Engine:
     device
         ``auto`` (the GPU if this torch can use one, else the CPU), or a name that torch knows.
     temperatures
-        Trained subset -> factor on the variances of its posterior; a subset that is not named has
-        1. None = the model's own, which came with its file.
+        Trained subset -> factor on the variances of its posterior, 1 where a subset is not named.
+        None = those of the model's file.
 
     Raises
     ------
     ValueError
-        If the device is unknown or not there, or a temperature is not positive or its subset not
-        trained.
+        If the device is unknown or not available, or a temperature is not positive or its subset
+        not trained.
 
     """
 
@@ -63,18 +67,18 @@ class Engine:
         self.model = model.to(self.device).eval().requires_grad_(False)
 
     def subset_for(self, sensors: Sequence[str]) -> Subset | None:
-        """Return the largest trained subset of some sensors, the first in lattice order."""
+        """Return the largest trained subset of some sensors; of equals, the lattice's first."""
         return max(
             (s for s in self.model.trained_subsets if set(s) <= set(sensors)),
             key=len, default=None,
         )
 
     def warm(self) -> None:
-        """Run every trained subset and every decoder, so that no first message waits."""
+        """Run every trained subset and every decoder, so that the first message is not slow."""
         for subset in self.model.trained_subsets:
-            nothing = {name: blank(self.model.sensor(name)) for name in subset}
+            blanks = {name: blank(self.model.sensor(name)) for name in subset}
             for _ in range(_WARM_UP_ROUNDS):
-                self.infer(self._to_device(nothing), subset, self.model.names)
+                self.infer(self._to_device(blanks), subset, self.model.names)
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
 
@@ -86,21 +90,23 @@ class Engine:
         stamp_ns: int | None = None,
     ) -> tuple[DiagonalGaussian, dict[str, Measurement]]:
         """
-        Return the posterior of the sensors given and what some sensors should see.
+        Return the posterior given some sensors, and what some sensors are expected to see.
 
         Parameters
         ----------
         measurements
-            Sensor -> measurement, exactly those of a trained subset.
+            Sensor -> measurement, for exactly the sensors of a trained subset.
         reconstruct
-            Sensors whose decoder's mean at the posterior's mean is wanted.
+            Sensors to reconstruct: the decoder's mean at the posterior's mean.
         stamp_ns
             Stamp of the reconstructions; None = the newest of the measurements.
 
         Returns
         -------
-        posterior, reconstructions
-            On the CPU: calibrated, ``(1, latent)``; sensor -> Measurement in the spec's frame.
+        posterior
+            q(z|x_S), calibrated, on the CPU, tensors ``(1, latent)``.
+        reconstructions
+            Sensor -> Measurement, in the spec's frame.
 
         Raises
         ------
@@ -109,17 +115,17 @@ class Engine:
 
         """
         subset = tuple(name for name in self.model.names if name in measurements)
-        wanted = [self.model.sensor(name).name for name in reconstruct]
+        targets = [self.model.sensor(name).name for name in reconstruct]
         if stamp_ns is None:
             stamp_ns = max((item.stamp_ns for item in measurements.values()), default=0)
-        inferred = self.infer(self._to_device(measurements), subset, wanted)
+        inferred = self.infer(self._to_device(measurements), subset, targets)
         return self._to_host(inferred, stamp_ns)
 
     @torch.inference_mode()
     def infer(
         self, batch: Mapping[str, SensorBatch], subset: Subset, reconstruct: Sequence[str]
     ) -> Inferred:
-        """Run on the device what was asked for, and nothing else; moves no data."""
+        """Run what is asked for, and nothing else, on data that are on the device already."""
         posterior = self.model.encode(batch, subset)
         reconstructions = {
             name: self.model.decode(posterior.mean, name).mean() for name in reconstruct
@@ -135,7 +141,7 @@ class Engine:
             torch.cuda.empty_cache()
 
     def _to_device(self, measurements: Mapping[str, Measurement]) -> dict[str, SensorBatch]:
-        """Move measurements to the device; nothing else does."""
+        """Move measurements to the device; no other function does."""
         return {
             name: SensorBatch(*(
                 torch.from_numpy(array).unsqueeze(0).to(self.device, non_blocking=True)
@@ -147,19 +153,19 @@ class Engine:
     def _to_host(
         self, inferred: Inferred, stamp_ns: int
     ) -> tuple[DiagonalGaussian, dict[str, Measurement]]:
-        """Move results to the CPU; nothing else does."""
+        """Move results to the CPU; no other function does."""
         posterior = DiagonalGaussian(
             inferred.posterior.mean.cpu(), inferred.posterior.log_variance.cpu()
         )
         reconstructions = {}
         for name, (values, returns) in inferred.reconstructions.items():
             spec = self.model.sensor(name)
-            shown = values[0].cpu().numpy()
+            expected = values[0].cpu().numpy()
             valid = np.ones(spec.spatial_shape, np.bool_)
             returned = valid if returns is None else (returns[0] > 0.5).cpu().numpy()
             if returns is not None:
-                shown = np.where(returned, shown, np.float32(0))
-            reconstructions[name] = Measurement(shown, valid, returned, stamp_ns, spec.frame_id)
+                expected = np.where(returned, expected, np.float32(0))
+            reconstructions[name] = Measurement(expected, valid, returned, stamp_ns, spec.frame_id)
         return posterior, reconstructions
 
 
@@ -170,7 +176,7 @@ def choose_device(name: str) -> tuple[torch.device, str]:
     Raises
     ------
     ValueError
-        If a device was named that is unknown or not there.
+        If a device was named that is unknown or not available.
 
     """
     reason = _why_no_cuda()
@@ -181,13 +187,15 @@ def choose_device(name: str) -> tuple[torch.device, str]:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f'device {name!r}: no device of torch; use auto, cpu or cuda') from error
+        raise ValueError(
+            f'device {name!r}: torch has no such device; use auto, cpu or cuda'
+        ) from error
     if device.type == 'cuda':
         if reason is not None:
             raise ValueError(f'device {name!r}: {reason}; use auto or cpu')
         if (device.index or 0) >= torch.cuda.device_count():
             raise ValueError(f'device {name!r}: there are {torch.cuda.device_count()} GPUs')
-    return device, f'device {name}: as named'
+    return device, f'device {name}: as requested'
 
 
 def _why_no_cuda() -> str | None:
@@ -200,6 +208,6 @@ def _why_no_cuda() -> str | None:
 
 
 def blank(spec: SensorSpec) -> Measurement:
-    """Return a measurement that says nothing."""
-    nothing = np.zeros(spec.spatial_shape, np.bool_)
-    return Measurement(np.zeros(spec.shape, np.float32), nothing, nothing, 0, spec.frame_id)
+    """Return a measurement without any valid cell."""
+    nowhere = np.zeros(spec.spatial_shape, np.bool_)
+    return Measurement(np.zeros(spec.shape, np.float32), nowhere, nowhere, 0, spec.frame_id)

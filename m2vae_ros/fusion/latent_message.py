@@ -1,13 +1,12 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-The latent as a standard message, and back.
+A latent as a PointCloud2, and back.
 
-A fused latent travels as a PointCloud2 of one row, one point per latent dimension, with the
-columns ``mean`` and ``log_variance`` (float32) and ``sensors`` (uint32, the same in every point):
-bit ``i`` is set when the model's ``i``-th sensor was fused. A latent stands in no frame, so the
-header's frame is empty. This file alone knows that layout; like all messages here it is built with
-whatever classes are given.
+The cloud has one row and one point per latent dimension. Its fields are ``mean`` and
+``log_variance`` (float32) and ``sensors`` (uint32, the same in every point), where bit ``i`` is
+set if the model's ``i``-th sensor was fused. A latent has no frame, so the header's is empty.
+Only this file knows the layout. Messages are built with whatever classes are given.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from m2vae_ros.sensors.messages import MessageClasses
 
 LATENT_TYPE = 'sensor_msgs/msg/PointCloud2'
 _UINT32, _FLOAT32 = 6, 7  # sensor_msgs/PointField
-_COLUMNS = (
+_FIELDS = (
     ('mean', _FLOAT32, 'f4'),
     ('log_variance', _FLOAT32, 'f4'),
     ('sensors', _UINT32, 'u4'),
 )
-_POINT = np.dtype([(name, kind) for name, _, kind in _COLUMNS])
-MOST_SENSORS = 32  # bits of the column ``sensors``
+_POINT = np.dtype([(name, kind) for name, _, kind in _FIELDS])
+MAX_SENSORS = 32  # bits of the field ``sensors``
 
 
 @dataclass(frozen=True, eq=False)
 class Latent:
     """
-    A posterior q(z|x_S) as it was published.
+    A posterior q(z|x_S) as it is published.
 
     Parameters
     ----------
@@ -46,7 +45,7 @@ class Latent:
     mean, log_variance
         float32 ``(latent,)``.
     sensors
-        Bit ``i`` is set when the model's ``i``-th sensor was fused.
+        Bit ``i`` is set if the model's ``i``-th sensor was fused.
 
     """
 
@@ -61,7 +60,7 @@ class Latent:
 
 
 def sensors_mask(subset: Sequence[str], names: Sequence[str]) -> int:
-    """Return the bit mask of a subset of the model's sensors ``names``."""
+    """Return a subset as a bit mask; ``names`` are the model's sensors in order."""
     return sum(1 << names.index(name) for name in subset)
 
 
@@ -74,7 +73,7 @@ def latent_to_message(latent: Latent, classes: MessageClasses) -> Any:
     sec, nanosec = divmod(latent.stamp_ns, 10**9)
     return classes.PointCloud2(
         header=classes.Header(stamp=classes.Time(sec=sec, nanosec=nanosec), frame_id=''),
-        height=1, width=len(points), fields=list(_fields(classes)),
+        height=1, width=len(points), fields=list(_point_fields(classes)),
         is_bigendian=sys.byteorder == 'big', point_step=_POINT.itemsize, row_step=points.nbytes,
         data=classes.uint8_sequence(points.view(np.uint8)), is_dense=True,
     )
@@ -82,7 +81,7 @@ def latent_to_message(latent: Latent, classes: MessageClasses) -> Any:
 
 def latent_from_message(message: Any) -> Latent:
     """
-    Read what the node published on ``~/latent``.
+    Read a message that the node published on ``~/latent``.
 
     Parameters
     ----------
@@ -92,26 +91,28 @@ def latent_from_message(message: Any) -> Latent:
     Raises
     ------
     ValueError
-        If a column is missing, of another type, or the data are of another size.
+        If a field is missing or of another datatype, or the data have another size than the
+        message says.
 
     """
     order = '>' if message.is_bigendian else '<'
-    found = {field.name: field for field in message.fields}
-    for name, datatype, _ in _COLUMNS:
-        if name not in found or found[name].datatype != datatype:
+    fields = {field.name: field for field in message.fields}
+    for name, datatype, _ in _FIELDS:
+        if name not in fields or fields[name].datatype != datatype:
             raise ValueError(
-                f'field {name!r}: a latent has one of datatype {datatype}, '
-                f'the message has {[(f.name, f.datatype) for f in message.fields]}'
+                f'must have the field {name!r} of datatype {datatype}, '
+                f'has {[(f.name, f.datatype) for f in message.fields]}'
             )
     size = message.width * message.height * message.point_step
     if len(message.data) != size or size == 0:
         raise ValueError(
-            f'data hold {len(message.data)} bytes, must be width * height * point_step = {size}'
+            f'data has {len(message.data)} bytes: must be width * height * point_step = {size}, '
+            f'and not 0'
         )
     layout: Any = {
-        'names': [name for name, _, _ in _COLUMNS],
-        'formats': [order + kind for _, _, kind in _COLUMNS],
-        'offsets': [found[name].offset for name, _, _ in _COLUMNS],
+        'names': [name for name, _, _ in _FIELDS],
+        'formats': [order + kind for _, _, kind in _FIELDS],
+        'offsets': [fields[name].offset for name, _, _ in _FIELDS],
         'itemsize': message.point_step,
     }
     points = np.frombuffer(message.data, np.dtype(layout))
@@ -125,8 +126,8 @@ def latent_from_message(message: Any) -> Latent:
 
 
 @lru_cache
-def _fields(classes: MessageClasses) -> tuple[Any, ...]:
+def _point_fields(classes: MessageClasses) -> tuple[Any, ...]:
     return tuple(
         classes.PointField(name=name, offset=4 * i, datatype=datatype, count=1)
-        for i, (name, datatype, _) in enumerate(_COLUMNS)
+        for i, (name, datatype, _) in enumerate(_FIELDS)
     )

@@ -17,9 +17,9 @@ class Waiting:
     Parameters
     ----------
     stamp_ns
-        Corrected stamp.
+        Corrected stamp, nanoseconds.
     since_ns
-        When it was added.
+        When it was added, nanoseconds.
     item
         The measurement.
 
@@ -31,85 +31,91 @@ class Waiting:
 
 
 def closest(queue: Sequence[Waiting], stamp_ns: int, slop_ns: int) -> Waiting | None:
-    """Return the measurement closest to a stamp, the earlier of two, None beyond ``slop_ns``."""
+    """
+    Return the measurement whose stamp is closest to ``stamp_ns``, within ``slop_ns``.
+
+    Of two that are equally close, it is the first in the queue; None if all are farther.
+    """
     best = None
-    least = slop_ns + 1
+    best_distance = slop_ns + 1
     for waiting in queue:
         distance = abs(waiting.stamp_ns - stamp_ns)
-        if distance < least:
-            best, least = waiting, distance
+        if distance < best_distance:
+            best, best_distance = waiting, distance
     return best
 
 
-def partners(
+def match(
     queues: Sequence[Sequence[Waiting]],
-    place: int,
+    index: int,
     pivot: Waiting,
     slop_ns: int,
     live: Sequence[bool],
 ) -> list[Waiting | None]:
     """
-    Return per queue what leaves together with ``pivot``, which waits at ``queues[place]``.
+    Return the set around ``pivot``: per sensor the measurement in it, or None.
 
-    All stamps lie within ``slop_ns`` of each other. As many live sensors as possible are in it,
-    then as many sensors as possible; among such choices the stamps closest to the pivot's count.
+    All stamps lie within ``slop_ns`` of each other. The set has as many live sensors as possible,
+    then as many sensors as possible, then the stamps closest to the pivot's.
 
     Parameters
     ----------
     queues
         What waits, per sensor.
-    place, pivot
-        The measurement that is in the set.
+    index
+        The sensor of the pivot.
+    pivot
+        The measurement that the set must have.
     slop_ns
-        How far stamps of one set may lie apart.
+        How far the stamps of one set may lie apart, nanoseconds.
     live
-        Per sensor, whether it is preferred to the others.
+        Per sensor, whether it is live.
 
     """
-    chosen = [closest(queue, pivot.stamp_ns, slop_ns) for queue in queues]
-    chosen[place] = pivot
-    stamps = [waiting.stamp_ns for waiting in chosen if waiting is not None]
+    members = [closest(queue, pivot.stamp_ns, slop_ns) for queue in queues]
+    members[index] = pivot
+    stamps = [member.stamp_ns for member in members if member is not None]
     if max(stamps) - min(stamps) <= slop_ns:
-        return chosen
+        return members
+    window_starts = {
+        waiting.stamp_ns for queue in queues for waiting in queue
+        if pivot.stamp_ns - slop_ns <= waiting.stamp_ns <= pivot.stamp_ns
+    }
     return max(
-        (
-            _within(queues, place, pivot, low, low + slop_ns)
-            for low in {
-                waiting.stamp_ns for queue in queues for waiting in queue
-                if pivot.stamp_ns - slop_ns <= waiting.stamp_ns <= pivot.stamp_ns
-            }
-        ),
-        key=lambda choice: _worth(choice, pivot.stamp_ns, live),
+        (_members_within(queues, index, pivot, start, start + slop_ns) for start in window_starts),
+        key=lambda members: _score(members, pivot.stamp_ns, live),
     )
 
 
-def _within(
-    queues: Sequence[Sequence[Waiting]], place: int, pivot: Waiting, low_ns: int, high_ns: int
+def _members_within(
+    queues: Sequence[Sequence[Waiting]], index: int, pivot: Waiting, start_ns: int, end_ns: int
 ) -> list[Waiting | None]:
-    chosen: list[Waiting | None] = [
+    """Return the set around the pivot whose stamps lie from ``start_ns`` to ``end_ns``."""
+    members: list[Waiting | None] = [
         min(
-            (waiting for waiting in queue if low_ns <= waiting.stamp_ns <= high_ns),
+            (waiting for waiting in queue if start_ns <= waiting.stamp_ns <= end_ns),
             key=lambda waiting: abs(waiting.stamp_ns - pivot.stamp_ns),
             default=None,
         )
         for queue in queues
     ]
-    chosen[place] = pivot
-    return chosen
+    members[index] = pivot
+    return members
 
 
-def _worth(
-    choice: Sequence[Waiting | None], stamp_ns: int, live: Sequence[bool]
+def _score(
+    members: Sequence[Waiting | None], stamp_ns: int, live: Sequence[bool]
 ) -> tuple[int, int, int, int]:
-    members = [waiting.stamp_ns for waiting in choice if waiting is not None]
+    """Return what makes a set around a stamp the better one, the first entry counting most."""
+    stamps = [member.stamp_ns for member in members if member is not None]
     return (
-        sum(alive and waiting is not None for waiting, alive in zip(choice, live, strict=True)),
-        len(members),
-        -sum(abs(member - stamp_ns) for member in members),
-        -min(members),
+        sum(is_live and member is not None for member, is_live in zip(members, live, strict=True)),
+        len(stamps),
+        -sum(abs(stamp - stamp_ns) for stamp in stamps),
+        -min(stamps),
     )
 
 
-def newest_stamp(items: Sequence[Waiting | None]) -> int:
-    """Return the newest stamp of those that are there, nanoseconds."""
-    return max(waiting.stamp_ns for waiting in items if waiting is not None)
+def newest_stamp(members: Sequence[Waiting | None]) -> int:
+    """Return the newest stamp of a set, nanoseconds."""
+    return max(member.stamp_ns for member in members if member is not None)

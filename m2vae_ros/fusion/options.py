@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The options of the synchronizer: the only source of their defaults."""
+"""The options of the synchronizer; their defaults are defined here only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from math import isfinite
 @dataclass(frozen=True)
 class SynchronizerOptions:
     """
-    How long to wait for whom; times in seconds.
+    How long the synchronizer waits, and which stamps it accepts; times in seconds.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class SynchronizerOptions:
     max_wait
         How long a measurement waits for the other sensors; above the slowest sensor's period.
     timeout
-        How long a silent sensor is still waited for.
+        How long a silent sensor is still live, and so waited for.
     queue_size
         Measurements of one sensor that may wait.
     max_age, max_future
@@ -30,7 +30,7 @@ class SynchronizerOptions:
     Raises
     ------
     ValueError
-        If a value is negative or not finite, or the queue has no room for one.
+        If a value is negative or not finite, or ``queue_size`` is no integer from 1 up.
 
     """
 
@@ -49,10 +49,10 @@ class SynchronizerOptions:
             raise ValueError(f'queue_size {self.queue_size!r}: must be an integer, 1 or more')
 
     @classmethod
-    def of(cls, options: Mapping[str, float]) -> SynchronizerOptions:
-        """Return options by name; raise ValueError for a name that is none."""
+    def from_dict(cls, options: Mapping[str, float]) -> SynchronizerOptions:
+        """Return the options with these values; raise ValueError for a name that is none."""
         known = {option.name for option in fields(cls)}
         unknown = sorted(set(options) - known)
         if unknown:
-            raise ValueError(f'options {unknown}: a synchronizer has {sorted(known)}')
+            raise ValueError(f'unknown options {unknown}: a synchronizer has {sorted(known)}')
         return cls(**options)  # type: ignore[arg-type]

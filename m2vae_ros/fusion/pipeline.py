@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-The whole road from messages to results, the same live and offline.
+From messages to results: decode, synchronise, infer; the same code live and offline.
 
-`receive` and `poll` belong to the thread of the callbacks, `fuse` to the worker's; they share
-nothing that both write.
+`receive` and `poll` are for the thread of the callbacks, `fuse` is for the worker's; they write
+nothing in common.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from m2vae_ros.vae.subsets import Subset
 @dataclass(frozen=True, eq=False)
 class Result:
     """
-    What a fused set told.
+    What was inferred from a fused set.
 
     Parameters
     ----------
     stamp_ns
-        Of the set: the newest corrected stamp in it, nanoseconds.
+        The set's stamp: the newest corrected stamp in it, nanoseconds.
     sensors
         The sensors that were fused, in the model's order.
     posterior
         q(z|x_S), calibrated, on the CPU, tensors ``(1, latent)``.
     reconstructions
-        Sensor -> what it should see: the decoder's mean at the posterior's mean.
+        Sensor -> what it is expected to see: the decoder's mean at the posterior's mean.
 
     """
 
@@ -50,7 +50,7 @@ class Result:
 
 class Pipeline:
     """
-    Sensors, synchronizer and engine of one model.
+    Decoding, synchronizer and engine for the sensors of one model.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ class Pipeline:
     Attributes
     ----------
     on_measurement
-        Called with sensor and measurement of each valid message; None = nobody.
+        Called with the sensor and the measurement of each valid message; None = not called.
 
     Raises
     ------
     ValueError
-        If a sensor of the model, the device, a temperature or an option is wrong.
+        If a sensor of the model, the device, a temperature or an option breaks its rule.
 
     """
 
@@ -93,12 +93,12 @@ class Pipeline:
 
     @property
     def device_report(self) -> str:
-        """Which device runs, and why not the GPU."""
+        """Which device is used, and why not the GPU, as a sentence."""
         return self.engine.device_report
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When `poll` is next due, on the clock of `now_ns`; None if nothing waits."""
+        """When `poll` is next due, on the clock of ``now_ns``; None while nothing waits."""
         return self.synchronizer.next_deadline_ns
 
     @property
@@ -108,18 +108,18 @@ class Pipeline:
 
     @property
     def untrained(self) -> dict[Subset, int]:
-        """Sensors of a set that no trained subset covers -> how many such sets."""
+        """Sensors of a set that contains no trained subset -> how many such sets."""
         return dict(self._untrained)
 
     def live(self, now_ns: int) -> Subset:
-        """Return the sensors that are waited for."""
+        """Return the sensors that are live at a time; see `Synchronizer.live`."""
         return self.synchronizer.live(now_ns)
 
     def receive(self, sensor: str, message: Any, now_ns: int) -> list[FusedSet]:
         """
-        Take a message; return the sets that leave because of it.
+        Take a message; return the sets that are emitted because of it, oldest first.
 
-        An invalid message is counted by its rule and never raised.
+        An invalid message is counted by its rule; it raises nothing.
 
         Raises
         ------
@@ -139,28 +139,33 @@ class Pipeline:
         return self.synchronizer.add(sensor, measurement.stamp_ns, measurement, now_ns)
 
     def poll(self, now_ns: int) -> list[FusedSet]:
-        """Return the sets whose time is up."""
+        """Return the sets whose time is up, oldest first."""
         return self.synchronizer.poll(now_ns)
 
     def fuse(self, fused_set: FusedSet, *, reconstruct: Sequence[str] = ()) -> Result | None:
         """
-        Infer what a set tells.
+        Infer the posterior, and reconstructions, from a set.
 
         Where no encoder was trained for exactly its sensors, the largest trained subset of them
-        is fused; where there is none, `untrained` counts it and None is returned.
+        is fused; where there is none, the set is counted in `untrained` and None is returned.
 
         Parameters
         ----------
         fused_set
-            Its items are Measurements.
+            A set of Measurements.
         reconstruct
             Sensors to reconstruct.
 
+        Raises
+        ------
+        ValueError
+            If the model has no such sensor to reconstruct.
+
         """
-        heard = tuple(fused_set.items)
-        subset = self.engine.subset_for(heard)
+        sensors = tuple(fused_set.items)
+        subset = self.engine.subset_for(sensors)
         if subset is None:
-            self._untrained[heard] += 1
+            self._untrained[sensors] += 1
             return None
         posterior, reconstructions = self.engine.fuse(
             {name: fused_set.items[name] for name in subset},

@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-A recording on the road of the live node: the time of its messages' receipt is the clock.
+A recording through the pipeline as on the live node: the time of receipt is the clock.
 
-Live, a timer fires when something has waited long enough. Here the same happens exactly at its
-time, between two messages.
+On the node a timer polls the pipeline at its next deadline. Here the same is done between two
+messages, with the deadline as the time.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any, Protocol
 
 from m2vae_ros.fusion.synchronizer import FusedSet
 
-Arrival = tuple[str, int, Any]  # sensor, when it was received in nanoseconds, message
+Arrival = tuple[str, int, Any]  # sensor, time of receipt in nanoseconds, message
 
 
 class Receiver(Protocol):
-    """Whoever takes messages and gives fused sets, as `Pipeline` does."""
+    """What takes messages and emits fused sets, as `Pipeline` does."""
 
     @property
     def next_deadline_ns(self) -> int | None:
-        """When `poll` is next due, on the clock of `now_ns`; None if nothing waits."""
+        """When `poll` is next due, on the clock of ``now_ns``; None while nothing waits."""
 
     def receive(self, sensor: str, message: Any, now_ns: int) -> list[FusedSet]:
-        """Take a message; return the sets that leave because of it."""
+        """Take a message; return the sets that are emitted because of it."""
 
     def poll(self, now_ns: int) -> list[FusedSet]:
         """Return the sets whose time is up."""
@@ -33,30 +33,30 @@ class Receiver(Protocol):
 
 def play(receiver: Receiver, arrivals: Iterable[Arrival]) -> Iterator[FusedSet]:
     """
-    Give the sets that leave while messages arrive, and those that wait when the last one has.
+    Yield the sets of a recording, those that still wait after its last message included.
 
     Parameters
     ----------
     receiver
-        Gets the messages; is polled at every deadline that comes before the next of them.
+        Takes the messages; it is polled at every deadline before the next message.
     arrivals
-        In the order of their receipt.
+        Messages, in the order of their receipt.
 
     """
     for sensor, now_ns, message in arrivals:
-        yield from _due(receiver, now_ns)
+        yield from _poll_before(receiver, now_ns)
         yield from receiver.receive(sensor, message, now_ns)
-    yield from _due(receiver, None)
+    yield from _poll_before(receiver, None)
 
 
-def _due(receiver: Receiver, until_ns: int | None) -> Iterator[FusedSet]:
-    """Give the sets whose time is up before some time; None = ever."""
-    polled = None
+def _poll_before(receiver: Receiver, end_ns: int | None) -> Iterator[FusedSet]:
+    """Poll at every deadline before ``end_ns``, or until nothing waits; yield the sets."""
+    polled_ns = None
     while True:
-        deadline = receiver.next_deadline_ns
-        if deadline is None or (until_ns is not None and deadline >= until_ns):
+        deadline_ns = receiver.next_deadline_ns
+        if deadline_ns is None or (end_ns is not None and deadline_ns >= end_ns):
             return
-        if polled is not None and deadline <= polled:  # a deadline in the past: poll but once
+        if polled_ns is not None and deadline_ns <= polled_ns:  # it did not move on: poll once
             return
-        polled = deadline
-        yield from receiver.poll(deadline)
+        polled_ns = deadline_ns
+        yield from receiver.poll(deadline_ns)

@@ -1,17 +1,17 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What a synchronizer has counted."""
+"""What a synchronizer counts, and the reasons by which it counts what it drops."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: Why a measurement never left: it was refused on arrival ...
+#: Why a measurement was in no set: it was rejected on arrival ...
 ZERO_STAMP, FUTURE_STAMP, ANCIENT_STAMP = 'zero_stamp', 'future_stamp', 'ancient_stamp'
-LATE = 'late'  # a set as new or newer had left already
-#: ... or was accepted and then dropped.
-UNMATCHED = 'unmatched'  # a sensor that it lacks had spoken past it
+LATE = 'late'  # a set as new or newer had been emitted
+#: ... or was accepted and dropped later.
+UNMATCHED = 'unmatched'  # a newer set was emitted, or a sensor that it lacks had moved on
 OVERFLOW = 'overflow'  # more than queue_size of its sensor waited
 CLOCK_JUMP = 'clock_jump'  # the clock went back while it waited
 
@@ -26,11 +26,11 @@ class Statistics:
     Parameters
     ----------
     accepted
-        Sensor -> measurements that were taken in.
+        Sensor -> measurements that were accepted.
     dropped
-        Sensor -> reason -> measurements that did not leave in a set.
+        Sensor -> reason -> measurements that were rejected on arrival or dropped later.
     sets
-        Sensors of a set -> how many such sets have left.
+        Sensors of a set -> sets of exactly these that were emitted.
     clock_jumps
         How often the clock of the stamps or of ``now_ns`` went back.
 

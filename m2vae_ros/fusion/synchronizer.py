@@ -3,20 +3,21 @@
 """
 Which measurements belong together, and which sensors are live.
 
-A set leaves at once when it has every live sensor with stamps within ``slop``. Where a sensor is
-missing, its partners wait for ``max_wait`` and then leave without it, so the output never stops.
-Messages of a fast sensor that find no slow partner are dropped while sets keep leaving.
+A set is emitted at once when it has every live sensor with stamps within ``slop``. Where a sensor
+is missing, its partners wait for ``max_wait`` and are then emitted without it, so the output never
+stops. Messages of a fast sensor that match no slow one are dropped as long as sets are emitted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from m2vae_ros.fusion.matching import newest_stamp, partners, Waiting
+from m2vae_ros.fusion.matching import match, newest_stamp, Waiting
 from m2vae_ros.fusion.options import SynchronizerOptions
+from m2vae_ros.fusion.sensor_state import NEVER_NS, SensorState
 from m2vae_ros.fusion.statistics import (
     ANCIENT_STAMP,
     CLOCK_JUMP,
@@ -28,8 +29,7 @@ from m2vae_ros.fusion.statistics import (
     ZERO_STAMP,
 )
 
-_NEVER = -(2**63)
-_LEAST_JUMP = 500_000_000  # ns; messages out of order are late by less, however short `timeout`
+_MIN_JUMP = 500_000_000  # ns; messages out of order are late by less, however short `timeout`
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,51 +50,38 @@ class FusedSet:
     items: Mapping[str, Any]
 
 
-@dataclass(eq=False)
-class _Sensor:
-    """What is known of one sensor."""
-
-    name: str
-    place: int  # in the model's order
-    offset_ns: int
-    queue: list[Waiting] = field(default_factory=list)  # in order of arrival
-    newest_ns: int = _NEVER  # newest stamp accepted
-    dies_ns: int = _NEVER  # until when it is waited for
-    accepted: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    refused: int = 0  # messages in a row whose stamps were of no use
-    refused_since_ns: int = _NEVER
-    difference_ns: int = 0  # of its latest stamp to the clock
-
-
 class Synchronizer:
     """
     Match the measurements of several sensors by their stamps.
 
-    It has no thread, timer or clock: ``now_ns`` is given to every call and waits count from the
-    ``now_ns`` of `add`. What was due before a call leaves or is dropped as if `poll` had been
-    called in time, so what is fused does not depend on how often that is.
+    It has no thread, timer or clock of its own: every call is given the time, ``now_ns``, and a
+    measurement waits from the ``now_ns`` of its `add`. A call first emits or drops what was due
+    before it, as if `poll` had been called in time, so the result does not depend on how often
+    `poll` is called.
 
     A measurement is accepted if its stamp is newer than the last set's and neither zero, ancient
-    nor of the future. A clock that goes back by more than ``slop`` (a recording starts again) is a
-    jump: it empties the queues, forgets who is live and is counted. So is it when the stamps alone
-    go back, once all that comes has been late for ``timeout``, at least 0.5 s, and still is by as
-    much. A smaller step back of the clock counts as no step. While simulation time has not begun,
-    ``now_ns`` is 0 and any other stamp lies in the future.
+    nor in the future. While simulation time has not begun, ``now_ns`` is 0 and every other stamp
+    lies in the future.
+
+    A clock jump empties the queues, makes no sensor live, and is counted. It is either of two:
+    ``now_ns`` goes back by more than ``slop``, as when a recording starts again (a smaller step
+    back is ignored); or the stamps alone go back: everything that arrives has been late for
+    ``timeout``, at least 0.5 s, and still is, by as much.
 
     Parameters
     ----------
     sensors
         Names, in the model's order.
     offsets
-        Sensor -> seconds that its stamps are ahead; a stamp is taken as ``stamp - offset``.
+        Sensor -> seconds that its stamps are ahead; a stamp is corrected to ``stamp - offset``.
     options
         The fields of `SynchronizerOptions`, times in seconds.
 
     Raises
     ------
     ValueError
-        If there is no sensor, an offset names none, or an option breaks its rule.
+        If there is no sensor or one is named twice, an offset names no sensor, or an option
+        breaks its rule.
 
     """
 
@@ -105,31 +92,31 @@ class Synchronizer:
         offsets: Mapping[str, float] | None = None,
         **options: float,
     ) -> None:
-        self.options = SynchronizerOptions.of(options)
+        self.options = SynchronizerOptions.from_dict(options)
         offsets = offsets or {}
         if not sensors or len(set(sensors)) != len(sensors):
-            raise ValueError(f'sensors {list(sensors)!r}: one or more names, each once')
+            raise ValueError(f'sensors {list(sensors)!r}: must be one or more names, each once')
         unknown = sorted(set(offsets) - set(sensors))
         if unknown:
             raise ValueError(f'offsets name {unknown}: the sensors are {list(sensors)}')
         self._slop = round(self.options.slop * 1e9)
         self._max_wait = round(self.options.max_wait * 1e9)
         self._timeout = round(self.options.timeout * 1e9)
-        self._oldest_age = round(self.options.max_age * 1e9)
-        self._youngest_age = -round(self.options.max_future * 1e9)
-        self._all = tuple(
-            _Sensor(name, place, round(offsets.get(name, 0) * 1e9))
-            for place, name in enumerate(sensors)
+        self._max_age = round(self.options.max_age * 1e9)
+        self._max_future = round(self.options.max_future * 1e9)
+        self._states = tuple(
+            SensorState(name, index, round(offsets.get(name, 0) * 1e9))
+            for index, name in enumerate(sensors)
         )
-        self._sensors = {one.name: one for one in self._all}
-        self._queues = [one.queue for one in self._all]
+        self._by_name = {state.name: state for state in self._states}
+        self._queues = [state.queue for state in self._states]
         self._sets: Counter[tuple[str, ...]] = Counter()
         self._clock_jumps = 0
-        self._now = _NEVER
-        self._last_stamp = _NEVER  # of the last set
-        self._last_set = _NEVER  # when it left
-        self._unanswered: int | None = None  # since when something accepted has seen no set leave
-        self._late_since: int | None = None  # since when all that came was late
+        self._now = NEVER_NS
+        self._last_stamp = NEVER_NS  # of the last set
+        self._last_emission = NEVER_NS  # when the last set was emitted
+        self._without_set_since: int | None = None  # first acceptance after the last set
+        self._late_since: int | None = None  # since then all that arrived was late
 
     @property
     def next_deadline_ns(self) -> int | None:
@@ -138,41 +125,41 @@ class Synchronizer:
         if not since:
             return None
         deadline = min(since) + self._max_wait
-        for one in self._all:
-            # A sensor that stops being waited for may make what waits complete.
-            if self._now < one.dies_ns < deadline:
-                deadline = one.dies_ns
+        for state in self._states:
+            # When a sensor stops being live, what waits may be complete without it.
+            if self._now < state.live_until_ns < deadline:
+                deadline = state.live_until_ns
         return deadline
 
     @property
     def statistics(self) -> Statistics:
         """Return what has been counted so far."""
         return Statistics(
-            accepted={one.name: one.accepted for one in self._all},
-            dropped={one.name: dict(one.dropped) for one in self._all},
+            accepted={state.name: state.accepted for state in self._states},
+            dropped={state.name: dict(state.dropped) for state in self._states},
             sets=dict(self._sets),
             clock_jumps=self._clock_jumps,
         )
 
     def live(self, now_ns: int) -> tuple[str, ...]:
-        """Return the sensors that are waited for: heard within ``timeout``, late or not."""
-        return tuple(one.name for one in self._all if one.dies_ns > now_ns)
+        """Return the live sensors: heard within ``timeout``, even if late; sets wait for them."""
+        return tuple(state.name for state in self._states if state.live_until_ns > now_ns)
 
     def clock_difference_ns(self, sensor: str, now_ns: int) -> int | None:
         """
-        Return by how much a sensor's stamps, as sent, differ from the clock; positive when ahead.
+        Return how far a sensor's stamps, as sent, are ahead of the clock; negative when behind.
 
         None unless all its messages have been rejected for longer than ``timeout``, as ancient,
-        of the future or late. It is the offset that would bring them to the clock.
+        in the future or late. It is the offset that would correct them.
         """
-        one = self._sensors[sensor]
-        if one.refused < 2 or now_ns - one.refused_since_ns < self._timeout:
+        state = self._by_name[sensor]
+        if state.rejected_in_a_row < 2 or now_ns - state.rejected_since_ns < self._timeout:
             return None
-        return one.difference_ns
+        return state.clock_difference_ns
 
     def add(self, sensor: str, stamp_ns: int, item: Any, now_ns: int) -> list[FusedSet]:
         """
-        Take a measurement; return the sets that leave because of it, oldest first.
+        Take a measurement; return the sets that are emitted because of it, oldest first.
 
         Raises
         ------
@@ -180,171 +167,172 @@ class Synchronizer:
             If there is no such sensor.
 
         """
-        one = self._sensors.get(sensor)
-        if one is None:
-            raise ValueError(f'sensor {sensor!r}: the sensors are {list(self._sensors)}')
-        left = self.poll(now_ns)
+        state = self._by_name.get(sensor)
+        if state is None:
+            raise ValueError(f'sensor {sensor!r}: the sensors are {list(self._by_name)}')
+        emitted = self.poll(now_ns)
         now = self._now
-        stamp = stamp_ns - one.offset_ns
-        if not self._is_in_time(one, stamp_ns, now - stamp):
-            return left
-        one.dies_ns = now + self._timeout
-        if stamp <= self._last_stamp and self._is_late(one, stamp_ns):
-            return left
-        waiting = Waiting(stamp, now, item)
-        one.queue.append(waiting)
-        one.accepted += 1
-        one.refused = 0
-        if stamp > one.newest_ns:
-            one.newest_ns = stamp
+        stamp = stamp_ns - state.offset_ns
+        if not self._is_plausible(state, stamp_ns, now - stamp):
+            return emitted
+        state.live_until_ns = now + self._timeout
+        if stamp <= self._last_stamp and self._is_late(state, stamp_ns):
+            return emitted
+        measurement = Waiting(stamp, now, item)
+        state.accept(measurement)
         self._late_since = None
-        if self._unanswered is None:
-            self._unanswered = now
-        for other in self._all:
-            if not other.queue and other.dies_ns > now:
-                break
-        else:
-            self._leave_if_complete(one, waiting, left)
-        while len(one.queue) > self.options.queue_size:
-            self._make_room(one, left)
-        return left
+        if self._without_set_since is None:
+            self._without_set_since = now
+        if self._all_live_wait():
+            self._emit_if_complete(state, measurement, emitted)
+        while len(state.queue) > self.options.queue_size:
+            self._make_room(state, emitted)
+        return emitted
 
     def poll(self, now_ns: int) -> list[FusedSet]:
         """Return the sets whose time is up, oldest first."""
         if now_ns < self._now - self._slop:
-            self._jump()
+            self._reset_after_jump()
             self._now = now_ns
-        left: list[FusedSet] = []
+        emitted: list[FusedSet] = []
         while (deadline := self.next_deadline_ns) is not None and deadline <= now_ns:
             self._now = deadline
-            self._leave_complete(left)
-            self._leave_due(left)
+            self._emit_complete(emitted)
+            self._expire_oldest(emitted)
         self._now = max(self._now, now_ns)
-        return left
+        return emitted
 
-    def _jump(self) -> None:
+    def _reset_after_jump(self) -> None:
         self._clock_jumps += 1
-        for one in self._all:
-            if one.queue:
-                one.dropped[CLOCK_JUMP] += len(one.queue)
-                one.queue.clear()
-            one.newest_ns, one.dies_ns, one.refused = _NEVER, _NEVER, 0
-        self._last_stamp, self._last_set = _NEVER, _NEVER
-        self._unanswered, self._late_since = None, None
+        for state in self._states:
+            state.reset(CLOCK_JUMP)
+        self._last_stamp = self._last_emission = NEVER_NS
+        self._without_set_since = self._late_since = None
 
-    def _is_in_time(self, one: _Sensor, stamp_ns: int, age: int) -> bool:
-        """Return whether a stamp is possible at all; count why not."""
+    def _is_plausible(self, state: SensorState, stamp_ns: int, age: int) -> bool:
+        """Return whether a stamp is neither zero, ancient nor in the future; count it if it is."""
         if stamp_ns <= 0:
-            one.dropped[ZERO_STAMP] += 1
+            state.dropped[ZERO_STAMP] += 1
             return False
-        if self._youngest_age <= age <= self._oldest_age:
+        if -self._max_future <= age <= self._max_age:
             return True
-        self._refuse(one, stamp_ns, ANCIENT_STAMP if age > 0 else FUTURE_STAMP)
+        state.reject(ANCIENT_STAMP if age > 0 else FUTURE_STAMP, stamp_ns, self._now)
         return False
 
-    def _is_late(self, one: _Sensor, stamp_ns: int) -> bool:
-        """Return whether a stamp not newer than the last set's is lost; else all went back."""
+    def _is_late(self, state: SensorState, stamp_ns: int) -> bool:
+        """
+        Return whether a measurement not newer than the last set is late, and reject it if so.
+
+        It is not when all that arrived has been late for long enough: the stamps have jumped back.
+        """
         if self._late_since is None:
             self._late_since = self._now
-        behind = self._last_stamp - (stamp_ns - one.offset_ns)
-        if min(self._now - self._late_since, behind) < max(self._timeout, _LEAST_JUMP):
-            self._refuse(one, stamp_ns, LATE)
+        behind = self._last_stamp - (stamp_ns - state.offset_ns)
+        if min(self._now - self._late_since, behind) < max(self._timeout, _MIN_JUMP):
+            state.reject(LATE, stamp_ns, self._now)
             return True
-        self._jump()
-        one.dies_ns = self._now + self._timeout
+        self._reset_after_jump()
+        state.live_until_ns = self._now + self._timeout
         return False
 
-    def _refuse(self, one: _Sensor, stamp_ns: int, reason: str) -> None:
-        one.dropped[reason] += 1
-        if not one.refused:
-            one.refused_since_ns = self._now
-        one.refused += 1
-        one.difference_ns = stamp_ns - self._now
-
-    def _around(self, one: _Sensor, pivot: Waiting) -> list[Waiting | None]:
-        """Return what matches a measurement, with as many live sensors as possible."""
-        is_live = [other.dies_ns > self._now for other in self._all]
-        return partners(self._queues, one.place, pivot, self._slop, is_live)
-
-    def _leave_if_complete(self, one: _Sensor, pivot: Waiting, left: list[FusedSet]) -> bool:
-        """Let a measurement go if it has a match of every live sensor; return whether it has."""
-        items = self._around(one, pivot)
-        for other, waiting in zip(self._all, items, strict=True):
-            if waiting is None and other.dies_ns > self._now:
+    def _all_live_wait(self) -> bool:
+        """Return whether every live sensor has a measurement in its queue."""
+        for state in self._states:
+            if not state.queue and state.live_until_ns > self._now:
                 return False
-        left.append(self._leave(items))
         return True
 
-    def _leave_complete(self, left: list[FusedSet]) -> None:
-        """Let every set go that is complete, now that a sensor may have died."""
-        if any(not one.queue and one.dies_ns > self._now for one in self._all):
+    def _match(self, state: SensorState, pivot: Waiting) -> list[Waiting | None]:
+        """Return what matches a measurement, of as many live sensors as possible."""
+        is_live = [other.live_until_ns > self._now for other in self._states]
+        return match(self._queues, state.index, pivot, self._slop, is_live)
+
+    def _emit_if_complete(
+        self, state: SensorState, pivot: Waiting, emitted: list[FusedSet]
+    ) -> None:
+        """Emit a measurement if it has a match of every live sensor."""
+        members = self._match(state, pivot)
+        for other, member in zip(self._states, members, strict=True):
+            if member is None and other.live_until_ns > self._now:
+                return
+        emitted.append(self._emit(members))
+
+    def _emit_complete(self, emitted: list[FusedSet]) -> None:
+        """Emit every set that is complete, now that a sensor may have stopped being live."""
+        if not self._all_live_wait():
             return
-        for pivot, one in self._by_stamp():
-            if pivot in one.queue:
-                self._leave_if_complete(one, pivot, left)
+        for pivot, state in self._by_stamp():
+            if pivot in state.queue:
+                self._emit_if_complete(state, pivot, emitted)
 
-    def _leave(self, items: Sequence[Waiting | None]) -> FusedSet:
-        """Let a set go; what is left behind its stamp can never leave and is dropped."""
-        stamp = newest_stamp(items)
-        for one, waiting in zip(self._all, items, strict=True):
-            queue = one.queue
-            if queue:
-                before = len(queue)
-                queue[:] = [other for other in queue if other.stamp_ns > stamp]
-                unused = before - len(queue) - (waiting is not None)
-                if unused:
-                    one.dropped[UNMATCHED] += unused
-        self._last_stamp, self._last_set, self._unanswered = stamp, self._now, None
-        named = {
-            one.name: waiting.item
-            for one, waiting in zip(self._all, items, strict=True) if waiting is not None
+    def _emit(self, members: Sequence[Waiting | None]) -> FusedSet:
+        """Emit a set, and drop what is older: it could only be emitted out of order."""
+        stamp = newest_stamp(members)
+        for state, member in zip(self._states, members, strict=True):
+            state.clear_through(stamp, member, UNMATCHED)
+        self._last_stamp, self._last_emission = stamp, self._now
+        self._without_set_since = None
+        items = {
+            state.name: member.item
+            for state, member in zip(self._states, members, strict=True) if member is not None
         }
-        self._sets[tuple(named)] += 1
-        return FusedSet(stamp, named)
+        self._sets[tuple(items)] += 1
+        return FusedSet(stamp, items)
 
-    def _leave_due(self, left: list[FusedSet]) -> None:
-        """Let go or drop the measurement that has waited longest, if its time is up."""
-        for one in self._all:
-            if one.queue and one.queue[0].since_ns + self._max_wait <= self._now:
-                self._expire(one, left)
+    def _expire_oldest(self, emitted: list[FusedSet]) -> None:
+        """Expire the first measurement that has waited for ``max_wait``, if there is one."""
+        for state in self._states:
+            if state.queue and state.queue[0].since_ns + self._max_wait <= self._now:
+                self._expire(state, emitted)
                 return
 
-    def _make_room(self, one: _Sensor, left: list[FusedSet]) -> None:
-        """Drop the oldest of a full queue; where no set has left for long, let it go instead."""
-        if self._unanswered is None or self._now - self._unanswered < self._max_wait:
-            del one.queue[0]
-            one.dropped[OVERFLOW] += 1
+    def _make_room(self, state: SensorState, emitted: list[FusedSet]) -> None:
+        """Drop the oldest of a full queue, or expire it if a set is overdue."""
+        since = self._without_set_since
+        if since is None or self._now - since < self._max_wait:
+            state.drop_oldest(OVERFLOW)
         else:
-            self._expire(one, left)
+            self._expire(state, emitted)
 
-    def _expire(self, owner: _Sensor, left: list[FusedSet]) -> None:
-        """Drop the first of a queue or let it go, but before it what would be lost with that."""
-        due = owner.queue[0]
-        items = self._around(owner, due)
-        if self._may_drop(due, items):
-            del owner.queue[0]
-            owner.dropped[UNMATCHED] += 1
+    def _expire(self, state: SensorState, emitted: list[FusedSet]) -> None:
+        """
+        Drop the first measurement of a queue, or emit it.
+
+        An older measurement that emitting it would drop is emitted in its place, unless that one
+        may be dropped.
+        """
+        due = state.queue[0]
+        members = self._match(state, due)
+        if self._may_drop(due, members):
+            state.drop_oldest(UNMATCHED)
             return
-        newest = newest_stamp(items)
-        for passed, one in self._by_stamp():
-            if passed.stamp_ns >= newest:
+        newest = newest_stamp(members)
+        for older, other in self._by_stamp():
+            if older.stamp_ns >= newest:
                 break
-            with_passed = self._around(one, passed)
-            if passed not in items and not self._may_drop(passed, with_passed):
-                items = with_passed
+            older_members = self._match(other, older)
+            if older not in members and not self._may_drop(older, older_members):
+                members = older_members
                 break
-        left.append(self._leave(items))
+        emitted.append(self._emit(members))
 
-    def _may_drop(self, due: Waiting, items: Sequence[Waiting | None]) -> bool:
-        """Return whether nothing is lost with a measurement, since others carry the output on."""
-        if self._now - self._last_set > 2 * self._max_wait:
+    def _may_drop(self, waiting: Waiting, members: Sequence[Waiting | None]) -> bool:
+        """
+        Return whether a measurement may be dropped: a live sensor that it lacks has moved on.
+
+        That is, ``members``, all that matches it, lack a live sensor with a newer stamp, and the
+        output goes on without it: sets are being emitted, and more waits.
+        """
+        if self._now - self._last_emission > 2 * self._max_wait:
             return False
         passed = any(
-            waiting is None and one.dies_ns > self._now and one.newest_ns > due.stamp_ns
-            for one, waiting in zip(self._all, items, strict=True)
+            member is None and state.live_until_ns > self._now
+            and state.newest_stamp_ns > waiting.stamp_ns
+            for state, member in zip(self._states, members, strict=True)
         )
-        return passed and (self._last_set >= due.since_ns or sum(map(len, self._queues)) > 1)
+        others_wait = sum(map(len, self._queues)) > 1
+        return passed and (self._last_emission >= waiting.since_ns or others_wait)
 
-    def _by_stamp(self) -> list[tuple[Waiting, _Sensor]]:
-        entries = ((waiting, one) for one in self._all for waiting in one.queue)
+    def _by_stamp(self) -> list[tuple[Waiting, SensorState]]:
+        entries = ((waiting, state) for state in self._states for waiting in state.queue)
         return sorted(entries, key=lambda entry: entry[0].stamp_ns)

@@ -1,12 +1,12 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-The simulation time of the message in hand.
+The simulation time at which the message in hand was sent.
 
-rclpy keeps but the newest time on ``/clock``. When the executor is late, that is newer than the
-messages that wait behind it, and how much they are waited for would depend on the load of the
-machine. Here every time is taken in its turn between the messages, where the executor has turns:
-the one of events has them, from Kilted on; others take what is ready in the order of topics.
+rclpy keeps only the newest time of ``/clock``. When the executor is late, that time is newer than
+the messages that are still queued, and what is fused would depend on the load of the machine. Here
+each time is taken in its turn among the messages. That needs an executor that keeps the order of
+arrival: the events executor does, others take what is ready topic by topic.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from rosgraph_msgs.msg import Clock
 from m2vae_ros.node.process import keeps_order
 
 _DEPTH = 200
-_MOST_APART_NS = 2_000_000_000  # from rclpy's; beyond that times were lost
+_MAX_LAG_NS = 2_000_000_000  # behind rclpy's newest time; beyond that, times were lost
 
 
 class ArrivalClock:
     """
-    Tell what time it was when the message in hand was sent.
+    Say what time it was when the message in hand was sent.
 
-    It is the node's own time unless simulation time was used when this was made, and the executor
-    keeps the order of what arrives.
+    Without simulation time, or with an executor that does not keep the order of arrival, it is
+    the node's own time.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ class ArrivalClock:
         if self._subscription is None or not self._clock.ros_time_is_active:
             return newest_ns
         apart = abs(newest_ns - self._latest_ns)
-        return self._latest_ns if apart <= _MOST_APART_NS else newest_ns
+        return self._latest_ns if apart <= _MAX_LAG_NS else newest_ns
 
     def destroy(self) -> None:
-        """Stop to listen."""
+        """End the subscription to ``/clock``."""
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
 

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""When the messages of a sensor arrived, and how long results took: what diagnostics count."""
+"""When messages arrived and how long results took, for the diagnostics."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import time
 import numpy as np
 from rclpy.clock import ROSClock
 
-_WINDOW = 20  # messages whose intervals make a period
-_FEWEST = 4  # messages that a period is said of
-_RESULTS = 1000  # results whose latencies make a percentile
+_PERIOD_WINDOW = 20  # newest messages that a period is measured over
+_MIN_MESSAGES = 4  # for a period
+_LATENCY_WINDOW = 1000  # newest results that a percentile is measured over
 
 
 def elapsing_ns(clock: ROSClock) -> int:
     """
-    Return the time by which silence counts, nanoseconds.
+    Return the time by which silence is measured, nanoseconds.
 
-    It is simulation time where that is used: while a recording is paused, nobody is silent. Else
-    it is the steady clock.
+    It is simulation time where that is used, so that a paused recording makes no sensor silent;
+    else it is the steady clock.
     """
     return int(clock.now().nanoseconds) if clock.ros_time_is_active else time.monotonic_ns()
 
@@ -29,15 +29,15 @@ class Arrivals:
     """
     Arrival times of one sensor's messages, valid or not.
 
-    ``elapsing_ns`` is what the function of that name returns; 0 is simulation time that has not
-    begun.
+    The argument ``elapsing_ns`` is the result of the function of that name; 0 is simulation time
+    that has not begun.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        self._times: deque[int] = deque(maxlen=_WINDOW)
+        self._times: deque[int] = deque(maxlen=_PERIOD_WINDOW)
         self._last_ns: int | None = None
-        self._heard_by_ns: int | None = None
+        self._publisher_since_ns: int | None = None
 
     def note(self, now_ns: int, elapsing_ns: int) -> None:
         """Count a message that arrived at ``now_ns`` of the node's clock."""
@@ -47,24 +47,24 @@ class Arrivals:
         self.count += 1
         self._last_ns = elapsing_ns
 
-    def note_publishers(self, matched: bool, elapsing_ns: int) -> None:
-        """Remember since when a publisher is there that ought to be heard."""
-        if not matched:
-            self._heard_by_ns = None
-        elif not self._heard_by_ns:
-            self._heard_by_ns = elapsing_ns
+    def note_publishers(self, has_publisher: bool, elapsing_ns: int) -> None:
+        """Note since when there has been a matching publisher."""
+        if not has_publisher:
+            self._publisher_since_ns = None
+        elif not self._publisher_since_ns:
+            self._publisher_since_ns = elapsing_ns
 
     def restart(self, elapsing_ns: int) -> None:
-        """Count silence from now on, since the clock has jumped."""
+        """Measure silence from now on, after a jump of the clock."""
         self._times.clear()
         if self._last_ns is not None:
             self._last_ns = elapsing_ns
-        if self._heard_by_ns is not None:
-            self._heard_by_ns = elapsing_ns
+        if self._publisher_since_ns is not None:
+            self._publisher_since_ns = elapsing_ns
 
     def period(self) -> float | None:
         """Return the median interval in seconds of the node's clock, or None if unknown."""
-        if len(self._times) < _FEWEST:
+        if len(self._times) < _MIN_MESSAGES:
             return None
         return float(np.median(np.diff(self._times))) * 1e-9
 
@@ -74,22 +74,22 @@ class Arrivals:
             return None
         return (elapsing_ns - self._last_ns) * 1e-9
 
-    def unheard(self, elapsing_ns: int) -> float:
-        """Return for how many seconds a publisher has been there and nothing has arrived."""
-        if not self._heard_by_ns:
+    def unanswered(self, elapsing_ns: int) -> float:
+        """Return the seconds that there has been a publisher and nothing has arrived."""
+        if not self._publisher_since_ns:
             return 0.0
-        return (elapsing_ns - max(self._heard_by_ns, self._last_ns or 0)) * 1e-9
+        return (elapsing_ns - max(self._publisher_since_ns, self._last_ns or 0)) * 1e-9
 
 
 class Results:
-    """How many sets were fused, of which sensors, and how long each took."""
+    """Published sets by their sensors, and their latencies."""
 
     def __init__(self) -> None:
         self.subsets: Counter[tuple[str, ...]] = Counter()
         self.failures = 0
         self.last_failure = ''
-        self._latencies: deque[int] = deque(maxlen=_RESULTS)
-        self._rated = (0, 0)
+        self._latencies: deque[int] = deque(maxlen=_LATENCY_WINDOW)
+        self._last_rate = (0, 0)  # number of results and time at the last call of `rate`
 
     def note(self, sensors: tuple[str, ...], latency_ns: int) -> None:
         """Count a published result."""
@@ -97,15 +97,15 @@ class Results:
         self._latencies.append(latency_ns)
 
     def note_failure(self, error: Exception) -> None:
-        """Count a message or set that raised what it should not."""
+        """Count a message or set that raised an error."""
         self.failures += 1
         self.last_failure = f'{type(error).__name__}: {error}'
 
     def rate(self, elapsing_ns: int) -> float:
         """Return the results a second since the last call."""
         count = self.subsets.total()
-        before, then_ns = self._rated
-        self._rated = (count, elapsing_ns)
+        before, then_ns = self._last_rate
+        self._last_rate = (count, elapsing_ns)
         elapsed = (elapsing_ns - then_ns) * 1e-9
         return (count - before) / elapsed if then_ns and elapsed > 0 else 0.0
 

@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-From what the node knows about itself to diagnostics that name cause and cure (REP-107).
+Diagnostics that name cause and cure, from reports of what the node knows (REP-107).
 
-No subscription and no clock here: the reports hold all that is said, so every sentence can be
-tested alone.
+There is no subscription and no clock here: a report holds all that a status is made of, so every
+sentence can be tested alone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from m2vae_ros.node.parameters import LARGEST_OFFSET
 from m2vae_ros.node.subscriptions import Offer
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+NEVER_HEARD = 'never heard'  # state of a sensor of which no message has come
 LONGEST_SILENCE = 2.0  # s, of a topic that has a publisher
 _MARGIN = 1.2  # of a limit that is proposed, over the period that was measured
 _PROFILE = '$(ros2 pkg prefix --share m2vae_ros)/config/fastdds_large_messages.xml'
@@ -33,11 +34,13 @@ class SensorReport:
     Parameters
     ----------
     name, topic, message_type
-        Which one, and what is listened to.
-    reliable
-        Reliability of the subscription.
+        The sensor, and what its subscription is of.
+    reliable, adapts
+        Reliability of the subscription, and whether it follows the publishers.
+    settled
+        Whether the subscription has had time to find its publishers.
     heard, unheard
-        Publishers that the subscription hears, and that it cannot hear.
+        Publishers that match the subscription, and that do not.
     live
         Whether the synchroniser waits for it.
     received
@@ -47,13 +50,13 @@ class SensorReport:
     newly_rejected
         How many since the last report.
     dropped
-        Reason -> valid messages that left in no set.
+        Reason -> valid messages that were fused in no set.
     period
         Seconds between messages, None = unknown.
     silence
         Seconds since the last message, None = there was none.
     unanswered
-        Seconds that a publisher has been heard of and nothing has arrived.
+        Seconds that a matching publisher has been there and nothing has arrived.
     clock_difference
         Seconds that its stamps lie behind the node's clock, where all of them are rejected
         for it.
@@ -64,6 +67,8 @@ class SensorReport:
     topic: str
     message_type: str
     reliable: bool
+    adapts: bool = False
+    settled: bool = True
     heard: Sequence[Offer] = ()
     unheard: Sequence[Offer] = ()
     live: bool = False
@@ -80,7 +85,7 @@ class SensorReport:
     def state(self) -> str:
         """``live``, ``silent`` or ``never heard``."""
         if self.received == 0:
-            return 'never heard'
+            return NEVER_HEARD
         return 'live' if self.live else 'silent'
 
 
@@ -94,19 +99,19 @@ class FusionReport:
     state
         Lifecycle state.
     model, device
-        What runs, and where and why there.
+        The model's file; where it runs, and why there.
     rate
         Published sets a second.
     latency_ms
         p50 and p99 from entry of the callback that completed a set to return of publish.
     subsets
-        Subset -> published sets.
+        Subset -> number of published sets.
     dropped, newly_dropped
         Sets that a newer one replaced before the worker took them; since the last report.
     clock_jumps
         How often the clock, or that of the stamps, went back.
     failures, last_failure
-        Messages and sets that raised, and what the last one raised.
+        Messages and sets that raised an error, and the last error.
     untrained
         Subset that no trained encoder covers -> sets of it that were not fused.
     newly_untrained
@@ -114,7 +119,7 @@ class FusionReport:
     missing
         Sensors that are silent.
     problems
-        What else is wrong: the node's clock, a failed transition.
+        Other problems: of the node's clock, a failed transition.
 
     """
 
@@ -152,15 +157,17 @@ def sensor_status(
         'topic': report.topic,
         'type': report.message_type,
         'subscription': _reliability(report.reliable),
-        'publishers': ', '.join(map(_in_words, [*report.heard, *report.unheard])) or 'none',
+        'publishers': ', '.join(map(_describe, [*report.heard, *report.unheard])) or 'none',
         'received': str(report.received),
         'rate (Hz)': f'{rate:.2f}',
-        'age (s)': 'never heard' if report.silence is None else f'{report.silence:.2f}',
+        'age (s)': NEVER_HEARD if report.silence is None else f'{report.silence:.2f}',
         'rejected': str(sum(report.rejected.values())),
         **{f'rejected: {rule}': str(count) for rule, count in sorted(report.rejected.items())},
         **{f'dropped: {reason}': str(n) for reason, n in sorted(report.dropped.items())},
     }
-    return _status(f'{node}: {report.name}', problems, f'{report.state}, {rate:.1f} Hz', values)
+    return _status(
+        f'{node}: {report.name}', report.topic, problems, f'{report.state}, {rate:.1f} Hz', values
+    )
 
 
 def fusion_status(node: str, report: FusionReport) -> DiagnosticStatus:
@@ -198,14 +205,28 @@ def fusion_status(node: str, report: FusionReport) -> DiagnosticStatus:
         'clock jumps': str(report.clock_jumps),
         **{f'sets: {"+".join(subset)}': str(n) for subset, n in report.subsets.items()},
     }
-    return _status(f'{node}: fusion', problems, f'fusing at {report.rate:.1f} Hz', values)
+    return _status(
+        f'{node}: fusion', 'm2vae_ros', problems, f'fusing at {report.rate:.1f} Hz', values
+    )
+
+
+def raise_to_worst(statuses: Sequence[DiagnosticStatus]) -> None:
+    """Give the first status, that of the fusion, the worst level of all, and name whose it is."""
+    overall, *sensors = statuses
+    worst = max((status.level for status in sensors), default=OK)
+    if worst > overall.level:
+        names = [status.name.rpartition(' ')[2] for status in sensors if status.level == worst]
+        overall.level = worst
+        overall.message = f'{overall.message}; see {", ".join(names)}'
 
 
 def _connection_problems(report: SensorReport) -> Problems:
     problems: Problems = []
-    for offer in report.unheard:
+    for offer in report.unheard if report.settled else ():
         if offer.message_type != report.message_type:
             why = f'publishes {offer.message_type}, expected is {report.message_type}'
+        elif report.adapts:  # within half a second it will match
+            continue
         else:
             why = (f'offers best effort and the subscription is reliable: set '
                    f'{report.name}.reliability to auto')
@@ -213,13 +234,13 @@ def _connection_problems(report: SensorReport) -> Problems:
     if report.unanswered >= LONGEST_SILENCE:
         problems.append((ERROR, (
             f'nothing arrives on {report.topic} for {report.unanswered:.1f} s although '
-            f'{", ".join(map(_in_words, report.heard))} publishes there (the subscription is '
+            f'{", ".join(map(_describe, report.heard))} publishes there (the subscription is '
             f'{_reliability(report.reliable)}): the driver is silent, or its messages are too '
             f'large to leave it best effort; for these start the driver with '
             f'FASTDDS_DEFAULT_PROFILES_FILE (Humble and Jazzy: FASTRTPS_DEFAULT_PROFILES_FILE) '
             f'set to {_PROFILE}'
         )))
-    elif not report.heard and not report.unheard:
+    elif report.settled and not report.heard and not report.unheard:
         problems.append((WARN, (
             f'no publisher on {report.topic}: start the driver, remap the topic or set '
             f'{report.name}.topic'
@@ -267,18 +288,18 @@ def _reliability(reliable: bool) -> str:
     return 'reliable' if reliable else 'best effort'
 
 
-def _in_words(offer: Offer) -> str:
+def _describe(offer: Offer) -> str:
     return f'{offer.node} ({_reliability(offer.reliable)})'
 
 
 def _status(
-    name: str, problems: Problems, well: str, values: Mapping[str, str]
+    name: str, hardware_id: str, problems: Problems, well: str, values: Mapping[str, str]
 ) -> DiagnosticStatus:
     worst_first = sorted(problems, key=lambda problem: problem[0], reverse=True)
     return DiagnosticStatus(
         level=max((level for level, _ in problems), default=OK),
         name=name,
         message='; '.join(text for _, text in worst_first) or well,
-        hardware_id='m2vae_ros',
+        hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )

@@ -27,7 +27,6 @@ from m2vae_ros.node.outputs import Outputs
 from m2vae_ros.node.parameters import SensorParameters
 from m2vae_ros.node.subscriptions import SensorSubscription
 from m2vae_ros.node.worker import Delivery, Worker
-from m2vae_ros.specs import SensorSpec
 
 _ADAPT_PERIOD = 0.5  # s, between looks at the publishers
 
@@ -35,12 +34,12 @@ _ADAPT_PERIOD = 0.5  # s, between looks at the publishers
 @dataclass(frozen=True)
 class Trace:
     """
-    One published set, for who measures.
+    One published set, for benchmarks.
 
     Parameters
     ----------
     stamp_ns, sensors
-        The set's stamp and what it was fused of.
+        The set's stamp and the sensors that it was fused from.
     entered_ns, published_ns
         ``time.perf_counter_ns()`` at entry of the callback that completed the set, and at return
         of publish.
@@ -65,8 +64,8 @@ class FusionLoop:
         From messages to results.
     outputs
         Publishes the results.
-    sensors, sensor_parameters
-        The model's sensors and their parameters.
+    sensor_parameters
+        Sensor of the model -> its parameters.
     reconstruct
         Says at any time whether ``missing`` or ``all`` sensors are to be reconstructed.
     backlog
@@ -81,7 +80,6 @@ class FusionLoop:
         node: Node,
         pipeline: Pipeline,
         outputs: Outputs,
-        sensors: Sequence[SensorSpec],
         sensor_parameters: Mapping[str, SensorParameters],
         reconstruct: Callable[[], str],
         backlog: int = 1,
@@ -95,10 +93,10 @@ class FusionLoop:
         self._clock = node.get_clock()
         self._arrival_clock = ArrivalClock(node)
         self._armed_ns: int | None = None
-        # What waited when the node was last deactivated has left unseen, unless it is still fresh.
+        # Discards what waited since the last deactivation, unless it is still fresh.
         pipeline.poll(self._clock.now().nanoseconds)
         self.results = Results()
-        self.arrivals = {spec.name: Arrivals() for spec in sensors}
+        self.arrivals = {spec.name: Arrivals() for spec in pipeline.engine.model.sensors}
         self._worker = Worker(self._fuse, self._failed, backlog)
         self._worker.start()
         self._deadline_timer = node.create_timer(1.0, self._poll)
@@ -114,7 +112,7 @@ class FusionLoop:
         )
         self.subscriptions: dict[str, SensorSubscription] = {}
         try:
-            for spec in sensors:
+            for spec in pipeline.engine.model.sensors:
                 self.subscriptions[spec.name] = SensorSubscription(
                     node, spec, sensor_parameters[spec.name], partial(self._receive, spec.name)
                 )
@@ -162,7 +160,7 @@ class FusionLoop:
             self._worker.mailbox.put(Delivery(fused, entered_ns) for fused in fused_sets)
 
     def _arm(self, now_ns: int) -> None:
-        """See to it that `_poll` is called no later than the pipeline wants."""
+        """Arm the timer, so that `_poll` is called by the pipeline's next deadline."""
         deadline_ns = self._pipeline.next_deadline_ns
         if deadline_ns is None or (self._armed_ns is not None and self._armed_ns <= deadline_ns):
             return
@@ -182,8 +180,8 @@ class FusionLoop:
         now_ns = elapsing_ns(self._clock)
         for sensor, subscription in self.subscriptions.items():
             subscription.adapt()
-            heard = any(map(subscription.matches, subscription.offers()))
-            self.arrivals[sensor].note_publishers(heard, now_ns)
+            has_publisher = any(map(subscription.matches, subscription.offers()))
+            self.arrivals[sensor].note_publishers(has_publisher, now_ns)
 
     def _fuse(self, delivery: Delivery) -> None:
         """Fuse one set and publish it; runs in the worker's thread."""
@@ -199,7 +197,7 @@ class FusionLoop:
             self._trace(Trace(result.stamp_ns, result.sensors, delivery.entered_ns, published_ns))
 
     def _failed(self, error: Exception) -> None:
-        if not self._node.context.ok():  # nobody can publish any more
+        if not self._node.context.ok():  # the process ends, and nothing can be published
             return
         self.results.note_failure(error)
         self._node.get_logger().error(

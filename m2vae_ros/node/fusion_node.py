@@ -20,13 +20,14 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 import torch
 
-from m2vae_ros.fusion.latent_message import MOST_SENSORS
+from m2vae_ros.fusion.latent_message import MAX_SENSORS
 from m2vae_ros.fusion.pipeline import Pipeline
-from m2vae_ros.node.diagnostics import ERROR
+from m2vae_ros.node.deferred_destruction import DeferredDestruction
+from m2vae_ros.node.diagnostics import ERROR, NEVER_HEARD, OK, raise_to_worst
 from m2vae_ros.node.fusion_loop import FusionLoop, Trace
 from m2vae_ros.node.monitor import Monitor
 from m2vae_ros.node.outputs import Outputs
-from m2vae_ros.node.parameters import ParameterDeclarations
+from m2vae_ros.node.parameters import ParameterDeclarations, SensorParameters
 from m2vae_ros.node.process import run_node
 from m2vae_ros.node.share import shared_file
 from m2vae_ros.vae import checkpoint
@@ -35,17 +36,17 @@ _DEFAULT_MODEL = ('config', 'models', 'default.safetensors')
 _DIAGNOSTICS_PERIOD = 1.0  # s
 
 
-class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
+class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # rclpy has no types
     """
     Fuse the sensors of a model, whichever are live.
 
-    *configure* loads the model and warms every trained subset, *activate* subscribes and begins
-    to publish, *deactivate* stops that, *cleanup* frees the device.
+    *configure* loads the model and warms up every trained subset, *activate* subscribes and
+    begins to publish, *deactivate* stops that, *cleanup* frees the device.
 
     Parameters
     ----------
     trace
-        Called after each set is published, for who measures.
+        Called after each set is published, for benchmarks.
     node_options
         For rclpy's ``LifecycleNode``.
 
@@ -61,14 +62,14 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
     ) -> None:
         super().__init__('fusion', **node_options)
         self._trace = trace
-        self._state = 'unconfigured'
-        self._problem = ''
-        self._model = ''
-        self._wrong: set[str] = set()  # names of diagnostics
+        self._problem = ''  # why the last transition failed
+        self._model_path = ''
+        self._failing: set[str] = set()  # names of statuses
         self._pipeline: Pipeline | None = None
+        self._sensor_parameters: dict[str, SensorParameters] = {}
         self._outputs: Outputs | None = None
         self._loop: FusionLoop | None = None
-        self._declarations = ParameterDeclarations(self, lambda: self._state)
+        self._declarations = ParameterDeclarations(self, lambda: self.state)
         self._settings = self._declarations.read()
         self._monitor = Monitor(self.get_fully_qualified_name().lstrip('/'), self.get_clock())
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -79,41 +80,42 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         self._model_publisher = self.create_publisher(
             String, '~/model', QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         )
-        self._starts_itself = self._settings.autostart
-        if self._starts_itself:
+        self._autostart_timer: Any = None
+        if self._settings.autostart:
             self._autostart_timer = self.create_timer(0.001, self._autostart, clock=steady)
+
+    @property
+    def state(self) -> str:
+        """Lifecycle state, ``configuring`` and its like during a transition."""
+        return str(self._state_machine.current_state[1])
 
     def on_configure(self, state: Any) -> TransitionCallbackReturn:
         """Load the model, warm it up and declare the parameters of its sensors."""
-        return self._attempt('configure', self._configure, 'inactive')
+        return self._attempt('configure', self._configure)
 
     def on_activate(self, state: Any) -> TransitionCallbackReturn:
         """Subscribe and begin to publish."""
         super().on_activate(state)
-        return self._attempt('activate', self._start, 'active')
+        return self._attempt('activate', self._start)
 
     def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
-        """Stop to listen and to publish."""
+        """Stop subscribing and publishing."""
         self._stop()
-        self._state = 'inactive'
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
         """Free the device."""
         self._release()
-        self._state = 'unconfigured'
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: Any) -> TransitionCallbackReturn:
         """Free everything, whatever the state."""
         self._release()
-        self._state = 'finalized'
         return super().on_shutdown(state)
 
     def on_error(self, state: Any) -> TransitionCallbackReturn:
         """Go back to unconfigured."""
         self._release()
-        self._state = 'unconfigured'
         return TransitionCallbackReturn.SUCCESS
 
     def destroy_node(self) -> None:
@@ -121,31 +123,29 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         self._release()
         super().destroy_node()
 
-    def _attempt(
-        self, transition: str, action: Callable[[], None], reached: str
-    ) -> TransitionCallbackReturn:
+    def _attempt(self, transition: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         """Make a transition; when it fails, undo it and say why."""
         try:
             action()
         except Exception as error:  # rclpy would swallow it without a word
-            self._problem = f'{transition} failed: {error}'
-            self.get_logger().error(self._problem)
-            if not isinstance(error, (ValueError, OSError, ParameterException)):
-                self.get_logger().error(traceback.format_exc())
             if transition == 'activate':
                 self._stop()
             else:
                 self._release()
+            if self.context.ok():  # else the node was told to end meanwhile, and nothing failed
+                self._problem = f'{transition} failed: {error}'
+                self.get_logger().error(self._problem)
+                if not isinstance(error, (ValueError, OSError, ParameterException)):
+                    self.get_logger().error(traceback.format_exc())
             return TransitionCallbackReturn.FAILURE
         self._problem = ''
-        self._state = reached
         return TransitionCallbackReturn.SUCCESS
 
     def _autostart(self) -> None:
-        if not self._starts_itself:  # an executor may have queued the timer twice
+        if self._autostart_timer is None:  # an executor may have queued the timer twice
             return
-        self._starts_itself = False
         self.destroy_timer(self._autostart_timer)
+        self._autostart_timer = None
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
@@ -157,9 +157,11 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         path = Path(self._settings.model or shared_file(*_DEFAULT_MODEL))
         loaded = checkpoint.load(path)
         model = loaded.model
-        if len(model.sensors) > MOST_SENSORS:
-            raise ValueError(f'{path}: {len(model.sensors)} sensors, a latent message has room '
-                             f'for {MOST_SENSORS}')
+        if len(model.sensors) > MAX_SENSORS:
+            raise ValueError(
+                f'{path}: {len(model.sensors)} sensors, a latent message has room for '
+                f'{MAX_SENSORS}'
+            )
         self._sensor_parameters = self._declarations.read_sensors(model.sensors)
         self._pipeline = Pipeline(
             model,
@@ -167,12 +169,11 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
             offsets={name: own.offset for name, own in self._sensor_parameters.items()},
             **asdict(self._settings.synchronizer()),
         )
-        self._sensors = model.sensors
         self._outputs = Outputs(
             self, model.sensors,
             {name: own.frame_id for name, own in self._sensor_parameters.items()},
         )
-        self._model = str(path)
+        self._model_path = str(path)
         self._model_publisher.publish(String(data=loaded.header.to_json()))
         self.get_logger().info(
             f'{path}: sensors {", ".join(model.names)}; {len(model.trained_subsets)} subsets '
@@ -183,7 +184,7 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         assert self._pipeline is not None
         assert self._outputs is not None
         self._loop = FusionLoop(
-            self, self._pipeline, self._outputs, self._sensors, self._sensor_parameters,
+            self, self._pipeline, self._outputs, self._sensor_parameters,
             lambda: self.get_parameter('reconstruct').value, self._settings.backlog, self._trace,
         )
 
@@ -200,29 +201,29 @@ class FusionNode(LifecycleNode):  # type: ignore[misc]  # rclpy carries no types
         if self._pipeline is not None:
             self._pipeline.close()
             self._pipeline = None
-        self._model = ''
+        self._model_path = ''
 
     def _publish_diagnostics(self) -> None:
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = self._monitor.statuses(
-            self._state, self._problem, self._model, self._settings, self._pipeline, self._loop
+            self.state, self._problem, self._model_path, self._settings, self._pipeline,
+            self._loop,
         )
-        self._diagnostics.publish(message)
         for status in message.status:
             self._log_change(status)
+        raise_to_worst(message.status)
+        self._diagnostics.publish(message)
 
     def _log_change(self, status: Any) -> None:
-        """Say in the log too when something goes wrong, and when it is well again."""
-        wrong = status.level == ERROR
-        if wrong == (status.name in self._wrong) or self._problem:
-            return
-        if wrong:
-            self._wrong.add(status.name)
+        """Log when an error begins, and when all is well again."""
+        if status.level == ERROR and not self._problem and status.name not in self._failing:
+            self._failing.add(status.name)
             self.get_logger().error(f'{status.name}: {status.message}')
-        else:
-            self._wrong.remove(status.name)
-            self.get_logger().info(f'{status.name} is well again: {status.message}')
+        elif status.level == OK and status.name in self._failing:
+            self._failing.remove(status.name)
+            if not status.message.startswith(NEVER_HEARD):
+                self.get_logger().info(f'{status.name} is well again: {status.message}')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

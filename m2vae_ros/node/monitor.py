@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Gathers, once a second, what the diagnostics report."""
+"""Gathers what the diagnostics report, once a second."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from m2vae_ros.node.diagnostics import (
     ERROR,
     fusion_status,
     FusionReport,
+    LONGEST_SILENCE,
     Problems,
     sensor_status,
     SensorReport,
@@ -26,12 +27,12 @@ from m2vae_ros.node.parameters import FusionParameters
 
 class Monitor:
     """
-    Compare what is with what was a second ago.
+    Make the diagnostics of a node from its state now and its counts at the last call.
 
     Parameters
     ----------
     node
-        Name that the statuses begin with.
+        The node's name, with which the names of the statuses begin.
     clock
         The node's clock.
 
@@ -62,9 +63,9 @@ class Monitor:
         problem
             Why the last transition failed, or empty.
         model
-            What is loaded.
+            Path of the loaded model.
         limits
-            The synchroniser's are among them.
+            The node's parameters, among them the synchronizer's limits.
         pipeline, loop
             None while the node is not configured, or not active.
 
@@ -112,7 +113,8 @@ class Monitor:
         ahead_ns = pipeline.synchronizer.clock_difference_ns(name, now_ns)
         return SensorReport(
             name=name, topic=subscription.topic, message_type=subscription.message_type,
-            reliable=subscription.reliable,
+            reliable=subscription.reliable, adapts=subscription.adapts,
+            settled=subscription.age >= LONGEST_SILENCE,
             heard=[offer for offer in offers if subscription.matches(offer)],
             unheard=[offer for offer in offers if not subscription.matches(offer)],
             live=name in pipeline.live(now_ns),
@@ -122,7 +124,7 @@ class Monitor:
             dropped=dropped,
             period=arrivals.period(),
             silence=arrivals.silence(elapsed_ns),
-            unanswered=arrivals.unheard(elapsed_ns),
+            unanswered=arrivals.unanswered(elapsed_ns),
             clock_difference=None if ahead_ns is None else -ahead_ns * 1e-9,
         )
 

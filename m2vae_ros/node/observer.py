@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A node that watches the fusion node and silences the simulated robot's sensors."""
+"""A node that records the fusion node's output and silences the simulated robot's sensors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from m2vae_ros.specs import SensorSpec
 
 @dataclass(frozen=True, eq=False)
 class Arrival:
-    """A latent, and when it came: on the steady clock, and how long after its stamp (ns)."""
+    """A latent, its arrival on the steady clock, and its delay after its stamp, nanoseconds."""
 
     latent: Latent
     steady_ns: int
@@ -39,7 +39,7 @@ class Arrival:
 
 @contextmanager
 def observing(sensors: Sequence[SensorSpec]) -> Iterator[Observer]:
-    """Give an observer while the context lasts; Ctrl-C stays Python's own."""
+    """Yield an observer; Ctrl-C raises KeyboardInterrupt as usual."""
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
         observer = Observer(sensors)
@@ -51,7 +51,7 @@ def observing(sensors: Sequence[SensorSpec]) -> Iterator[Observer]:
 
 class Observer(Node):  # type: ignore[misc]  # rclpy carries no types
     """
-    Keep what the fusion node says and where the robot is.
+    Record latents, reconstructions and the robot's poses.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Observer(Node):  # type: ignore[misc]  # rclpy carries no types
         self._executor.add_node(self)
 
     def spin_once(self, seconds: float) -> None:
-        """Handle what comes next, for at most some time."""
+        """Handle the next event, waiting for at most some seconds."""
         self._executor.spin_once(timeout_sec=seconds)
 
     def request(self, parameters: dict[str, bool]) -> Any:
@@ -93,8 +93,8 @@ class Observer(Node):  # type: ignore[misc]  # rclpy carries no types
         ])
         return self._set_parameters.call_async(request)
 
-    def robot_is_there(self) -> bool:
-        """Return whether the robot can be asked."""
+    def robot_is_ready(self) -> bool:
+        """Return whether the robot's parameter service is there."""
         return bool(self._set_parameters.service_is_ready())
 
     def _on_latent(self, message: PointCloud2) -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What the fusion node publishes about each fused set."""
+"""The publishers of the fusion node: latents and reconstructions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Outputs:
     sensors
         The model's sensors.
     frames
-        Sensor -> frame of its reconstructions where a parameter says so, else empty.
+        Sensor -> frame of its reconstructions, from a parameter; empty = as the sensor says.
 
     """
 
@@ -60,7 +60,7 @@ class Outputs:
 
     def wanted(self, heard: Collection[str], reconstruct: str) -> tuple[str, ...]:
         """
-        Return which sensors are to be reconstructed: only what somebody listens to.
+        Return the sensors to reconstruct: only those whose reconstruction has a subscriber.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Outputs:
         result
             Stamp, sensors, posterior and reconstructions.
         frames
-            Sensor -> frame that was heard in this set.
+            Sensor -> frame of its message in this set.
 
         """
         self._heard_frames.update((name, frame) for name, frame in frames.items() if frame)
@@ -104,7 +104,7 @@ class Outputs:
             )
 
     def destroy(self) -> None:
-        """Take the topics back."""
+        """Destroy the publishers."""
         for publisher in (self._latent, self._latent_mean, *self._reconstructions.values()):
             self._node.destroy_lifecycle_publisher(publisher)
 

@@ -32,7 +32,7 @@ _TYPES = {str: 'text', bool: 'true or false', int: 'an integer', float: 'a numbe
 
 
 class ParameterError(ValueError):
-    """A parameter has a value that breaks its rule; the text names parameter, rule and value."""
+    """A parameter breaks its rule; the message names parameter, rule and value."""
 
 
 def _parameter(
@@ -45,7 +45,7 @@ def _parameter(
     read_only: bool = False,
     any_time: bool = False,
 ) -> Any:
-    """Return a dataclass field that knows what its parameter's descriptor says."""
+    """Return a dataclass field with what the descriptor of its parameter needs."""
     return field(default=default, metadata={
         'description': description, 'range': None if low is None else (low, high),
         'choices': choices, 'read_only': read_only, 'any_time': any_time,
@@ -92,7 +92,7 @@ class FusionParameters:
         1, 'CPU threads of one inference and of image decoding', low=1, high=256)
 
     def synchronizer(self) -> SynchronizerOptions:
-        """Return those that are the synchronizer's."""
+        """Return the options of the synchronizer."""
         return SynchronizerOptions(**{
             option.name: getattr(self, option.name) for option in fields(SynchronizerOptions)
         })
@@ -122,21 +122,21 @@ class SensorParameters:
 
     @staticmethod
     def names(spec: SensorSpec) -> tuple[str, ...]:
-        """Return which of the parameters a sensor has: only images have a transport."""
+        """Return the names of a sensor's parameters; only images have a transport."""
         every = tuple(parameter.name for parameter in fields(SensorParameters))
         return tuple(n for n in every if n != 'transport' or spec.kind == 'image')
 
 
 class ParameterDeclarations:
     """
-    Declare the parameters on a node and guard them.
+    Declare the parameters of a node and reject values that break a rule.
 
     Parameters
     ----------
     node
-        Whose parameters.
+        The node.
     state
-        Says the lifecycle state that the node is in.
+        Returns its lifecycle state.
 
     """
 
@@ -158,9 +158,9 @@ class ParameterDeclarations:
 
     def read_sensors(self, sensors: Sequence[SensorSpec]) -> dict[str, SensorParameters]:
         """
-        Declare the parameters of a model's sensors, if need be, and return them by sensor.
+        Declare the parameters of a model's sensors and return their values.
 
-        What was set for a sensor stays, unless a model of another such sensor is loaded.
+        A value that was set stays, unless a model is loaded whose sensor of that name differs.
 
         Raises
         ------
@@ -192,7 +192,9 @@ class ParameterDeclarations:
         try:
             self._node.declare_parameter(name, default, _descriptor(rule))
         except ParameterException as error:
-            raise ParameterError(f'parameter {name} must be {_in_words(rule)}: {error}') from None
+            raise ParameterError(
+                f'parameter {name} must be {_describe_rule(rule)}: {error}'
+            ) from None
 
     def _check_topic(self, sensor: str, topic: str) -> None:
         try:
@@ -205,14 +207,14 @@ class ParameterDeclarations:
             ) from None
 
     def _check(self, parameters: Sequence[Any]) -> SetParametersResult:
-        """Refuse what breaks a rule, and what comes too late to have an effect."""
+        """Reject what breaks a rule, and what would have no effect in this state."""
         for parameter in parameters:
             rule = self._rules.get(parameter.name)
             if rule is None:
                 continue
             if rule.metadata['choices'] and parameter.value not in rule.metadata['choices']:
                 return SetParametersResult(successful=False, reason=(
-                    f'{parameter.name} is {parameter.value!r}, must be {_in_words(rule)}'
+                    f'{parameter.name} is {parameter.value!r}, must be {_describe_rule(rule)}'
                 ))
             late = self._node.has_parameter(parameter.name) and not rule.metadata['any_time']
             if late and self._state() not in ('unconfigured', 'unknown'):
@@ -240,7 +242,7 @@ def _descriptor(rule: Field[Any]) -> ParameterDescriptor:
     return descriptor
 
 
-def _in_words(rule: Field[Any]) -> str:
+def _describe_rule(rule: Field[Any]) -> str:
     """Return what a value must be."""
     if rule.metadata['choices']:
         return f'one of {", ".join(rule.metadata["choices"])}'

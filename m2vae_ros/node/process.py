@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-import signal
 import sys
 
 import rclpy
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import InvalidHandle, ParameterException
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from m2vae_ros import ending
 
 
 def run_node(make: Callable[[], Node], name: str, arguments: Sequence[str] | None) -> int:
@@ -24,26 +26,23 @@ def run_node(make: Callable[[], Node], name: str, arguments: Sequence[str] | Non
     make
         Makes the node.
     name
-        Of the process in what it says.
+        Of the process, in its messages.
     arguments
         Of the command line; None = this process's own.
 
     """
-    # rclpy's own handler shuts the context down. Python's would also raise at any point within
-    # rclpy, whose half-made objects then complain with a traceback.
-    signal.signal(signal.SIGINT, leave_to_rclpy)
+    # The context must not end in the middle of a callback, as rclpy's own handlers would have it.
+    ending.remember()
     try:
-        rclpy.init(args=arguments)
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # a parameter file that is not there, a malformed argument
         print(f'{name}: {error}', file=sys.stderr)
         return 2
     node = None
     try:
-        node = make()
-        executor = make_executor()
-        executor.add_node(node)
-        while rclpy.ok():
-            executor.spin_once(timeout_sec=1.0)
+        if not ending.was_requested():
+            node = make()
+            serve(node)
     except ExternalShutdownException:
         pass
     except (ParameterException, ValueError) as error:
@@ -59,8 +58,21 @@ def run_node(make: Callable[[], Node], name: str, arguments: Sequence[str] | Non
     return 0
 
 
+def serve(node: Node) -> None:
+    """Run a node's callbacks until the process is told to end."""
+    executor = make_executor()
+    executor.add_node(node)
+    # The events executor is woken by a signal; the other ends its wait first.
+    longest_wait = 1.0 if keeps_order() else 0.2
+    while rclpy.ok() and not ending.was_requested():
+        try:
+            executor.spin_once(timeout_sec=longest_wait)
+        except InvalidHandle as error:  # of something destroyed: costs what it was about, no more
+            node.get_logger().warning(f'one event was lost: {error}', throttle_duration_sec=5.0)
+
+
 def make_executor() -> Executor:
-    """Return the executor that costs least where it exists (from Kilted on)."""
+    """Return the executor that costs least where it exists (from Jazzy on)."""
     try:
         from rclpy.experimental.events_executor import EventsExecutor
     except ImportError:
@@ -71,7 +83,3 @@ def make_executor() -> Executor:
 def keeps_order() -> bool:
     """Return whether `make_executor` makes one that keeps the order of what arrives."""
     return find_spec('rclpy.experimental') is not None
-
-
-def leave_to_rclpy(number: int, frame: object) -> None:
-    """Handle a signal by nothing of Python's: rclpy's own handler ends the context."""

@@ -1,9 +1,9 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-The simulated robot as a ROS 2 node: what drivers of its three sensors would publish.
+The simulated robot as a ROS 2 node, which publishes what drivers of three sensors would.
 
-A VGA image is more than what a Fast DDS publisher on defaults can send best effort: name the
+A VGA image is larger than a Fast DDS publisher on defaults can send best effort: name the
 installed ``config/fastdds_large_messages.xml`` in the environment of this node's process
 (``FASTDDS_DEFAULT_PROFILES_FILE``, on Humble and Jazzy ``FASTRTPS_DEFAULT_PROFILES_FILE``).
 """
@@ -34,9 +34,9 @@ from m2vae_ros.simulation.robot import Robot, SENSORS
 from m2vae_ros.simulation.sensing import Noise
 from m2vae_ros.simulation.world import World
 
-_LONGEST_STEP = 1.0  # s; over a longer gap in time the robot stood still
-_HIGHEST_RATE = 100.0  # Hz
-_NOISE = {  # the fields of Noise: what they are, and their highest value
+_MAX_STEP = 1.0  # s; during a longer gap in time the robot stands still
+_MAX_RATE = 100.0  # Hz
+_NOISE = {  # field of Noise -> description and highest value
     'image': ('Standard deviation of a pixel, grey levels of 255', 100.0),
     'exposure': ("Standard deviation of a whole image's brightness, relative", 1.0),
     'scan': ('Standard deviation of a lidar range, metres', 10.0),
@@ -65,17 +65,17 @@ class RobotNode(Node):  # type: ignore[misc]  # rclpy carries no types
             'stamp_jitter', STAMP_JITTER,
             'How far stamps are behind their time, standard deviation, s', 1.0, read_only=False,
         )
-        pose_rate = self._declare('pose_rate', 20.0, 'Rate of ~/pose, Hz', _HIGHEST_RATE, low=0.1)
+        pose_rate = self._declare('pose_rate', 20.0, 'Rate of ~/pose, Hz', _MAX_RATE, low=0.1)
         self._robot = Robot(World(seed), seed, noise=noise)
         self._classes = ros_message_classes()
         self._time_ns = self.get_clock().now().nanoseconds
-        for spec, way in zip(SENSORS, transmissions(seed, len(SENSORS)), strict=True):
+        for spec, transmission in zip(SENSORS, transmissions(seed, len(SENSORS)), strict=True):
             rate = self._declare_sensor(spec.name)
             publisher = self.create_publisher(
                 MESSAGE_CLASSES[message_type(spec)], spec.topic, qos_profile_sensor_data,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            self.create_timer(1 / rate, partial(self._publish, spec.name, publisher, way))
+            self.create_timer(1 / rate, partial(self._publish, spec.name, publisher, transmission))
         self._pose_publisher = self.create_publisher(PoseStamped, '~/pose', 10)
         self.create_timer(1 / pose_rate, self._publish_pose)
         self.get_logger().info(f'driving through world {seed}')
@@ -99,7 +99,7 @@ class RobotNode(Node):  # type: ignore[misc]  # rclpy carries no types
         return value
 
     def _declare_sensor(self, sensor: str) -> float:
-        """Declare what can be set about a sensor, and return its rate in Hz."""
+        """Declare the parameters of a sensor and return its rate in Hz."""
         self.declare_parameter(f'{sensor}.enabled', True, ParameterDescriptor(
             description=f'Whether the {sensor} says anything; may be set at any time',
         ))
@@ -109,16 +109,16 @@ class RobotNode(Node):  # type: ignore[misc]  # rclpy carries no types
         )
         return self._declare(
             f'{sensor}.rate', round(1 / PERIODS[sensor], 6), f'Rate of the {sensor}, Hz',
-            _HIGHEST_RATE, low=0.1,
+            _MAX_RATE, low=0.1,
         )
 
     def _drive(self) -> int:
-        """Bring the robot to where it is now; return the time in nanoseconds."""
+        """Move the robot to where it is now; return the time in nanoseconds."""
         now_ns: int = self.get_clock().now().nanoseconds
         elapsed = (now_ns - self._time_ns) * 1e-9
         self._time_ns = now_ns
         if elapsed > 0:
-            self._robot.step(min(elapsed, _LONGEST_STEP))
+            self._robot.step(min(elapsed, _MAX_STEP))
         return now_ns
 
     def _publish(self, sensor: str, publisher: Publisher, transmission: Transmission) -> None:

@@ -3,16 +3,22 @@
 """
 A sensor's subscription, whose reliability follows what the publishers offer.
 
-As rosbag2 does: reliable where every publisher offers it, else best effort, which matches every
-publisher. It begins reliable, because a reliable publisher on Fast DDS's defaults loses nearly all
-of its large messages to a best-effort subscription. When a publisher turns out to be incompatible,
-the subscription is made anew within milliseconds of its discovery.
+As in rosbag2: reliable where every publisher offers it, else best effort, which matches every
+publisher. Reliable matters: a reliable publisher on Fast DDS's defaults loses nearly all of its
+large messages to a best-effort subscription. The publishers are asked for before the first
+subscription is made, so that no driver warns of an incompatible one; while there is none it is
+best effort. Where the offers change, the new subscription is made first, and the old one goes on
+until the new one delivers, for at most a second.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+import time
 from typing import Any
 
 from rclpy.node import Node
@@ -36,6 +42,11 @@ MESSAGE_CLASSES = {
     'sensor_msgs/msg/PointCloud2': PointCloud2,
 }
 _DEPTH = 5
+_REMEMBERED_STAMPS = 2 * _DEPTH
+_LONGEST_HANDOVER = 1.0  # s, of two subscriptions where the new one has nothing to deliver
+# Events by which a change of publishers is noticed at once; Humble has only the first.
+_EVENTS = ('incompatible_qos', 'matched') if 'matched' in signature(
+    SubscriptionEventCallbacks).parameters else ('incompatible_qos',)
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class SensorSubscription:
     chosen
         Its parameters.
     callback
-        Called with each message.
+        Called with each message, once.
 
     """
 
@@ -74,20 +85,33 @@ class SensorSubscription:
         self._node = node
         self._callback = callback
         self._reliability = chosen.reliability
-        self._subscription: Any = None
         self.message_type = message_type(spec)
         self._name = chosen.topic
         if chosen.transport == 'compressed':
             self.message_type = 'sensor_msgs/msg/CompressedImage'
             # Resolved before the suffix, so that remapping the raw topic moves this one as well.
             self._name = f'{node.resolve_topic_name(chosen.topic)}/compressed'
-        self.reliable = self._reliability != 'best_effort'
-        self._subscribe()
+        self._serial = 0  # of the newest subscription
+        self._subscriptions: dict[int, Any] = {}  # the newest, and one that it replaces
+        self._recent_stamps: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED_STAMPS)
+        self.reliable = False
+        self._made_at = 0.0  # on the steady clock, s
+        self._subscribe(self._wanted_reliability())
 
     @property
     def topic(self) -> str:
         """Topic with its namespace, remapped."""
-        return str(self._subscription.topic_name)
+        return str(self._subscriptions[self._serial].topic_name)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the reliability follows the publishers."""
+        return self._reliability == 'auto'
+
+    @property
+    def age(self) -> float:
+        """Seconds since the subscription was made, or made anew."""
+        return time.monotonic() - self._made_at
 
     def offers(self) -> list[Offer]:
         """Return what the publishers on the topic offer, as far as they are discovered."""
@@ -101,41 +125,65 @@ class SensorSubscription:
         ]
 
     def matches(self, offer: Offer) -> bool:
-        """Return whether the subscription hears a publisher."""
+        """Return whether the subscription receives what a publisher sends."""
         return offer.message_type == self.message_type and (offer.reliable or not self.reliable)
 
     def adapt(self) -> None:
-        """
-        Follow what the publishers offer now.
-
-        While there is none the subscription stays as it is: the one that comes back is most
-        likely the one that went.
-        """
-        offers = [offer for offer in self.offers() if offer.message_type == self.message_type]
-        if self._reliability != 'auto' or not offers:
-            return
-        reliable = all(offer.reliable for offer in offers)
-        if reliable != self.reliable:
-            self.reliable = reliable
-            self._subscribe()
+        """Follow what the publishers offer now."""
+        if self._subscriptions and self._wanted_reliability() != self.reliable:
+            self._subscribe(not self.reliable)
+        elif self.age > _LONGEST_HANDOVER:
+            self._retire_older(self._serial)
 
     def destroy(self) -> None:
-        """Stop to listen."""
-        self._node.destroy_subscription(self._subscription)
+        """End the subscription; what is queued for it is not delivered any more."""
+        for subscription in self._subscriptions.values():
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = {}
 
-    def _subscribe(self) -> None:
-        before = self._subscription
-        self._subscription = self._node.create_subscription(
-            MESSAGE_CLASSES[self.message_type], self._name, self._callback,
+    def _wanted_reliability(self) -> bool:
+        if not self.adapts:
+            return self._reliability == 'reliable'
+        offers = [offer for offer in self.offers() if offer.message_type == self.message_type]
+        return bool(offers) and all(offer.reliable for offer in offers)
+
+    def _subscribe(self, reliable: bool) -> None:
+        """Make a subscription; the one before it stays until this one has delivered."""
+        self._retire_older(self._serial)
+        self._serial += 1
+        self.reliable = reliable
+        self._made_at = time.monotonic()
+        self._recent_stamps.clear()
+        self._subscriptions[self._serial] = self._node.create_subscription(
+            MESSAGE_CLASSES[self.message_type], self._name, partial(self._take, self._serial),
             QoSProfile(depth=_DEPTH, reliability=(
-                ReliabilityPolicy.RELIABLE if self.reliable else ReliabilityPolicy.BEST_EFFORT
+                ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
             )),
             event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=lambda _: self.adapt(), use_default_callbacks=False
+                use_default_callbacks=False,
+                **dict.fromkeys(_EVENTS, lambda _: self.adapt()),
             ),
             qos_overriding_options=QoSOverridingOptions(
                 [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
             ),
         )
-        if before is not None:
-            self._node.destroy_subscription(before)
+
+    def _take(self, serial: int, message: Any) -> None:
+        """Deliver a message, unless it came through the other subscription as well."""
+        if serial not in self._subscriptions:  # destroyed while the message was queued
+            return
+        if len(self._subscriptions) > 1 or self._recent_stamps:
+            stamp = message.header.stamp.sec, message.header.stamp.nanosec
+            if stamp in self._recent_stamps:
+                self._retire_older(serial)
+                return
+            if serial == self._serial:  # the first that only it has delivered
+                self._retire_older(serial)
+                self._recent_stamps.clear()
+            else:
+                self._recent_stamps.append(stamp)
+        self._callback(message)
+
+    def _retire_older(self, serial: int) -> None:
+        for older in [other for other in self._subscriptions if other < serial]:
+            self._node.destroy_subscription(self._subscriptions.pop(older))

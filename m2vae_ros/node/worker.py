@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The one thread that infers and publishes, and the mailbox before it, where the newest wins."""
+"""The thread that infers and publishes, and its mailbox, in which the newest sets win."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Delivery:
     Parameters
     ----------
     fused_set
-        What the synchroniser put together.
+        The set that the synchronizer emitted.
     entered_ns
         ``time.perf_counter_ns()`` at entry of the callback that completed it.
 
@@ -31,11 +31,10 @@ class Delivery:
 
 class Mailbox:
     """
-    Room for some sets, or for what one callback completed where that is more.
+    A queue of a few sets; a full one drops its oldest sets and counts them.
 
-    A callback hardly ever completes more than one set. When it does, all of them wait here
-    together; what then is too much of what waited before is dropped, the oldest first, and
-    counted.
+    All sets that one callback completes are kept together, even if they are more than the queue
+    has room for.
 
     Parameters
     ----------
@@ -52,26 +51,26 @@ class Mailbox:
         self._closed = False
 
     def put(self, deliveries: Iterable[Delivery]) -> None:
-        """Deliver, in the order of stamps; drop and count what was not yet taken."""
+        """Queue sets, in the order of their stamps; drop and count what there is no room for."""
         fresh = list(deliveries)
         if not fresh:
             return
         with self._changed:
             self._waiting += fresh
-            too_many = max(0, len(self._waiting) - max(self._room, len(fresh)))
-            self.dropped += too_many
-            del self._waiting[:too_many]
+            excess = max(0, len(self._waiting) - max(self._room, len(fresh)))
+            self.dropped += excess
+            del self._waiting[:excess]
             self._changed.notify()
 
     def close(self) -> None:
-        """Let the reader end; what still waits is forgotten."""
+        """End the iteration of the reader, and discard what is queued."""
         with self._changed:
             self._waiting = []
             self._closed = True
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[Delivery]:
-        """Wait for one delivery after another, until the mailbox is closed."""
+        """Yield deliveries, waiting for each, until the mailbox is closed."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
@@ -108,7 +107,7 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name='fusion-worker', daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Two recordings of latents held against each other."""
+"""Two recordings of latents, compared set by set."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from m2vae_ros.replay.latents import Recording
 @dataclass(frozen=True)
 class Comparison:
     """
-    Two recordings of latents beside each other.
+    How two recordings of latents, A and B, differ.
 
     Parameters
     ----------
     sets_a, sets_b
-        Sets in each.
+        Sets in each recording.
     missing_in_a, missing_in_b
-        Sets that only the other has.
+        Sets that only the other recording has.
     other_members
-        Sets of both with the same stamp, fused of different sensors.
+        Sets of the same stamp that were fused from different sensors.
     equal_members
-        Sets of both with the same stamp and sensors.
+        Sets of the same stamp that were fused from the same sensors.
     bit_identical
-        How many of these have the same bits.
+        How many of the latter have the same bits.
     mean_difference, log_variance_difference
-        Largest absolute difference over them.
+        Largest absolute difference among them.
     symmetric_kl
-        Largest (KL(a, b) + KL(b, a)) / 2 over them, nats.
+        Largest (KL(a, b) + KL(b, a)) / 2 among them, nats.
     repeated_a, repeated_b
-        Latents that were left out, since their stamp was there already.
+        Latents that were left out because an earlier one has the same stamp.
 
     """
 
@@ -55,18 +55,18 @@ class Comparison:
 
     @property
     def share(self) -> float:
-        """Share of the sets of either recording that are in both, of the same sensors."""
-        every = self.missing_in_a + self.missing_in_b + self.other_members + self.equal_members
-        return self.equal_members / every
+        """Share of all sets, of either recording, that are in both and of the same sensors."""
+        total = self.missing_in_a + self.missing_in_b + self.other_members + self.equal_members
+        return self.equal_members / total
 
     def within(self, tolerance: float) -> bool:
-        """Return whether latents of sets with equal members differ by no more than this."""
+        """Return whether no mean and no log variance differs by more than the tolerance."""
         return self.mean_difference <= tolerance and self.log_variance_difference <= tolerance
 
 
 def compare(a: Recording, b: Recording) -> Comparison:
     """
-    Hold two recordings against each other; sets belong together by their stamps.
+    Compare two recordings; sets are paired by their stamps.
 
     Raises
     ------
@@ -76,23 +76,23 @@ def compare(a: Recording, b: Recording) -> Comparison:
     """
     stamps = sorted(a.latents.keys() & b.latents.keys())
     pairs = [(a.latents[stamp], b.latents[stamp]) for stamp in stamps]
-    equal = [(one, other) for one, other in pairs if one.sensors == other.sensors]
-    for one, other in equal:
-        if one.mean.shape != other.mean.shape:
+    equal = [(in_a, in_b) for in_a, in_b in pairs if in_a.sensors == in_b.sensors]
+    for in_a, in_b in equal:
+        if in_a.mean.shape != in_b.mean.shape:
             raise ValueError(
-                f'{a.path} and {b.path}: latents of {len(one.mean)} and {len(other.mean)} '
+                f'{a.path} and {b.path}: latents of {len(in_a.mean)} and {len(in_b.mean)} '
                 'dimensions are of different models'
             )
     return Comparison(
         sets_a=len(a.latents), sets_b=len(b.latents),
         missing_in_a=len(b.latents) - len(pairs), missing_in_b=len(a.latents) - len(pairs),
         other_members=len(pairs) - len(equal), equal_members=len(equal),
-        bit_identical=sum(_same_bits(one, other) for one, other in equal),
-        mean_difference=_largest(_distance(one.mean, other.mean) for one, other in equal),
+        bit_identical=sum(_same_bits(in_a, in_b) for in_a, in_b in equal),
+        mean_difference=_largest(_distance(in_a.mean, in_b.mean) for in_a, in_b in equal),
         log_variance_difference=_largest(
-            _distance(one.log_variance, other.log_variance) for one, other in equal
+            _distance(in_a.log_variance, in_b.log_variance) for in_a, in_b in equal
         ),
-        symmetric_kl=_largest(symmetric_kl(one, other) for one, other in equal),
+        symmetric_kl=_largest(symmetric_kl(in_a, in_b) for in_a, in_b in equal),
         repeated_a=a.repeated, repeated_b=b.repeated,
     )
 
@@ -101,10 +101,10 @@ def symmetric_kl(a: Latent, b: Latent) -> float:
     """Return (KL(a, b) + KL(b, a)) / 2 of two diagonal Gaussians, nats."""
     mean_a, mean_b = a.mean.astype(np.float64), b.mean.astype(np.float64)
     log_a, log_b = a.log_variance.astype(np.float64), b.log_variance.astype(np.float64)
-    apart = (mean_a - mean_b) ** 2
+    squared_distance = (mean_a - mean_b) ** 2
     terms = (
         2 * np.sinh((log_a - log_b) / 2) ** 2  # = (v_a / v_b + v_b / v_a) / 2 - 1
-        + apart * (np.exp(-log_a) + np.exp(-log_b)) / 2
+        + squared_distance * (np.exp(-log_a) + np.exp(-log_b)) / 2
     )
     return float(terms.sum() / 2)
 
@@ -121,5 +121,5 @@ def _distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def _largest(values: Iterable[float]) -> float:
-    """Return the largest value, 0 if there is none, NaN if one is."""
+    """Return the largest value; 0 if there is none, NaN if any is NaN."""
     return float(np.max(list(values), initial=0.0))

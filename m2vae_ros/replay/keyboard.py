@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Single keys of the terminal, where there is one."""
+"""Keys pressed in the terminal, if there is one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import tty
 @contextmanager
 def pressed_keys() -> Iterator[Callable[[], str]]:
     """
-    Give a function that returns the keys pressed since its last call, never waiting.
+    Yield a function that returns the keys pressed since its last call, without waiting.
 
-    The terminal does not wait for a line meanwhile, and is as before afterwards. Where the
-    standard input is no terminal, or is that of another process in the foreground, no key is
-    ever pressed.
+    Within the context the terminal does not wait for whole lines; afterwards its settings are
+    restored. If the standard input is not a terminal, or another process is in the foreground,
+    the function returns an empty text.
     """
     if not sys.stdin or not sys.stdin.isatty():
         yield lambda: ''

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A recording of latents: a bag, or what `m2vae evaluate` leaves in the folder of its report."""
+"""Recordings of latents: a bag, or the folder of a report of `m2vae evaluate`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.fusion.latent_message import Latent, latent_from_message, LATENT_TYPE
 
-_NAME = '/latent'
-_IN_A_REPORT = 'latents'  # the bag that `m2vae evaluate` leaves in its report's folder
+_TOPIC_ENDING = '/latent'
+_BAG_IN_REPORT = 'latents'  # the bag that `m2vae evaluate` writes in the folder of its report
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +22,11 @@ class Recording:
     Parameters
     ----------
     path
-        Of the bag.
+        The bag.
     latents
         Stamp in nanoseconds -> latent; of several with the same stamp the first.
     repeated
-        How many had a stamp that was there already: those of a bag that was played in a loop.
+        Latents left out because an earlier one has the same stamp, as in a bag played in a loop.
 
     """
 
@@ -44,17 +44,17 @@ def read_latents(path: Path, topic: str | None = None) -> Recording:
     path
         A bag, or the folder of a report.
     topic
-        Where its latents are; None = the one that ends in ``/latent``, or the only one of their
+        Topic of the latents; None = the one that ends in ``/latent``, or the only one of their
         type.
 
     Raises
     ------
     ValueError
-        If there is no such topic, or something else is on it, or nothing.
+        If there is no such topic, or it has other messages than latents, or none.
 
     """
-    if (path / _IN_A_REPORT).is_dir():
-        path /= _IN_A_REPORT
+    if (path / _BAG_IN_REPORT).is_dir():
+        path /= _BAG_IN_REPORT
     latents: dict[int, Latent] = {}
     repeated = 0
     with Bag(path) as bag:
@@ -75,19 +75,19 @@ def read_latents(path: Path, topic: str | None = None) -> Recording:
     return Recording(path, latents, repeated)
 
 
-def _topic_of(bag: Bag, named: str | None) -> str:
-    """Return the topic of the latents."""
-    candidates = [topic.name for topic in bag.topics.values() if topic.message_type == LATENT_TYPE]
-    if named in candidates:
-        return str(named)
-    if named is not None:
+def _topic_of(bag: Bag, topic: str | None) -> str:
+    """Return the topic of the latents in a bag."""
+    candidates = [info.name for info in bag.topics.values() if info.message_type == LATENT_TYPE]
+    if topic in candidates:
+        return str(topic)
+    if topic is not None:
         raise ValueError(
-            f'{bag.path}: --topic {named}: topics of type {LATENT_TYPE} are '
-            f'{", ".join(candidates) or "none"}'
+            f'{bag.path}: --topic {topic}: must be one of the topics of type {LATENT_TYPE}: '
+            f'{", ".join(candidates) or "the bag has none"}'
         )
-    likely = [topic for topic in candidates if topic.endswith(_NAME)]
-    if len(candidates) == 1 or len(likely) == 1:
-        return (likely or candidates)[0]
+    named_latent = [name for name in candidates if name.endswith(_TOPIC_ENDING)]
+    if len(candidates) == 1 or len(named_latent) == 1:
+        return (named_latent or candidates)[0]
     raise ValueError(
         f'{bag.path}: which topic holds the latents? Name one of type {LATENT_TYPE} with --topic: '
         f'{", ".join(candidates) or "the bag has none"}'

@@ -1,17 +1,18 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""How the time of a bag runs beside the steady clock: rate, pause, and slips where we are late."""
+"""The time of a bag as it is played: its rate, pauses, and slips when playing is late."""
 
 from __future__ import annotations
 
-_FREELY = 50_000_000  # ns of the steady clock that playing may be late before its time slips
+_MAX_LATENESS = 50_000_000  # ns of the steady clock; what is later lets the bag's time slip
 
 
 class Pace:
     """
     The bag's time as a function of the steady clock.
 
-    Every change begins at the moment that it is made, so the bag's time never goes back by one.
+    A change of rate, or a pause, applies from the moment that it is made, so the bag's time does
+    not jump.
 
     Parameters
     ----------
@@ -19,6 +20,12 @@ class Pace:
         Seconds of the bag in a second.
     paused
         Whether the bag's time stands still at first.
+
+    Attributes
+    ----------
+    slipped_ns
+        How long playing was late in all, where it was too late to catch up; nanoseconds of the
+        steady clock.
 
     Raises
     ------
@@ -40,47 +47,47 @@ class Pace:
         return self._paused
 
     def begin(self, bag_ns: int, steady_ns: int) -> None:
-        """Let it be ``bag_ns`` now."""
+        """Set the bag's time to ``bag_ns``; ``steady_ns`` is now on the steady clock."""
         self._bag_ns, self._steady_ns = bag_ns, steady_ns
 
     def position(self, steady_ns: int) -> int:
-        """Return the bag's time, nanoseconds."""
+        """Return the bag's time at a time of the steady clock, nanoseconds."""
         if self._paused:
             return self._bag_ns
         return self._bag_ns + int((steady_ns - self._steady_ns) * self._rate)
 
     def wait(self, bag_ns: int, steady_ns: int) -> float | None:
-        """Return the seconds until it is ``bag_ns``, None while the time stands still."""
+        """Return the seconds until the bag's time is ``bag_ns``; None while it stands still."""
         if self._paused:
             return None
         return max(0, bag_ns - self.position(steady_ns)) / self._rate * 1e-9
 
     def pause(self, paused: bool, steady_ns: int) -> None:
-        """Let the time stand still, or run again."""
+        """Pause or resume the bag's time."""
         self.begin(self.position(steady_ns), steady_ns)
         self._paused = paused
 
     def set_rate(self, rate: float, steady_ns: int) -> None:
-        """Let the time run at another rate from now on."""
+        """Change the rate from now on."""
         checked_rate(rate)
         self.begin(self.position(steady_ns), steady_ns)
         self._rate = rate
 
-    def reach(self, bag_ns: int, steady_ns: int) -> None:
+    def slip_if_late(self, bag_ns: int, steady_ns: int) -> None:
         """
-        Note that what was due at ``bag_ns`` is done now.
+        Let the bag's time slip if what was due at ``bag_ns`` has been played very late.
 
-        Who is a little late catches up. Who is very late lets the bag's time slip by that, since
-        a burst of messages would overflow the queues of those who listen.
+        If it is only a little late, the next messages catch up. If it is very late, catching up
+        would be a burst of messages that overflows the queues of the subscribers.
         """
         late_ns = (self.position(steady_ns) - bag_ns) / self._rate
-        if late_ns > _FREELY:
+        if late_ns > _MAX_LATENESS:
             self.slipped_ns += int(late_ns)
             self.begin(bag_ns, steady_ns)
 
 
 def checked_rate(rate: float) -> float:
-    """Return a rate; raise ValueError unless it is positive and finite."""
+    """Return the rate; raise ValueError unless it is positive and finite."""
     if not 0 < rate < float('inf'):
         raise ValueError(f'rate {rate!r}: must be a number above 0')
     return rate

@@ -1,18 +1,18 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Playing a bag as a process: the context, its end, Ctrl-C at any moment included."""
+"""Playing a bag as a process: it sets up rclpy, and ends cleanly on Ctrl-C at any moment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 import os
-import signal
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
+from rclpy.signals import SignalHandlerOptions
 
+from m2vae_ros import ending
 from m2vae_ros.bags.bag import Bag
-from m2vae_ros.node.process import leave_to_rclpy
 from m2vae_ros.node.share import large_messages_environment
 from m2vae_ros.replay.player import Player, PlayOptions
 
@@ -26,21 +26,21 @@ def play(
     Parameters
     ----------
     bag, options, keys
-        For `Player`.
+        See `Player`.
     ros_arguments
-        For rclpy, as a command line has them.
+        Arguments of rclpy, as on a command line.
 
     Raises
     ------
     ValueError
-        If an argument is malformed or the bag has no such topic.
+        If an argument is malformed, or an option does not fit the bag.
 
     """
     if not {'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'} & set(os.environ):
         os.environ.update(large_messages_environment())
-    signal.signal(signal.SIGINT, leave_to_rclpy)
+    ending.remember()
     try:
-        rclpy.init(args=ros_arguments)
+        rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # a malformed argument
         raise ValueError(str(error)) from None
     try:
@@ -48,7 +48,7 @@ def play(
     except ExternalShutdownException:
         pass
     except Exception:
-        if rclpy.ok():  # else nothing can be published any more, since the context has ended
+        if rclpy.ok():  # otherwise it failed because the context has ended
             raise
     finally:
         rclpy.try_shutdown()

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The node ``latent_recorder``: what a fusion node says, as it says it, into a bag."""
+"""The node ``latent_recorder``, which writes the latents of a fusion node to a bag."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from m2vae_ros.bags.writer import BagWriter
 from m2vae_ros.fusion.latent_message import LATENT_TYPE
 from m2vae_ros.node.process import run_node
 
-_DEPTH = 1000
+_QUEUE_DEPTH = 1000
 
 
 class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
     """
-    Write the latents that are published on ``fusion/latent`` to a bag.
+    Write the latents that are published on ``fusion/latent`` to a bag, byte by byte.
 
-    The bag is there once the node has ended.
+    The bag appears when the node has ended.
 
     Raises
     ------
@@ -43,14 +43,15 @@ class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
         self._writer.__enter__()
         self.count = 0
         self._subscription = self.create_subscription(
-            PointCloud2, 'fusion/latent', self._on_latent, QoSProfile(depth=_DEPTH), raw=True,
+            PointCloud2, 'fusion/latent', self._on_latent, QoSProfile(depth=_QUEUE_DEPTH),
+            raw=True,
         )
         self._topic = self._subscription.topic_name
         self._writer.add_topic(self._topic, LATENT_TYPE)
         self.get_logger().info(f'recording {self._topic} to {output}')
 
     def destroy_node(self) -> None:
-        """Finish the bag and leave the graph."""
+        """Finish the bag and destroy the node."""
         self._writer.__exit__(None, None, None)
         super().destroy_node()
 
@@ -68,5 +69,5 @@ class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Record until told to end; return the process's exit code."""
+    """Record until the process is asked to end; return its exit code."""
     return run_node(LatentRecorder, 'latent_recorder', arguments)

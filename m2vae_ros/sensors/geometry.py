@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What a spec's shape and geometry must be: rules that several kinds of sensors share."""
+"""Checks of a spec's shape and geometry that several kinds of sensors share."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ def geometry_numbers(spec: SensorSpec, keys: tuple[str, ...]) -> list[float]:
     Raises
     ------
     ValueError
-        If a key is missing or its value is no finite number.
+        If a key is missing or its value is not a finite number.
 
     """
     numbers = []
     for key in keys:
         if key not in spec.geometry:
-            raise ValueError(f'sensor {spec.name}: geometry lacks {key}; a {spec.kind} needs it')
+            raise ValueError(
+                f'sensor {spec.name}: geometry lacks {key}, which kind {spec.kind} needs'
+            )
         value = spec.geometry[key]
         if isinstance(value, bool) or not isinstance(value, (int, float)) \
                 or not np.isfinite(value):
@@ -40,37 +42,37 @@ def check_keys(spec: SensorSpec, keys: tuple[str, ...]) -> None:
     Raises
     ------
     ValueError
-        If it has; names them and the known ones.
+        If it has others; the text names them and the known keys.
 
     """
     unknown = sorted(set(spec.geometry) - set(keys))
     if unknown:
         raise ValueError(
             f'sensor {spec.name}: unknown geometry {", ".join(unknown)}; '
-            f'a {spec.kind} has {", ".join(keys) or "none"}'
+            f'kind {spec.kind} has {", ".join(keys) or "none"}'
         )
 
 
 def check_dimensions(spec: SensorSpec, axes: tuple[str, ...]) -> None:
     """
-    Check that the spec's shape has these axes.
+    Check that the spec's shape has as many axes as these.
 
     Raises
     ------
     ValueError
-        If their number differs.
+        If it has more or fewer.
 
     """
     if len(spec.shape) != len(axes):
         raise ValueError(
             f'sensor {spec.name}: shape {spec.shape} must be ({", ".join(axes)}) '
-            f'for a {spec.kind}'
+            f'for kind {spec.kind}'
         )
 
 
 def check_ranges(spec: SensorSpec, range_min: float, range_max: float) -> None:
     """
-    Check the limits between which the model knows distances.
+    Check the limits of the ranges that the model knows, metres.
 
     Raises
     ------
@@ -87,9 +89,18 @@ def check_ranges(spec: SensorSpec, range_min: float, range_max: float) -> None:
         )
 
 
-def check_turn(spec: SensorSpec, key: str, minimum: float, maximum: float) -> None:
+def check_azimuth(spec: SensorSpec, key: str, minimum: float, maximum: float) -> None:
     """
-    Check the horizontal limits of a field of view.
+    Check the horizontal limits of a field of view, radians.
+
+    Parameters
+    ----------
+    spec
+        The sensor.
+    key
+        What its geometry calls them: ``angle`` or ``azimuth``, with ``_min`` and ``_max``.
+    minimum, maximum
+        The limits.
 
     Raises
     ------
@@ -117,7 +128,7 @@ def check_turn(spec: SensorSpec, key: str, minimum: float, maximum: float) -> No
 
 def check_elevation(spec: SensorSpec, minimum: float, maximum: float) -> None:
     """
-    Check the vertical limits of a field of view.
+    Check the vertical limits of a field of view, radians.
 
     Raises
     ------

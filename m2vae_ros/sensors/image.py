@@ -3,18 +3,18 @@
 """
 Image and CompressedImage <-> RGB in 0..1 at the model's size.
 
-Geometry of the spec: none is needed. The array is ``(3, rows, columns)``; an image is shrunk by
-the mean over each pixel's area and enlarged bilinearly, without keeping its aspect ratio. Alpha is
-dropped, a grey image becomes three equal channels.
+Geometry of the spec: none. The array is ``(3, rows, columns)``. To shrink an image, the mean over
+each pixel's area is taken; it is enlarged bilinearly; its aspect ratio is not kept. Alpha is
+dropped, and a grey image becomes three equal channels.
 
-What 1 means: 8-bit images are divided by 255, ``mono16`` and ``16UC1`` by 65535, the full scale of
-their type whatever the camera's bit depth, so that a scene's brightness does not depend on what
-else is in it. ``32FC1`` must lie in 0..1 already; its NaN and inf pixels are not valid, nor is a
-pixel that one of them was resized into. Depth images (REP-118: metres in 32FC1, millimetres in
-16UC1) are better fed as clouds.
+Scale: 8-bit images are divided by 255, ``mono16`` and ``16UC1`` by 65535, the full scale of their
+type whatever the camera's bit depth, so the brightness of an object does not depend on the rest
+of the scene. ``32FC1`` must be in 0..1 already; its NaN and inf pixels are not valid, nor is a
+resized pixel that one of them is part of. Depth images (REP-118: metres in 32FC1, millimetres in
+16UC1) are better converted to clouds.
 
-Rows are read by ``step``, padded by any number of bytes, in both byte orders. Bayer, YUV and
-16-bit colour go through cv_bridge, which gets its rows packed and in native byte order, for it
+Rows are read by ``step``, so they may be padded, and in both byte orders. Bayer, YUV and 16-bit
+colour images are converted by cv_bridge, which gets packed rows in native byte order, since it
 misreads others.
 """
 
@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.sensors.compressed_image import BGR, decompressed, GREY, RGB
+from m2vae_ros.sensors.compressed_image import BGR, decompress, GREY, RGB
 from m2vae_ros.sensors.geometry import check_dimensions, check_keys
 from m2vae_ros.sensors.messages import (
     bytes_of,
@@ -43,7 +43,7 @@ from m2vae_ros.specs import Measurement, SensorSpec
 
 MESSAGE_TYPE = 'sensor_msgs/msg/Image'
 
-# Encoding -> type and channels, and which of the channels are red, green and blue.
+# Encoding -> type of a sample, number of channels, channel order.
 _ENCODINGS: dict[str, tuple[str, int, tuple[int, int, int]]] = {
     'rgb8': ('u1', 3, RGB),
     'bgr8': ('u1', 3, BGR),
@@ -61,12 +61,12 @@ _CONVERTED_BY_CV_BRIDGE = (
 
 def validate(spec: SensorSpec) -> None:
     """
-    Check that the spec describes a colour image.
+    Check that the spec describes an image.
 
     Raises
     ------
     ValueError
-        If its shape is not (3, rows, columns), or it has a geometry.
+        If its shape is not (3, rows, columns), or its geometry has a key.
 
     """
     check_keys(spec, ())
@@ -79,19 +79,21 @@ def validate(spec: SensorSpec) -> None:
 
 def decode(spec: SensorSpec, message: Any) -> Measurement:
     """
-    Return the image in the spec's size; a message that has a ``format`` is a CompressedImage.
+    Return the image in the spec's size.
+
+    A message with a field ``format`` is a CompressedImage, any other an Image.
 
     Raises
     ------
     InvalidMessage
-        ``message_type``, ``field_type``, ``encoding``, ``cv_bridge`` (needed and not installed),
+        ``message_type``, ``field_type``, ``encoding``, ``cv_bridge`` (not installed, but needed),
         ``empty_image``, ``step``, ``data_size``, ``truncated``, ``image_size``, ``value_range``
         or ``no_valid_pixel``.
 
     """
     validate(spec)
     stamp_ns, frame_id = stamp_and_frame(message)
-    pixels, order = decompressed(message) if hasattr(message, 'format') else _raw(message)
+    pixels, order = decompress(message) if hasattr(message, 'format') else _pixels_of(message)
     if pixels.dtype == np.float32:
         pixels = _checked_floats(pixels)
     small = _resized(pixels, *spec.spatial_shape)
@@ -103,17 +105,19 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     if pixels.dtype == np.float32:
         valid = np.isfinite(values[0])
         values[:, ~valid] = 0
-        np.minimum(values, 1, out=values)  # a mean of ones may exceed 1 by a rounding
+        np.minimum(values, 1, out=values)  # a mean of ones may exceed 1 by rounding
         if not valid.any():
-            raise InvalidMessage('no_valid_pixel', 'no pixel is finite')
+            raise InvalidMessage(
+                'no_valid_pixel', 'no pixel of the resized image is finite: must have one'
+            )
     return Measurement(values, valid, valid.copy(), stamp_ns, frame_id)
 
 
 def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) -> Any:
     """
-    Return the Image (rgb8) of a measurement; what is not valid is black.
+    Return the Image (rgb8) of a measurement; pixels that are not valid are black.
 
-    Like a camera it saturates: a decoder's mean may lie a little outside 0..1.
+    Values outside 0..1 saturate, as in a camera: a decoder's mean may lie a little outside.
 
     Raises
     ------
@@ -136,16 +140,16 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
     )
 
 
-def _raw(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
-    """Return the pixels of an Image, (rows, columns[, channels]), and their colours' order."""
+def _pixels_of(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
+    """Return the pixels of an Image, (rows, columns[, channels]), and their channel order."""
     height, width, encoding, is_bigendian, step, data = fields_of(
         message, MESSAGE_TYPE, height=int, width=int, encoding=str, is_bigendian=bool, step=int,
         data=object,
     )
     data = bytes_of(MESSAGE_TYPE, data)
     if encoding in _ENCODINGS:
-        kind, channels, order = _ENCODINGS[encoding]
-        return _packed(height, width, step, data, kind, channels, is_bigendian), order
+        sample, channels, order = _ENCODINGS[encoding]
+        return _native_pixels(height, width, step, data, sample, channels, is_bigendian), order
     if not encoding.lower().startswith(_CONVERTED_BY_CV_BRIDGE):
         raise InvalidMessage(
             'encoding',
@@ -162,8 +166,8 @@ def _raw(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
         ) from error
     bridge = CvBridge()
     try:
-        kind, channels = bridge.encoding_to_dtype_with_channels(encoding)
-        pixels = _packed(height, width, step, data, kind, channels, is_bigendian)
+        sample, channels = bridge.encoding_to_dtype_with_channels(encoding)
+        pixels = _native_pixels(height, width, step, data, sample, channels, is_bigendian)
         packed = SimpleNamespace(
             height=height, width=width, encoding=encoding, step=pixels.nbytes // height,
             is_bigendian=int(sys.byteorder == 'big'), data=pixels.tobytes(),
@@ -177,19 +181,19 @@ def _raw(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
         ) from error
 
 
-def _packed(
+def _native_pixels(
     height: int,
     width: int,
     step: int,
     data: NDArray[np.uint8],
-    kind: str,
+    sample: str,
     channels: int,
     is_bigendian: bool,
 ) -> NDArray[Any]:
-    """Return the pixels in native byte order; a view of the data where OpenCV can read it."""
+    """Return the pixels in native byte order, as a view of the data where possible."""
     if height < 1 or width < 1:
         raise InvalidMessage('empty_image', f'{width} x {height} pixels: must have at least one')
-    dtype = np.dtype(kind).newbyteorder('>' if is_bigendian else '<')
+    dtype = np.dtype(sample).newbyteorder('>' if is_bigendian else '<')
     pixel_size = dtype.itemsize * channels
     if step < width * pixel_size or step > len(data):
         raise InvalidMessage(
@@ -211,16 +215,18 @@ def _packed(
 
 
 def _checked_floats(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the pixels with NaN for all that are not finite; the finite must lie in 0..1."""
+    """Return the pixels with NaN for those that are not finite; the others must be in 0..1."""
     finite = np.isfinite(pixels)
     if not finite.any():
-        raise InvalidMessage('no_valid_pixel', f'none of {pixels.size} pixels is finite')
+        raise InvalidMessage(
+            'no_valid_pixel', f'none of {pixels.size} pixels is finite: must have one'
+        )
     low, high = pixels[finite].min(), pixels[finite].max()
     if low < 0 or high > 1:
         raise InvalidMessage(
             'value_range',
-            f'32FC1 pixels from {low} to {high}: must lie in 0..1 (a depth image is better fed as '
-            f'a cloud)',
+            f'32FC1 pixels from {low} to {high}: must be in 0..1 (a depth image is better '
+            f'converted to a cloud)',
         )
     return np.where(finite, pixels, np.float32(np.nan))
 

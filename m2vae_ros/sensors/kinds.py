@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of sensors, and what is done for each: check a spec, decode, encode."""
+"""The kinds of sensors; for each a spec is validated and messages are decoded and encoded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def validate(spec: SensorSpec) -> None:
     Raises
     ------
     ValueError
-        If they do not; names the sensor, the key, the value and what would be right.
+        If they do not; the text names the sensor, the key, the value and the rule.
 
     """
     _kind(spec).validate(spec)
@@ -34,7 +34,7 @@ def validate(spec: SensorSpec) -> None:
 
 def decode(spec: SensorSpec, message: Any) -> Measurement:
     """
-    Return what a message says, in the spec's shape.
+    Return the measurement in a message, in the spec's shape.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     Raises
     ------
     InvalidMessage
-        If the message is malformed or says nothing; ``rule`` names the reason.
+        If the message is malformed or no cell of it is valid; its ``rule`` says why.
     ValueError
         If the spec itself is wrong (see `validate`).
 
@@ -58,7 +58,7 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
 
 def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) -> Any:
     """
-    Return the message of the sensor's own type that says what a measurement says.
+    Return a message of the sensor's own type with the content of a measurement.
 
     Raises
     ------

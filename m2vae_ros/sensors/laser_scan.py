@@ -4,17 +4,16 @@
 LaserScan <-> ranges at the model's bearings.
 
 Geometry of the spec: ``angle_min, angle_max`` (rad, REP-103: counter-clockwise about z, 0 is
-forward) and ``range_min, range_max`` (m). Bearing i of n looks at the middle of its cell,
+forward) and ``range_min, range_max`` (m). Bearing i of n is the middle of its cell,
 ``angle_min + (i + 0.5) * (angle_max - angle_min) / n``.
 
-A bearing takes the range of the incoming beam nearest to it, whatever the incoming angle limits,
-direction and beam count. A beam serves a bearing when one lies in the other's cell: they differ by
-at most half the larger of the two spacings. Bearings that no beam serves are not valid.
+A bearing takes the range of the nearest beam of the message, whatever the message's angle limits,
+direction and number of beams. A beam covers a bearing if one lies in the other's cell: they differ
+by at most half the larger of the two spacings. A bearing that no beam covers is not valid.
 
-Ranges follow REP-117 between the narrower of the message's and the spec's limits: +inf and beyond
-range_max is valid and not returned; NaN, -inf and below range_min is not valid. A range of exactly
-0, with which many drivers that declare range_min 0 say "no measurement", is not valid either: no
-surface is at distance 0.
+Ranges follow REP-117, within the message's and the spec's limits: +inf and beyond range_max is
+valid and not returned; NaN, -inf and below range_min is not valid. A range of exactly 0 is not
+valid either: many drivers with range_min 0 mean "no measurement" by it.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2vae_ros.sensors.geometry import (
+    check_azimuth,
     check_dimensions,
     check_keys,
     check_ranges,
-    check_turn,
     geometry_numbers,
 )
 from m2vae_ros.sensors.messages import (
@@ -46,7 +45,7 @@ from m2vae_ros.specs import Measurement, SensorSpec
 MESSAGE_TYPE = 'sensor_msgs/msg/LaserScan'
 _KEYS = ('angle_min', 'angle_max', 'range_min', 'range_max')
 _TURN = 2 * np.pi
-_SMALLEST_INCREMENT = 1e-7  # rad; the resolution of float32 at one turn
+_MIN_INCREMENT = 1e-7  # rad; the resolution of float32 at one turn
 
 
 def validate(spec: SensorSpec) -> None:
@@ -56,18 +55,18 @@ def validate(spec: SensorSpec) -> None:
     Raises
     ------
     ValueError
-        If it does not; names the sensor, the key, the value and what would be right.
+        If it does not; the text names the sensor, the key, the value and the rule.
 
     """
     check_dimensions(spec, ('bearings',))
     check_keys(spec, _KEYS)
     angle_min, angle_max, range_min, range_max = geometry_numbers(spec, _KEYS)
-    check_turn(spec, 'angle', angle_min, angle_max)
+    check_azimuth(spec, 'angle', angle_min, angle_max)
     check_ranges(spec, range_min, range_max)
 
 
 def bearings(spec: SensorSpec) -> NDArray[np.float64]:
-    """Return where the spec's cells look, in radians, shape ``(bearings,)``."""
+    """Return the middles of the spec's cells, in radians, shape ``(bearings,)``."""
     angle_min, angle_max, _, _ = geometry_numbers(spec, _KEYS)
     n = spec.shape[0]
     return angle_min + (np.arange(n) + 0.5) * (angle_max - angle_min) / n
@@ -81,10 +80,10 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     ------
     InvalidMessage
         ``message_type``, ``field_type``, ``empty_scan``, ``angle_min``, ``angle_increment``,
-        ``range_limits``, ``outside_view`` (no beam near any bearing) or ``no_valid_range``.
+        ``range_limits``, ``outside_view`` (no beam covers a bearing) or ``no_valid_range``.
 
     """
-    validated_range_min, validated_range_max = _range_limits(spec)
+    spec_range_min, spec_range_max = _range_limits(spec)
     angle_min, increment, range_min, range_max, ranges = fields_of(
         message, MESSAGE_TYPE, angle_min=float, angle_increment=float, range_min=float,
         range_max=float, ranges=object,
@@ -100,22 +99,22 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
             f'range_min {range_min}, range_max {range_max} m: must be 0 <= range_min < range_max'
         )
 
-    beam, served = _nearest_beam(spec, angle_min, increment, measured.size)
-    if not served.any():
+    beam, is_covered = _nearest_beam(spec, angle_min, increment, measured.size)
+    if not is_covered.any():
         raise InvalidMessage(
             'outside_view',
-            f'{measured.size} beams from {angle_min:.3f} rad on at {increment:.5f} rad reach no '
-            f'bearing of sensor {spec.name}: check its angle_min and angle_max'
+            f'{measured.size} beams from {angle_min:.3f} rad in steps of {increment:.5f} rad '
+            f'cover no bearing of sensor {spec.name}: check its angle_min and angle_max'
         )
     at_bearings = measured[beam]
-    nearest = np.float32(max(range_min, validated_range_min))
-    farthest = np.float32(min(range_max, validated_range_max))
-    valid = served & (at_bearings >= nearest) & (at_bearings > 0)  # NaN compares false
+    nearest = np.float32(max(range_min, spec_range_min))
+    farthest = np.float32(min(range_max, spec_range_max))
+    valid = is_covered & (at_bearings >= nearest) & (at_bearings > 0)  # NaN compares false
     if not valid.any():
         raise InvalidMessage(
             'no_valid_range',
             f'none of {measured.size} ranges is +inf or at least {nearest} m at a bearing of '
-            f'sensor {spec.name}'
+            f'sensor {spec.name}: must have one'
         )
     returned = valid & (at_bearings <= farthest)
     values = np.where(returned, at_bearings, np.float32(0))
@@ -126,7 +125,7 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
     """
     Return the LaserScan with one beam per bearing: +inf where not returned, NaN where not valid.
 
-    A returned range is held within the spec's limits, beyond which REP-117 would read it as
+    Returned ranges are clipped to the spec's limits, since by REP-117 a range outside them means
     something else: a decoder's mean may lie a little outside.
 
     Raises
@@ -159,7 +158,7 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
 
 @lru_cache(maxsize=64)
 def _range_limits(spec: SensorSpec) -> tuple[float, float]:
-    """Return the range limits of a spec that has been validated, once."""
+    """Return the range limits of a spec, which is validated once."""
     validate(spec)
     _, _, range_min, range_max = geometry_numbers(spec, _KEYS)
     return range_min, range_max
@@ -170,10 +169,10 @@ def _check_angles(angle_min: float, increment: float, n: int) -> None:
         raise InvalidMessage(
             'angle_min', f'angle_min is {angle_min}: must be radians within -4 pi .. 4 pi'
         )
-    if not np.isfinite(increment) or abs(increment) < _SMALLEST_INCREMENT:
+    if not np.isfinite(increment) or abs(increment) < _MIN_INCREMENT:
         raise InvalidMessage(
             'angle_increment',
-            f'angle_increment is {increment}: must be radians, at least {_SMALLEST_INCREMENT}'
+            f'angle_increment is {increment}: must be radians, at least {_MIN_INCREMENT}'
         )
     if abs(increment) * max(n - 1, 1) > 1.05 * _TURN:
         raise InvalidMessage(
@@ -187,24 +186,24 @@ def _nearest_beam(
     spec: SensorSpec, angle_min: float, increment: float, n: int
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """
-    Return for each bearing the nearest of n beams, and whether it serves it.
+    Return for each bearing the index of the nearest of n beams, and whether that covers it.
 
-    Cached: a driver's geometry rarely changes from scan to scan.
+    Cached, since a driver's geometry rarely changes from scan to scan.
     """
     theta = bearings(spec)
     spacing = abs(increment)
     beams_per_turn = _TURN / spacing
     position = np.mod((theta - angle_min) * np.sign(increment), _TURN) / spacing  # in beams
     # The nearest beam may lie on the other side of the seam.
-    seen_from = position[:, None] + np.array([-beams_per_turn, 0, beams_per_turn])
-    candidate = np.clip(np.rint(seen_from), 0, n - 1)
-    distance = np.abs(seen_from - candidate)
+    positions = position[:, None] + np.array([-beams_per_turn, 0, beams_per_turn])
+    candidate = np.clip(np.rint(positions), 0, n - 1)
+    distance = np.abs(positions - candidate)
     best = distance.argmin(axis=1)
     rows = np.arange(theta.size)
     beam = candidate[rows, best].astype(np.intp)
-    own_spacing = (geometry_numbers(spec, ('angle_max',))[0]
-                   - geometry_numbers(spec, ('angle_min',))[0]) / theta.size
-    tolerance = 0.5 * max(spacing, own_spacing) * (1 + 1e-4)
-    served = distance[rows, best] * spacing <= tolerance
-    beam.flags.writeable = served.flags.writeable = False
-    return beam, served
+    spec_angle_min, spec_angle_max = geometry_numbers(spec, ('angle_min', 'angle_max'))
+    cell_width = (spec_angle_max - spec_angle_min) / theta.size
+    tolerance = 0.5 * max(spacing, cell_width) * (1 + 1e-4)
+    is_covered = distance[rows, best] * spacing <= tolerance
+    beam.flags.writeable = is_covered.flags.writeable = False
+    return beam, is_covered

@@ -1,7 +1,7 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-What the kinds of sensors share: the error of a malformed message, and whose classes to build with.
+What the kinds of sensors share: checked access to a message's fields, and its error.
 
 Messages are duck-typed: rclpy's classes and those of rosbags have the same fields.
 """
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from m2vae_ros.specs import Measurement, SensorSpec
 
-# What a field may hold -> what passes for it, and how to call it.
-_KINDS: dict[type, tuple[Any, str]] = {
+# Type of a field -> what is accepted for it, and its name in an error.
+_FIELD_TYPES: dict[type, tuple[Any, str]] = {
     int: (Integral, 'a whole number'),
     float: (Real, 'a number'),
     bool: ((Integral, np.bool_), 'true or false'),
@@ -32,7 +32,7 @@ _KINDS: dict[type, tuple[Any, str]] = {
 
 class InvalidMessage(ValueError):  # noqa: N818 (a property of the message, not of the program)
     """
-    A message that says nothing usable, and why.
+    A message that cannot be used, and why.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ class MessageClasses:
     """
     The classes that `encode` builds messages with.
 
-    Every class is called with keyword arguments that name all of its fields; the two callables
-    make the sequence type that those classes want in their ``uint8[]`` and ``float32[]`` fields.
+    Every class is called with all its fields as keyword arguments. The last two make a sequence
+    of the type that these classes need in ``uint8[]`` and ``float32[]`` fields.
     """
 
     Header: Callable[..., Any]
@@ -75,7 +75,7 @@ def ros_message_classes() -> MessageClasses:
     Raises
     ------
     ModuleNotFoundError
-        If the message packages are not installed; says how to get them.
+        If the message packages are not installed; the text says how to install them.
 
     """
     try:
@@ -112,56 +112,56 @@ def rosbags_message_classes(typestore: Any) -> MessageClasses:
 
 
 def _array(typecode: str, values: NDArray[Any]) -> array[Any]:
-    """Return an ``array.array``: rclpy stores it as it is, an ndarray it copies item by item."""
+    """Return an ``array.array``, which rclpy stores as it is; an ndarray it copies by item."""
     sequence = array(typecode)
     sequence.frombytes(np.ascontiguousarray(values, typecode).data.cast('B'))
     return sequence
 
 
-def fields_of(message: Any, type_name: str, **kinds: type) -> list[Any]:
+def fields_of(message: Any, type_name: str, **types: type) -> list[Any]:
     """
     Return the named fields of a message.
 
     Parameters
     ----------
     message
-        Any object; its class does not matter, only what it holds.
+        Any object that has these fields.
     type_name
-        What it should be, for the explanation.
-    kinds
-        Field -> what it holds: ``int``, ``float``, ``bool``, ``str``, ``Sequence`` or, unchecked,
-        ``object``. NumPy's scalars pass as Python's, and are returned as those.
+        Type of message that it should be, for the explanation.
+    types
+        Field -> its type: ``int``, ``float``, ``bool``, ``str``, ``Sequence`` or, unchecked,
+        ``object``. NumPy scalars are accepted and returned as Python's.
 
     Raises
     ------
     InvalidMessage
-        ``message_type``, if the message lacks one of them; ``field_type``, if one holds something
-        else.
+        ``message_type``, if the message lacks a field; ``field_type``, if one is of another type.
 
     """
     try:
-        values = [getattr(message, name) for name in kinds]
+        values = [getattr(message, name) for name in types]
     except AttributeError:
-        missing = [name for name in kinds if not hasattr(message, name)]
+        missing = [name for name in types if not hasattr(message, name)]
         raise InvalidMessage(
             'message_type',
             f'{type(message).__name__} has no field {", ".join(missing)}: must be a {type_name}',
         ) from None
     return [
-        value if kind is object or type(value) is kind else _plain(type_name, name, value, kind)
-        for (name, kind), value in zip(kinds.items(), values, strict=True)
+        value if wanted is object or type(value) is wanted
+        else _converted(type_name, name, value, wanted)
+        for (name, wanted), value in zip(types.items(), values, strict=True)
     ]
 
 
-def _plain(type_name: str, name: str, value: Any, kind: type) -> Any:
-    """Return a value as the kind it should be."""
-    abstract, description = _KINDS[kind]
-    if not isinstance(value, abstract):
+def _converted(type_name: str, name: str, value: Any, wanted: type) -> Any:
+    """Return a value as the wanted type."""
+    accepted, description = _FIELD_TYPES[wanted]
+    if not isinstance(value, accepted):
         raise _wrong_type(type_name, name, value, description)
-    if abstract is kind:
+    if accepted is wanted:
         return value
     try:
-        return kind(value)
+        return wanted(value)
     except OverflowError as error:
         raise _wrong_type(type_name, name, value, description) from error
 
@@ -176,12 +176,12 @@ def stamp_and_frame(message: Any) -> tuple[int, str]:
     """
     Return the stamp of a message's header in nanoseconds, and its frame.
 
-    Any stamp passes, zero included: the synchroniser judges stamps, for it knows the time.
+    Any stamp is accepted, even 0: the synchronizer checks stamps, since it knows the time.
 
     Raises
     ------
     InvalidMessage
-        ``message_type`` or ``field_type``, if the message has no proper header.
+        ``message_type`` or ``field_type``, if the message has no header with both.
 
     """
     (header,) = fields_of(message, 'message with a header', header=object)
@@ -191,7 +191,7 @@ def stamp_and_frame(message: Any) -> tuple[int, str]:
 
 
 def header_of(measurement: Measurement, classes: MessageClasses) -> Any:
-    """Return the header that carries a measurement's stamp and frame."""
+    """Return a header with a measurement's stamp and frame."""
     sec, nanosec = divmod(measurement.stamp_ns, 1_000_000_000)
     return classes.Header(
         stamp=classes.Time(sec=sec, nanosec=nanosec), frame_id=measurement.frame_id
@@ -200,12 +200,12 @@ def header_of(measurement: Measurement, classes: MessageClasses) -> Any:
 
 def bytes_of(type_name: str, data: Any) -> NDArray[np.uint8]:
     """
-    Return a message's ``uint8[]`` field ``data``, without a copy where it is a buffer.
+    Return a message's ``uint8[]`` field ``data``, without a copy if it is a buffer.
 
     Raises
     ------
     InvalidMessage
-        ``field_type``, if it holds no bytes.
+        ``field_type``, if it is neither a contiguous buffer of bytes nor a list of them.
 
     """
     try:
@@ -215,21 +215,21 @@ def bytes_of(type_name: str, data: Any) -> NDArray[np.uint8]:
             return buffer
     except (TypeError, ValueError, BufferError):
         pass
-    raise _wrong_type(type_name, 'data', data, 'bytes, one after the other')
+    raise _wrong_type(type_name, 'data', data, 'contiguous bytes')
 
 
 def floats_of(type_name: str, name: str, values: Any) -> NDArray[np.float32]:
     """
-    Return a message's ``float32[]`` field, without a copy where it is a buffer of those.
+    Return a message's ``float32[]`` field, without a copy if it is a buffer of float32.
 
     Raises
     ------
     InvalidMessage
-        ``field_type``, if it holds no list of numbers.
+        ``field_type``, if it is not a list of numbers.
 
     """
     try:
-        with np.errstate(over='ignore'):  # what float32 cannot hold is infinite
+        with np.errstate(over='ignore'):  # beyond float32's range is inf
             numbers = np.asarray(values, np.float32)
         if numbers.ndim == 1:
             return numbers
@@ -239,10 +239,10 @@ def floats_of(type_name: str, name: str, values: Any) -> NDArray[np.float32]:
 
 
 def check_measurement(
-    spec: SensorSpec, measurement: Measurement, meant: NDArray[np.bool_]
+    spec: SensorSpec, measurement: Measurement, used: NDArray[np.bool_]
 ) -> None:
     """
-    Check that a measurement is one of this sensor.
+    Check that a measurement can be encoded as one of this sensor.
 
     Parameters
     ----------
@@ -250,24 +250,25 @@ def check_measurement(
         The sensor.
     measurement
         What is to be encoded.
-    meant
-        Which of its cells have values that mean something.
+    used
+        Mask of the cells whose values are encoded.
 
     Raises
     ------
     ValueError
-        If its values or masks have other shapes than the spec says, or a value that is meant is
+        If its values or masks have other shapes than the spec says, or a value that is used is
         not finite.
 
     """
     shapes = measurement.values.shape, measurement.valid.shape, measurement.returned.shape
-    right = spec.shape, spec.spatial_shape, spec.spatial_shape
-    if shapes != right:
+    expected = spec.shape, spec.spatial_shape, spec.spatial_shape
+    if shapes != expected:
         raise ValueError(
-            f'sensor {spec.name}: values, valid and returned have shapes {shapes}, must be {right}'
+            f'sensor {spec.name}: values, valid and returned have shapes {shapes}, must be '
+            f'{expected}'
         )
-    wrong = np.count_nonzero(~np.isfinite(measurement.values) & meant)
+    wrong = np.count_nonzero(~np.isfinite(measurement.values) & used)
     if wrong:
         raise ValueError(
-            f'sensor {spec.name}: {wrong} values are not finite: must be, or be masked'
+            f'sensor {spec.name}: {wrong} values are not finite: must be finite or masked'
         )

@@ -3,21 +3,20 @@
 """
 PointCloud2 <-> a range image.
 
-Geometry of the spec: ``azimuth_min, azimuth_max, elevation_min, elevation_max`` (rad, in the body
-sense: azimuth left positive, elevation up positive), ``range_min, range_max`` (m), and ``axes``,
-what the cloud's x, y and z are: ``body`` (x forward, y left, z up) or ``optical`` (z forward,
-x right, y down). Row 0 of the range image is the top (elevation_max), column 0 the left
-(azimuth_max); a cell's centre lies half a cell in. The value is the Euclidean distance in metres;
-of several points in one cell the nearest counts.
+Geometry of the spec: ``azimuth_min, azimuth_max, elevation_min, elevation_max`` (rad; azimuth is
+positive to the left and elevation upwards, with either axes), ``range_min, range_max`` (m), and
+``axes`` of the cloud: ``body`` (x forward, y left, z up) or ``optical`` (z forward, x right,
+y down; REP-103). Row 0 of the range image is the top (elevation_max), column 0 the left
+(azimuth_max); a cell's centre lies half a cell in. A value is a Euclidean distance in metres; of
+several points in a cell the nearest counts.
 
-What an absent point means is an assumption: a cloud does not say where it looked in vain, so a
-cell of the field of view without a point in range counts as valid and not returned. A point nearer
-than range_min hides what is behind it: a cell that has only such points is not valid. Points that
-are not finite, or exactly at the origin (with which some drivers fill an organised cloud), are no
-points.
+A cloud does not say where the sensor looked and saw nothing. By assumption a cell in the field of
+view without a point in range is valid and not returned. A point nearer than range_min hides what
+is behind it, so a cell that has only such points is not valid. Points that are not finite or
+exactly at the origin (some drivers fill organised clouds with these) are ignored.
 
-Angles are OpenCV's, which are exact to about 0.01 degrees. Coordinates are metres (REP-103) in
-whatever datatype they come.
+Angles are computed by OpenCV, to about 0.01 degrees. Coordinates are metres (REP-103), in any
+datatype.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     InvalidMessage
         ``message_type``, ``field_type``, ``empty_cloud``, ``fields``, ``datatype``,
         ``point_step``, ``row_step``, ``data_size``, ``no_valid_point`` (none is finite) or
-        ``outside_view`` (none is where the spec looks).
+        ``outside_view`` (none is in the field of view).
 
     """
     view = view_of(spec)
@@ -67,7 +66,8 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     image = project(view, points, x, y, z)
     if not image.any_point:
         raise InvalidMessage(
-            'no_valid_point', f'none of {len(points)} points is finite and away from the origin'
+            'no_valid_point',
+            f'none of {len(points)} points is finite and off the origin: must have one'
         )
     seen = image.nearest < np.inf
     if not (seen.any() or image.blocked.any()):
@@ -83,9 +83,9 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
 
 def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) -> Any:
     """
-    Return the organised cloud with one point per cell, NaN where nothing returned.
+    Return the organised cloud with one point per cell, NaN where not returned.
 
-    A returned range is held within the spec's limits: a decoder's mean may lie a little outside.
+    Returned ranges are clipped to the spec's limits: a decoder's mean may lie a little outside.
 
     Raises
     ------
@@ -118,23 +118,23 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
 
 def points_of(message: Any) -> NDArray[np.float32]:
     """
-    Return a cloud's points, ``(points, 3)``, in its own axes; what is no point is left out.
+    Return a cloud's points in its own axes, ``(points, 3)``, without those that are ignored.
 
     Raises
     ------
     InvalidMessage
-        As `decode`, up to ``data_size``.
+        By the rules of `decode` up to ``data_size``.
 
     """
     points, x, y, z = _coordinates(message)
     coordinates = points[:, [x, y, z]]
     is_point = np.isfinite(coordinates).all(axis=1) & coordinates.any(axis=1)
-    found: NDArray[np.float32] = coordinates[is_point]
-    return found
+    valid_points: NDArray[np.float32] = coordinates[is_point]
+    return valid_points
 
 
 def _coordinates(message: Any) -> tuple[NDArray[np.float32], int, int, int]:
-    """Return the points, (points, columns), and which columns are x, y and z."""
+    """Return an array (points, columns) and which of its columns are x, y and z."""
     height, width, fields, is_bigendian, point_step, row_step, data = fields_of(
         message, MESSAGE_TYPE, height=int, width=int, fields=Sequence, is_bigendian=bool,
         point_step=int, row_step=int, data=object,
@@ -143,7 +143,7 @@ def _coordinates(message: Any) -> tuple[NDArray[np.float32], int, int, int]:
     size = buffer.size
     if height < 1 or width < 1 or size == 0:
         raise InvalidMessage(
-            'empty_cloud', f'{height} x {width} points in {size} bytes: must have a point'
+            'empty_cloud', f'{height} x {width} points in {size} bytes: must have at least one'
         )
     layout = _layout(fields, point_step, is_bigendian)
     if not width * point_step <= row_step <= size:
@@ -161,9 +161,9 @@ def _coordinates(message: Any) -> tuple[NDArray[np.float32], int, int, int]:
     ):
         x, y, z = (offset // 4 for offset, _ in layout)
         first, last = min(x, y, z), max(x, y, z)
-        words = buffer.view(np.float32).reshape(-1, point_step // 4)
+        floats = buffer.view(np.float32).reshape(-1, point_step // 4)
         # OpenCV transposes four columns faster than three.
-        return words[:, first:max(last + 1, first + 4)], x - first, y - first, z - first
+        return floats[:, first:max(last + 1, first + 4)], x - first, y - first, z - first
     points = np.empty((height, width, 3), np.float32)
     with np.errstate(over='ignore', invalid='ignore'):
         for column, (offset, dtype) in enumerate(layout):

@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Points -> a range image of the field of view that a point cloud's spec describes, and back.
+Points -> the range image of a field of view, and the direction of each of its cells.
 
-The speed of a cloud's decoding is made here: a fixed number of vectorised passes, on blocks of
-points that stay in the processor's cache.
+This is what makes decoding a cloud fast: a fixed number of vectorised passes over blocks of points
+that fit into the processor's cache.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2vae_ros.sensors.geometry import (
+    check_azimuth,
     check_dimensions,
     check_elevation,
     check_keys,
     check_ranges,
-    check_turn,
     geometry_numbers,
 )
 from m2vae_ros.specs import SensorSpec
 
-_NUMBERS = (
+_LIMITS = (
     'azimuth_min', 'azimuth_max', 'elevation_min', 'elevation_max', 'range_min', 'range_max'
 )
 _AXES = ('body', 'optical')
 _TURN = 2 * np.pi
-_NOTHING = np.float32(np.inf)
-_INDEX = np.int16  # of a row or a column
-_MOST_CELLS = np.iinfo(_INDEX).max - 2  # in a row or a column: a rim of one lies on both sides
-_BLOCK = 65536  # points; a float32 for each is 256 KiB
+_NO_RETURN = np.float32(np.inf)
+_INDEX_TYPE = np.int16  # of a row or a column
+_MAX_LENGTH = np.iinfo(_INDEX_TYPE).max - 2  # cells in a row or column, without the rim
+_BLOCK_SIZE = 65536  # points; a float32 for each is 256 KiB
 
 
 @dataclass(frozen=True)
 class View:
     """
-    A field of view and its cells, as the projection wants it.
+    A field of view and its cells, in the form that the projection needs.
 
-    The image has a rim of one cell around it, which takes the points outside the field of view, so
-    that row and column 1 are the first. They are affine in the angles that `_polar` measures.
+    The image gets a rim of one cell, for points outside the field of view, so its first row and
+    column have index 1. Both indices are affine in the angles that `_polar` returns.
     """
 
     optical: bool
     rows: int
     columns: int
-    row_of_angle: tuple[float, float]  # factor, offset
+    row_of_angle: tuple[float, float]  # factor and offset of the affine function
     column_of_angle: tuple[float, float]
     columns_in_turn: float
-    seam_in_view: bool  # azimuths in -pi..pi jump inside the field of view
-    full_turn: bool  # no azimuth lies outside, up to how exactly people write pi
+    seam_in_view: bool  # the jump from pi to -pi, straight behind, is inside the field of view
+    full_turn: bool  # no azimuth is outside, to 1 mrad: pi may be written short
     nearest: np.float32
     farthest: np.float32
 
@@ -62,16 +62,16 @@ class View:
 @dataclass(frozen=True)
 class RangeImage:
     """
-    What `project` found, per cell.
+    What `project` returns; the arrays are (rows, columns).
 
     Parameters
     ----------
     nearest
-        Distance of the nearest point that is not too near, float32; inf where there is none.
+        Distance of the nearest point from range_min on, float32, metres; inf where there is none.
     blocked
-        Whether a point nearer than range_min lies in the cell.
+        Whether a point nearer than range_min is in the cell.
     any_point
-        Whether there was any finite point, inside the field of view or out.
+        Whether there is any finite point, in the field of view or outside.
 
     """
 
@@ -87,19 +87,19 @@ def validate(spec: SensorSpec) -> None:
     Raises
     ------
     ValueError
-        If it does not; names the sensor, the key, the value and what would be right.
+        If it does not; the text names the sensor, the key, the value and the rule.
 
     """
     check_dimensions(spec, ('rows', 'columns'))
-    if max(spec.shape) > _MOST_CELLS:
+    if max(spec.shape) > _MAX_LENGTH:
         raise ValueError(
-            f'sensor {spec.name}: shape {spec.shape} must have at most {_MOST_CELLS} rows and '
+            f'sensor {spec.name}: shape {spec.shape} must have at most {_MAX_LENGTH} rows and '
             f'columns'
         )
-    check_keys(spec, (*_NUMBERS, 'axes'))
+    check_keys(spec, (*_LIMITS, 'axes'))
     azimuth_min, azimuth_max, elevation_min, elevation_max, range_min, range_max = \
-        geometry_numbers(spec, _NUMBERS)
-    check_turn(spec, 'azimuth', azimuth_min, azimuth_max)
+        geometry_numbers(spec, _LIMITS)
+    check_azimuth(spec, 'azimuth', azimuth_min, azimuth_max)
     check_elevation(spec, elevation_min, elevation_max)
     check_ranges(spec, range_min, range_max)
     axes = spec.geometry.get('axes')
@@ -111,10 +111,10 @@ def validate(spec: SensorSpec) -> None:
 
 @lru_cache(maxsize=64)
 def view_of(spec: SensorSpec) -> View:
-    """Return the field of view of a spec, which is validated."""
+    """Return the field of view of a spec, which is validated first."""
     validate(spec)
     azimuth_min, azimuth_max, elevation_min, elevation_max, range_min, range_max = \
-        geometry_numbers(spec, _NUMBERS)
+        geometry_numbers(spec, _LIMITS)
     rows, columns = spec.shape
     optical = spec.geometry['axes'] == 'optical'
     sign = -1 if optical else 1
@@ -133,7 +133,7 @@ def view_of(spec: SensorSpec) -> View:
         columns_in_turn=_TURN * columns_per_radian,
         seam_in_view=azimuth_max > np.pi + 1e-6 or azimuth_min < -np.pi - 1e-6,
         full_turn=azimuth_max - azimuth_min > _TURN - 1e-3,
-        # A distance computed from float32 coordinates may miss the limit by a rounding.
+        # A distance computed from float32 coordinates may be off by a rounding error.
         nearest=np.float32(range_min * (1 - 1e-6)),
         farthest=np.float32(range_max * (1 + 1e-6)),
     )
@@ -141,10 +141,10 @@ def view_of(spec: SensorSpec) -> View:
 
 @lru_cache(maxsize=64)
 def directions(spec: SensorSpec) -> NDArray[np.float32]:
-    """Return the unit vectors in the spec's axes to its cells' centres, (rows, columns, 3)."""
+    """Return unit vectors to the centres of a spec's cells, in its axes, (rows, columns, 3)."""
     validate(spec)
     azimuth_min, azimuth_max, elevation_min, elevation_max, _, _ = \
-        geometry_numbers(spec, _NUMBERS)
+        geometry_numbers(spec, _LIMITS)
     rows, columns = spec.shape
     azimuth, elevation = np.meshgrid(
         azimuth_max - (np.arange(columns) + 0.5) / columns * (azimuth_max - azimuth_min),
@@ -160,7 +160,7 @@ def directions(spec: SensorSpec) -> NDArray[np.float32]:
     return vectors
 
 
-def project(view: View, words: NDArray[np.float32], x: int, y: int, z: int) -> RangeImage:
+def project(view: View, points: NDArray[np.float32], x: int, y: int, z: int) -> RangeImage:
     """
     Return the range image of points.
 
@@ -168,49 +168,53 @@ def project(view: View, words: NDArray[np.float32], x: int, y: int, z: int) -> R
     ----------
     view
         The field of view.
-    words
+    points
         ``(points, columns)``; not changed.
     x, y, z
-        Which of the columns are the coordinates.
+        Indices of the columns with the coordinates.
 
     """
     cells = (view.rows + 2) * (view.columns + 2)
-    nearest = np.full(cells, _NOTHING)
+    nearest = np.full(cells, _NO_RETURN)
     blocked = np.zeros(cells, np.bool_)
     any_point = False
     with np.errstate(invalid='ignore'):
-        for start in range(0, len(words), _BLOCK):
-            block = cv2.transpose(words[start:start + _BLOCK])  # (columns, points)
-            any_point |= _scatter(
+        for start in range(0, len(points), _BLOCK_SIZE):
+            block = cv2.transpose(points[start:start + _BLOCK_SIZE])  # (columns, points)
+            any_point |= _add_block(
                 view, block[x:x + 1], block[y:y + 1], block[z:z + 1], nearest, blocked
             )
     shape, inner = (view.rows + 2, view.columns + 2), (slice(1, -1), slice(1, -1))
     return RangeImage(nearest.reshape(shape)[inner], blocked.reshape(shape)[inner], any_point)
 
 
-def _scatter(
+def _add_block(
     view: View, x: Any, y: Any, z: Any, nearest: NDArray[np.float32], blocked: NDArray[np.bool_]
 ) -> bool:
-    """Note a block of points, (1, points) each and overwritten; return whether any is finite."""
+    """
+    Add a block of points to the image; return whether any of them is finite.
+
+    x, y and z are (1, points) and are overwritten.
+    """
     distance, down, right = _polar(view, x, y, z)
-    if distance.min() >= view.nearest > 0 and distance.max() < _NOTHING:  # false if any is NaN
-        _note_nearest(nearest, _cells(view, down, right), distance)
+    if distance.min() >= view.nearest > 0 and distance.max() < _NO_RETURN:  # false if any is NaN
+        _keep_nearest(nearest, _cells(view, down, right), distance)
         return True
-    finite = (distance > 0) & (distance < _NOTHING)
+    finite = (distance > 0) & (distance < _NO_RETURN)
     usable = finite & (distance >= view.nearest)
     too_near = finite & ~usable
     blocked[_cells(view, down[too_near], right[too_near])] = True
-    _note_nearest(nearest, _cells(view, down[usable], right[usable]), distance[usable])
+    _keep_nearest(nearest, _cells(view, down[usable], right[usable]), distance[usable])
     return bool(finite.any())
 
 
 def _polar(view: View, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
     """
-    Return distance and the angles that rows and columns are affine in, (points,) each.
+    Return distance and the two angles in which row and column are affine, (points,) each.
 
-    Body axes: the angle from the zenith, in 0..pi, and that from straight back, in 0..2 pi,
-    growing to the right seen from above. Optical axes: y and x point the other way, so both angles
-    are counted from the other end. Either way the seam lies straight behind.
+    With body axes these are the angle from the zenith, 0..pi, and the angle from straight behind,
+    0..2 pi, clockwise seen from above. With optical axes y and x point the other way, so both are
+    measured from the opposite end. Either way the seam is straight behind.
     """
     if view.optical:
         across, from_back = cv2.cartToPolar(np.negative(z, out=z), x)
@@ -222,24 +226,24 @@ def _polar(view: View, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
 
 
 def _cells(view: View, from_pole: Any, from_back: Any) -> Any:
-    """Return the flat index, in the image with its rim, of the cell of each direction."""
-    row = _whole(from_pole, *view.row_of_angle)
+    """Return the cell of each direction, as a flat index into the image with its rim."""
+    row = _floored(from_pole, *view.row_of_angle)
     if view.seam_in_view:
-        column = _whole(_past_the_seam(view, from_back), 1, 0)
+        column = _floored(_unwrapped_columns(view, from_back), 1, 0)
     else:
-        column = _whole(from_back, *view.column_of_angle)
+        column = _floored(from_back, *view.column_of_angle)
     first, last = (1, view.columns) if view.full_turn else (0, view.columns + 1)
-    np.clip(row, _INDEX(0), _INDEX(view.rows + 1), out=row)
-    np.clip(column, _INDEX(first), _INDEX(last), out=column)
+    np.clip(row, _INDEX_TYPE(0), _INDEX_TYPE(view.rows + 1), out=row)
+    np.clip(column, _INDEX_TYPE(first), _INDEX_TYPE(last), out=column)
     cells = (view.rows + 2) * (view.columns + 2)
-    cell: Any = row if cells <= np.iinfo(_INDEX).max else row.astype(np.int32)
+    cell: Any = row if cells <= np.iinfo(_INDEX_TYPE).max else row.astype(np.int32)
     cell *= cell.dtype.type(view.columns + 2)
     cell += column
     return cell
 
 
-def _past_the_seam(view: View, from_back: Any) -> NDArray[np.float32]:
-    """Return columns that go on beyond straight behind, where the field of view does."""
+def _unwrapped_columns(view: View, from_back: Any) -> NDArray[np.float32]:
+    """Return columns, not rounded, of a field of view that continues across the seam."""
     factor, offset = view.column_of_angle
     column = from_back * np.float32(factor) + np.float32(offset)
     turn = np.float32(view.columns_in_turn)
@@ -248,25 +252,25 @@ def _past_the_seam(view: View, from_back: Any) -> NDArray[np.float32]:
     return np.asarray(column)
 
 
-def _whole(angle: Any, factor: float, offset: float) -> Any:
+def _floored(angle: Any, factor: float, offset: float) -> Any:
     """
-    Return ``factor * angle + offset`` rounded down, in one pass that saturates.
+    Return ``factor * angle + offset`` rounded down, as saturated int16, in one pass.
 
-    It rounds to the nearest, halves to the even: a shade more than one half less lets all that
-    lies on a border go to the cell behind it.
+    OpenCV rounds to the nearest integer, halves to even. So a little less than one half is
+    subtracted, which leaves every integer as it is.
     """
     if angle.size == 0:
-        return np.empty(0, _INDEX)
+        return np.empty(0, _INDEX_TYPE)
     return cv2.addWeighted(angle, factor, angle, 0, offset - 0.4999, dtype=cv2.CV_16S).ravel()
 
 
-def _note_nearest(nearest: NDArray[np.float32], cell: Any, distance: Any) -> None:
+def _keep_nearest(nearest: NDArray[np.float32], cell: Any, distance: Any) -> None:
     """
     Lower ``nearest[cell]`` to ``distance`` where that is nearer.
 
-    Distances are compared by their bits, which have the same order and are faster. Neighbours in a
-    scan's order often share a cell: such runs are reduced first, for a scatter into the same cell
-    again and again waits for its own last store.
+    Distances are compared by their bits, which have the same order and compare faster. Points that
+    follow each other in a scan often share a cell. Such runs are reduced first, since a scatter
+    that hits one cell repeatedly has to wait for its own last store.
     """
     bits = distance.view(np.int32)
     changes = cell[1:] != cell[:-1]

@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-How the robot gets about: from waypoint to waypoint, along arcs that hit nothing.
+How the robot drives: from waypoint to waypoint, along arcs that hit nothing.
 
-A dynamic window: of a fan of arcs the one that leads best towards the waypoint is driven, among
-those that stay clear of everything for longer than the robot needs to stop. Where no arc does,
+A dynamic window: of a fan of arcs, those that stay clear for longer than the robot needs to stop
+are considered, and the one that leads best towards the waypoint is driven. If no arc stays clear,
 the robot, which is round, turns on the spot.
 """
 
@@ -18,16 +18,16 @@ from m2vae_ros.simulation.world import Pose, World
 
 RADIUS = 0.24  # m, of the robot
 SPEED = 0.6  # m/s
-_TURN_RATES = np.linspace(-1.2, 1.2, 13)  # rad/s
-_HORIZON = np.arange(0.1, 1.45, 0.15)  # s
+_TURN_RATES = np.linspace(-1.2, 1.2, 13)  # rad/s, one for each arc
+_LOOKAHEAD = np.arange(0.1, 1.45, 0.15)  # s, at which an arc's clearance is checked
 _PERIOD = 0.1  # s, between two decisions
-_PATIENCE = 15.0  # s, for one waypoint
-_ARRIVED = 0.5  # m, from the waypoint
+_WAYPOINT_TIMEOUT = 15.0  # s
+_ARRIVAL_DISTANCE = 0.5  # m, from the waypoint
 _WAYPOINT_CLEARANCE = 0.7  # m
 
 
-def _follow(pose: Pose, speed: float, turn_rate: float, seconds: float) -> Pose:
-    """Return where an arc leads."""
+def _pose_after(pose: Pose, speed: float, turn_rate: float, seconds: float) -> Pose:
+    """Return the pose after driving along an arc, m/s and rad/s, for some seconds."""
     half = turn_rate * seconds / 2
     chord = speed * seconds * (math.sin(half) / half if abs(half) > 1e-9 else 1.0)
     heading = pose.heading + 2 * half
@@ -40,14 +40,14 @@ def _follow(pose: Pose, speed: float, turn_rate: float, seconds: float) -> Pose:
 
 class Driver:
     """
-    Drive through a world without end, determined by the generator of random numbers.
+    An endless drive through a world.
 
     Parameters
     ----------
     world
         Where to drive.
     rng
-        Start and waypoints come from it.
+        Draws the start and the waypoints, and so determines the drive.
 
     """
 
@@ -63,7 +63,7 @@ class Driver:
 
     def step(self, seconds: float) -> None:
         """
-        Drive on for some time.
+        Drive on for some seconds.
 
         Raises
         ------
@@ -77,10 +77,10 @@ class Driver:
             if self._until_decision <= 1e-9:
                 self._decide()
                 self._until_decision = _PERIOD
-            part = min(seconds, self._until_decision)
-            self.pose = _follow(self.pose, *self._twist, part)
-            self._until_decision -= part
-            seconds -= part
+            duration = min(seconds, self._until_decision)
+            self.pose = _pose_after(self.pose, *self._twist, duration)
+            self._until_decision -= duration
+            seconds -= duration
 
     def _free_point(self, clearance: float) -> tuple[float, float]:
         width, depth = self._world.size
@@ -89,25 +89,25 @@ class Driver:
             free = points[self._world.clearance(points) > margin]
             if len(free):
                 return float(free[0, 0]), float(free[0, 1])
-        raise RuntimeError(f'world {self._world.seed}: no place for a robot of {RADIUS} m radius')
+        raise RuntimeError(f'world {self._world.seed}: no room for a robot of {RADIUS} m radius')
 
     def _decide(self) -> None:
         """Choose the waypoint and the arc for the next period."""
         pose = self.pose
-        gap = math.hypot(self._waypoint[0] - pose.x, self._waypoint[1] - pose.y)
+        distance = math.hypot(self._waypoint[0] - pose.x, self._waypoint[1] - pose.y)
         self._waypoint_age += _PERIOD
-        if gap < _ARRIVED or self._waypoint_age > _PATIENCE:
+        if distance < _ARRIVAL_DISTANCE or self._waypoint_age > _WAYPOINT_TIMEOUT:
             self._waypoint = self._free_point(_WAYPOINT_CLEARANCE)
             self._waypoint_age = 0.0
-        half = _TURN_RATES[:, None] * _HORIZON / 2  # (arcs, times)
-        chord = SPEED * _HORIZON * np.sinc(half / math.pi)
+        half = _TURN_RATES[:, None] * _LOOKAHEAD / 2  # (arcs, times)
+        chord = SPEED * _LOOKAHEAD * np.sinc(half / math.pi)
         x = pose.x + chord * np.cos(pose.heading + half)
         y = pose.y + chord * np.sin(pose.heading + half)
-        clear = self._world.clearance_near(x, y).min(axis=1) - RADIUS
-        wanted = np.arctan2(self._waypoint[1] - y[:, -1], self._waypoint[0] - x[:, -1])
-        error = wanted - (pose.heading + 2 * half[:, -1])
-        score = np.cos(error) + np.minimum(clear, 0.6) - 0.05 * np.abs(_TURN_RATES)
-        score[clear < 0.05] = -np.inf
+        clearance = self._world.clearance_near(x, y).min(axis=1) - RADIUS
+        bearings = np.arctan2(self._waypoint[1] - y[:, -1], self._waypoint[0] - x[:, -1])
+        error = bearings - (pose.heading + 2 * half[:, -1])
+        score = np.cos(error) + np.minimum(clearance, 0.6) - 0.05 * np.abs(_TURN_RATES)
+        score[clearance < 0.05] = -np.inf
         best = int(score.argmax())
         if score[best] > -math.inf:
             self._twist = (SPEED, float(_TURN_RATES[best]))

@@ -1,12 +1,12 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Faults of a drive, written down: which sensor, what befalls it, from when to when.
+Scheduled faults of a drive: which sensor has which fault, from when to when.
 
     SENSOR:KIND[=VALUE][@FROM-TO]
 
-FROM and TO are seconds of the drive; without TO a fault lasts to the end, without either it lasts
-the whole drive. ``camera:silent@10-20`` and ``lidar:lost=0.3@5-`` are two of them.
+FROM and TO are seconds of the drive. Without TO a fault lasts to the end, without both the whole
+drive. Examples: ``camera:silent@10-20``, ``lidar:lost=0.3@5-``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TEXT = re.compile(
     r'(?P<sensor>\w+):(?P<kind>\w+)(?:=(?P<value>[^@]+))?'
     r'(?:@(?P<begin>\d+(?:\.\d+)?)-(?P<end>\d+(?:\.\d+)?)?)?'
 )
-_ALL = ('image', 'laser_scan', 'point_cloud')
+_ALL_SENSOR_KINDS = ('image', 'laser_scan', 'point_cloud')
 
 
 @dataclass(frozen=True)
@@ -41,33 +41,33 @@ class FaultKind:
     meaning
         What it does, for the help.
     value
-        What its value is called, in capitals; empty where it has none.
+        Name of its value, in capitals; empty if it has none.
     sensor_kinds
-        Kinds of sensors that it may befall.
+        Kinds of sensors that can have it.
 
     """
 
     meaning: str
     value: str = ''
-    sensor_kinds: tuple[str, ...] = _ALL
+    sensor_kinds: tuple[str, ...] = _ALL_SENSOR_KINDS
 
 
 KINDS = {
-    'silent': FaultKind('says nothing'),
+    'silent': FaultKind('sends nothing'),
     'lost': FaultKind('loses this share of its messages at random, 0..1', 'SHARE'),
-    'frozen': FaultKind('stamps every message like the last one before'),
+    'frozen': FaultKind('repeats the last stamp on every message'),
     'zero': FaultKind('stamps every message with 0'),
-    'offset': FaultKind('its clock is so many seconds ahead; negative: behind', 'SECONDS'),
-    'stuck': FaultKind('repeats what it last saw, under fresh stamps'),
+    'offset': FaultKind('its clock is this far ahead; negative: behind', 'SECONDS'),
+    'stuck': FaultKind('repeats its last measurement with new stamps'),
     'nan': FaultKind('every range is NaN', '', ('laser_scan', 'point_cloud')),
-    'narrow': FaultKind('only the front half of the beams', '', ('laser_scan',)),
-    'encoding': FaultKind('says that its pixels have this encoding', 'NAME', ('image',)),
+    'narrow': FaultKind('sends only the front half of the beams', '', ('laser_scan',)),
+    'encoding': FaultKind('claims this encoding for its pixels', 'NAME', ('image',)),
 }
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What befalls a sensor from `begin` until before `end`, seconds of the drive."""
+    """A fault of a sensor, from `begin` until just before `end`, seconds of the drive."""
 
     sensor: str
     kind: str
@@ -76,7 +76,7 @@ class Fault:
     end: float = inf
 
     def active(self, seconds: float) -> bool:
-        """Return whether it befalls what is measured at this time of the drive."""
+        """Return whether the sensor has the fault at this time of the drive."""
         return self.begin <= seconds < self.end
 
 
@@ -89,71 +89,71 @@ def parse(text: str, sensors: Sequence[SensorSpec]) -> Fault:
     text
         ``SENSOR:KIND[=VALUE][@FROM-TO]``.
     sensors
-        The sensors that there are.
+        The robot's sensors.
 
     Raises
     ------
     ValueError
-        If it is no fault of one of them; says what would be one.
+        If it is not a fault of one of them; the text says what would be right.
 
     """
-    found = _TEXT.fullmatch(text)
-    if found is None:
+    parts = _TEXT.fullmatch(text)
+    if parts is None:
         raise ValueError(
             f'fault {text!r}: must be SENSOR:KIND[=VALUE][@FROM-TO], such as camera:silent@10-20'
         )
     specs = {spec.name: spec for spec in sensors}
-    if found['sensor'] not in specs:
-        raise ValueError(f'fault {text!r}: no sensor {found["sensor"]!r}; use {", ".join(specs)}')
+    if parts['sensor'] not in specs:
+        raise ValueError(f'fault {text!r}: no sensor {parts["sensor"]!r}; use {", ".join(specs)}')
     possible = [
         name for name, kind in KINDS.items()
-        if specs[found['sensor']].kind in kind.sensor_kinds
+        if specs[parts['sensor']].kind in kind.sensor_kinds
     ]
-    if found['kind'] not in possible:
+    if parts['kind'] not in possible:
         raise ValueError(
-            f'fault {text!r}: {found["kind"]!r} cannot befall the {found["sensor"]}; '
+            f'fault {text!r}: {parts["kind"]!r} is not a fault of the {parts["sensor"]}; '
             f'use {", ".join(possible)}'
         )
-    begin, end = float(found['begin'] or 0), float(found['end'] or inf)
+    begin, end = float(parts['begin'] or 0), float(parts['end'] or inf)
     if begin >= end:
-        raise ValueError(f'fault {text!r}: from {begin:g} s to {end:g} s is no time; FROM < TO')
-    value = _value(text, found['kind'], found['value'])
-    return Fault(found['sensor'], found['kind'], value, begin, end)
+        raise ValueError(f'fault {text!r}: from {begin:g} s to {end:g} s: FROM must be before TO')
+    value = _value(text, parts['kind'], parts['value'])
+    return Fault(parts['sensor'], parts['kind'], value, begin, end)
 
 
 def _value(text: str, kind: str, value: str | None) -> float | str | None:
-    wanted = KINDS[kind].value
-    if bool(wanted) != (value is not None):
-        form = f'{kind}={wanted}' if wanted else kind
+    value_name = KINDS[kind].value
+    if bool(value_name) != (value is not None):
+        form = f'{kind}={value_name}' if value_name else kind
         raise ValueError(f'fault {text!r}: must be {form}')
-    if value is None or wanted == 'NAME':
+    if value is None or value_name == 'NAME':
         return value
     try:
         number = float(value)
     except ValueError:
         number = nan
-    if not isfinite(number) or (wanted == 'SHARE' and not 0 <= number <= 1):
-        right = 'a share in 0..1' if wanted == 'SHARE' else 'a number of seconds'
-        raise ValueError(f'fault {text!r}: {value!r} must be {right}')
+    if not isfinite(number) or (value_name == 'SHARE' and not 0 <= number <= 1):
+        rule = 'a share in 0..1' if value_name == 'SHARE' else 'a number of seconds'
+        raise ValueError(f'fault {text!r}: {value!r} must be {rule}')
     return number
 
 
 class FaultySensor:
     """
-    One sensor of a robot whose faults are scheduled.
+    One sensor of a robot, with scheduled faults.
 
     Parameters
     ----------
     spec
         The sensor.
     transmission
-        The way of its messages out of the robot.
+        Decides which of its messages are sent, and their stamps.
     faults
-        Those of any sensors.
+        Faults of the drive; those of other sensors are ignored.
     observe
-        Makes its message with a stamp, in nanoseconds; see `native_messages.observe`.
+        Returns the sensor's message, given a stamp in nanoseconds; see `native_messages.observe`.
     classes
-        What the message is built with.
+        Classes that the message is built with.
 
     """
 
@@ -172,14 +172,14 @@ class FaultySensor:
 
     def message(self, now_ns: int, seconds: float) -> Any | None:
         """
-        Return what leaves the robot now, or None.
+        Return the message that is sent now, or None.
 
         Parameters
         ----------
         now_ns
             The time, nanoseconds.
         seconds
-            The same as time of the drive.
+            The time since the drive began.
 
         """
         active = {fault.kind: fault.value for fault in self._faults if fault.active(seconds)}
@@ -190,7 +190,7 @@ class FaultySensor:
             return None
         if 'stuck' not in active or self._last_message is None:
             self._last_message = self._observe(stamp_ns)
-            self._spoil(self._last_message, active)
+            self._corrupt(self._last_message, active)
         if 'frozen' in active and self._last_stamp is not None:
             stamp_ns = self._last_stamp
         self._last_stamp = stamp_ns
@@ -204,8 +204,8 @@ class FaultySensor:
         )
         return message
 
-    def _spoil(self, message: Any, active: dict[str, float | str | None]) -> None:
-        """Change what a message says."""
+    def _corrupt(self, message: Any, active: dict[str, float | str | None]) -> None:
+        """Change a message's content as the active faults say."""
         if 'encoding' in active:
             message.encoding = active['encoding']
         if 'narrow' in active:

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What may befall a sensor's messages on their way out: silence, loss and inexact stamps."""
+"""What can happen to a sensor's messages as they are sent: silence, loss and inexact stamps."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ STAMP_JITTER = 0.002  # s, of the robot's sensors
 
 class Transmission:
     """
-    The way of one sensor's messages out of the robot.
+    Decides which messages of one sensor are sent, and with which stamps.
 
-    Attributes may be changed at any time; the next message finds them.
+    The attributes may be changed at any time; they apply from the next message on.
 
     Parameters
     ----------
     rng
-        Decides about loss and jitter.
+        Draws loss and jitter.
     lost
         Share of messages that are lost at random, 0..1.
     jitter
-        By how much a stamp is behind its time, seconds: the absolute value of a normal variable
-        of this standard deviation. Stamps strictly increase all the same, unless time goes back.
+        How far stamps are behind the time, seconds: the absolute value of a normal variable of
+        this standard deviation. Stamps still strictly increase, unless time goes back.
+
+    Attributes
+    ----------
+    silent
+        Whether no message is sent at all.
 
     """
 
@@ -40,18 +45,18 @@ class Transmission:
 
     @property
     def lost(self) -> float:
-        """Share of messages that are lost; raises ValueError where it is set to no share."""
+        """Share of messages that are lost; to set it outside 0..1 raises ValueError."""
         return self._lost
 
     @lost.setter
     def lost(self, share: float) -> None:
         if not 0 <= share <= 1:
-            raise ValueError(f'lost: {share!r} is a share and must be in 0..1')
+            raise ValueError(f'lost: {share!r} must be a share in 0..1')
         self._lost = share
 
     @property
     def jitter(self) -> float:
-        """How inexact stamps are, seconds; raises ValueError where it is set below 0."""
+        """How far stamps are behind, seconds; to set it below 0 or to inf raises ValueError."""
         return self._jitter
 
     @jitter.setter
@@ -62,9 +67,9 @@ class Transmission:
 
     def stamp(self, now_ns: int) -> int | None:
         """
-        Return the stamp in nanoseconds of a message that leaves now, or None if it does not.
+        Return the stamp, in nanoseconds, of a message that is sent now; None if it is not sent.
 
-        Whoever asks first need not measure what never leaves.
+        Call it before measuring, so that nothing is measured in vain.
         """
         delay = abs(self._rng.standard_normal()) * self._jitter
         lost = self._rng.random() < self._lost
@@ -78,7 +83,7 @@ class Transmission:
 
 
 def transmissions(seed: int, sensors: int, *, jitter: float = 0.0) -> list[Transmission]:
-    """Return the ways of the messages of a robot's sensors, determined by the robot's seed."""
+    """Return a `Transmission` for each of a robot's sensors, determined by the robot's seed."""
     return [
         Transmission(rng, jitter=jitter)
         for rng in np.random.default_rng([seed, 3]).spawn(sensors)

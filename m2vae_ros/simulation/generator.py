@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Samples for training without a robot: drives through many worlds, as a model sees them.
+Samples for training without a robot, from drives through many simulated worlds.
 
-Every sample goes the way of a message that is heard: the drivers' measurement, its message, and
-`sensors.decode`. So what a model is trained on is distributed as what it will meet. That takes
-6 to 8 ms a sample on one core of a cloud machine (`python benchmarks/simulation.py`).
+Every sample is made as on the node: a driver's measurement, its message, `sensors.decode`. So
+training samples are distributed as what the node receives. A sample takes 6 to 8 ms on one core of
+a cloud machine (`python benchmarks/simulation.py`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
 from m2vae_ros.simulation.robot import Robot, SENSORS
 from m2vae_ros.simulation.world import World
 
-# Worlds to learn from, to choose by and to report on: disjoint as long as a set of them has fewer
-# than `SEEDS_PER_SPLIT` worlds, which `world_seeds` holds.
+# The seeds of a split's worlds. No two splits share one, since `world_seeds` gives a split at most
+# `SEEDS_PER_SPLIT` of them.
 SEEDS_PER_SPLIT = 1_000_000
 _SPLITS = ('train', 'validation', 'test')
 
 
 class SensorSamples(NamedTuple):
-    """One sensor's samples, stacked: what a `Measurement` has, n times."""
+    """n samples of one sensor: the arrays of a `Measurement`, stacked."""
 
-    values: NDArray[np.uint8] | NDArray[np.float32]  # of an image: grey levels, 0..255
+    values: NDArray[np.uint8] | NDArray[np.float32]  # of an image: uint8, 0..255
     valid: NDArray[np.bool_]
     returned: NDArray[np.bool_]
 
@@ -41,16 +41,16 @@ class SensorSamples(NamedTuple):
 @dataclass(frozen=True)
 class Samples:
     """
-    Samples of all sensors, seen at one time and place each.
+    n samples of all sensors, each of one time and place.
 
     Parameters
     ----------
     sensors
-        Sensor name -> (values, valid, returned), each with a leading axis of samples.
+        Sensor name -> (values, valid, returned), each with a leading axis of n.
     poses
-        x, y in metres and heading in radians, in the map of the sample's world, shape (n, 3).
+        x, y in metres and heading in radians, in the map of the sample's world, ``(n, 3)``.
     seeds
-        The seed of the sample's world, shape (n,).
+        The seed of the sample's world, ``(n,)``.
 
     """
 
@@ -64,19 +64,19 @@ class Samples:
 
 def world_seeds(split: str, count: int) -> range:
     """
-    Return the seeds of the first worlds of a split; splits never share one.
+    Return the seeds of the first worlds of a split; no two splits share a world.
 
     Parameters
     ----------
     split
         ``train``, ``validation`` or ``test``.
     count
-        How many.
+        Number of worlds.
 
     Raises
     ------
     ValueError
-        If there is no such split, or it has not so many worlds.
+        If there is no such split, or it has fewer worlds.
 
     """
     if split not in _SPLITS:
@@ -96,28 +96,28 @@ def generate(
     progress: Callable[[int, int], None] | None = None,
 ) -> Samples:
     """
-    Drive through worlds and stack what the robot's sensors see.
+    Drive through worlds and stack the measurements of the robot's sensors.
 
-    The result depends on seeds, samples_per_world and interval alone, not on processes.
+    The result depends on ``seeds``, ``samples_per_world`` and ``interval``, not on ``processes``.
 
     Parameters
     ----------
     seeds
-        Of the worlds, see `world_seeds`.
+        Seeds of the worlds; see `world_seeds`.
     samples_per_world
-        How many samples to take in each.
+        Samples to take in each world.
     interval
         Time driven between two samples, seconds.
     processes
-        How many processes share the work. More than one are started afresh ('spawn'), so the
-        main module must be importable without generating again.
+        Processes that share the work. More than one are started by 'spawn', so the main module
+        must be importable without generating again.
     progress
         Called after each world with the number of worlds done and of all.
 
     Raises
     ------
     ValueError
-        If there is nothing to generate.
+        If there is no world, no sample or no process.
 
     """
     if not len(seeds) or samples_per_world < 1 or processes < 1:
@@ -139,7 +139,7 @@ def generate(
                 drives.append(drive)
                 if progress:
                     progress(done, len(jobs))
-    return _joined(drives)
+    return _concatenated(drives)
 
 
 def _drive(job: tuple[int, int, float]) -> Samples:
@@ -170,7 +170,7 @@ def _drive(job: tuple[int, int, float]) -> Samples:
     return Samples(stacks, poses, np.full(count, seed))
 
 
-def _joined(drives: Sequence[Samples]) -> Samples:
+def _concatenated(drives: Sequence[Samples]) -> Samples:
     sensors = {
         spec.name: SensorSamples(*(
             np.concatenate([drive.sensors[spec.name][part] for drive in drives])

@@ -1,9 +1,9 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-The simulated robot's measurements as the messages that drivers of such sensors publish.
+The simulated robot's measurements, as the messages that drivers of such sensors publish.
 
-They are built with whatever message classes are given: rclpy's, rosbags', or plain records.
+They are built with whatever message classes are given: rclpy's, rosbags', or `PLAIN_CLASSES`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from m2vae_ros.sensors.messages import MessageClasses
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.simulation.sensing import SCAN_RANGES
 
-PERIODS = {'camera': 1 / 30, 'lidar': 1 / 10, 'depth': 1 / 12}  # s, of the drivers
+PERIODS = {'camera': 1 / 30, 'lidar': 1 / 10, 'depth': 1 / 12}  # s, between two messages
 _CAMERA, _LIDAR, _DEPTH = SENSORS
 _FLOAT32 = 7  # sensor_msgs/PointField.FLOAT32
 
-#: Message classes where no ROS is: records with the messages' fields, arrays as they are.
+#: Message classes that need no ROS: plain objects with the messages' fields; arrays stay arrays.
 PLAIN_CLASSES = MessageClasses(
     *(SimpleNamespace,) * 7,
     uint8_sequence=lambda values: values.reshape(-1),
@@ -31,8 +31,8 @@ PLAIN_CLASSES = MessageClasses(
 )
 
 
-class Senses(Protocol):
-    """The three sensors, somewhere: those of `Robot`, or of whoever looks from its place."""
+class SensorSuite(Protocol):
+    """What has the measurements of the three sensors, as `Robot` does."""
 
     def image(self) -> NDArray[np.uint8]:
         """See `Robot.image`."""
@@ -44,20 +44,20 @@ class Senses(Protocol):
         """See `Robot.cloud`."""
 
 
-def observe(robot: Senses, sensor: str, stamp_ns: int, classes: MessageClasses) -> Any:
+def observe(robot: SensorSuite, sensor: str, stamp_ns: int, classes: MessageClasses) -> Any:
     """
     Return the message that the driver of one of the robot's sensors publishes now.
 
     Parameters
     ----------
     robot
-        Whose sensors.
+        Measures; a `Robot` or what has the same three sensors.
     sensor
         ``camera`` (Image, rgb8), ``lidar`` (LaserScan) or ``depth`` (PointCloud2, organised).
     stamp_ns
-        Goes into its header.
+        Stamp of the message's header, nanoseconds.
     classes
-        What it is built with.
+        Classes that the message is built with.
 
     Raises
     ------

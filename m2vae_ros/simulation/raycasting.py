@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Where rays meet a world: closed forms, no marching.
+Where rays meet a world, in closed form.
 
-Two kinds of rays: a planar fan at one height (a lidar) and the pixels of a level pinhole camera,
-for which all pixels of a column share one vertical plane, so that walls, boxes and cylinders cost
-one intersection a column.
+There are two kinds of rays: a fan in the horizontal plane of a lidar, and the pixels of a level
+pinhole camera. All pixels of a column of the latter share a vertical plane, so walls, boxes and
+cylinders cost one intersection a column.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Indices = NDArray[np.int64]
 Image = NDArray[np.float32]  # (rows, columns) or (rows, columns, 3)
 
 _SKY = np.array([0.80, 0.86, 0.92], np.float32)
-_SKIRTING_HEIGHT = 0.10
-_SKIRTING = np.float32(0.35)  # of the wall's brightness
+_SKIRTING_HEIGHT = 0.10  # m, of the dark skirting board along the walls
+_SKIRTING = np.float32(0.35)  # its brightness, relative to the wall's
 _HAZE = np.array([0.62, 0.64, 0.66], np.float32)
 _HAZE_DISTANCE = 14.0  # m
 
 
 def _room_exit(world: World, x: float, y: float, directions: Reals) -> tuple[Reals, Indices]:
-    """Return for rays (n, 2) from inside of the room where they meet which of its four walls."""
+    """Return distance and index of the wall that each ray (n, 2) from inside the room hits."""
     width, depth = world.size
     towards = np.where(np.abs(directions) < 1e-9, 1e-9, directions)
     along_x = np.where(towards[:, 0] > 0, width - x, -x) / towards[:, 0]
@@ -52,11 +52,11 @@ def _box_crossing(
     sides = np.array(half_sides)
     first = (-sides - np.sign(local) * origin) / np.abs(local)
     last = (sides - np.sign(local) * origin) / np.abs(local)
-    enter, leave = first.max(axis=1), last.min(axis=1)
-    miss = (enter >= leave) | (leave <= 0)
+    entry, exit_ = first.max(axis=1), last.min(axis=1)
+    miss = (entry >= exit_) | (exit_ <= 0)
     face = np.abs(local)[np.arange(len(local)), first.argmax(axis=1)]
     normal = face / np.hypot(directions[:, 0], directions[:, 1])
-    return np.where(miss, np.inf, enter), np.where(miss, -np.inf, leave), normal
+    return np.where(miss, np.inf, entry), np.where(miss, -np.inf, exit_), normal
 
 
 def _circle_crossing(
@@ -69,10 +69,10 @@ def _circle_crossing(
     inside = ahead**2 - squared * (to_centre[0] ** 2 + to_centre[1] ** 2 - radius**2)
     root = np.sqrt(np.maximum(inside, 0))
     miss = (inside <= 0) | (ahead + root <= 0)
-    enter = np.where(miss, np.inf, (ahead - root) / squared)
-    leave = np.where(miss, -np.inf, (ahead + root) / squared)
+    entry = np.where(miss, np.inf, (ahead - root) / squared)
+    exit_ = np.where(miss, -np.inf, (ahead + root) / squared)
     normal = root / (np.sqrt(squared) * max(radius, 1e-9))
-    return enter, leave, normal
+    return entry, exit_, normal
 
 
 def _crossing(
@@ -87,22 +87,23 @@ def scan(
     world: World, x: float, y: float, z: float, bearings: Reals
 ) -> tuple[Reals, Indices]:
     """
-    Measure from a point in the free space of a world along level rays.
+    Measure ranges along horizontal rays, from a point in the free space of a world.
 
     Parameters
     ----------
     world
-        What is looked at.
+        The world to measure in.
     x, y, z
-        Where from, metres.
+        The point, metres.
     bearings
-        Directions in the map, radians, shape (n,).
+        Directions in the map, radians, ``(n,)``.
 
     Returns
     -------
-    tuple
-        Ranges in metres and the indices of the bodies that were hit (-1: a wall of the room),
-        each of shape (n,).
+    ranges
+        Metres, ``(n,)``.
+    hit
+        Indices of the bodies that were hit, -1 for a wall of the room, ``(n,)``.
 
     """
     directions = np.stack([np.cos(bearings), np.sin(bearings)], axis=1)
@@ -112,19 +113,19 @@ def scan(
         half_sides = body.half_sides_at(z)
         if half_sides[0] <= 0:
             continue
-        enter, _, _ = _crossing(body, half_sides, x, y, directions)
-        nearer = enter < ranges
-        ranges = np.where(nearer, enter, ranges)
+        entry, _, _ = _crossing(body, half_sides, x, y, directions)
+        nearer = entry < ranges
+        ranges = np.where(nearer, entry, ranges)
         hit[nearer] = index
     return ranges, hit
 
 
 def objects_around(world: World, pose: Pose, radius: float = 3.5) -> tuple[Body, ...]:
     """
-    Return the objects in the robot's surroundings, in the world's order.
+    Return the objects around the robot, in the world's order.
 
-    These are the objects that one of 360 beams around the robot, in the lidar's plane, meets
-    first and within the radius (metres).
+    An object is around the robot if one of 360 beams, in the lidar's plane, hits it first and
+    within the radius (metres).
     """
     bearings = np.linspace(-math.pi, math.pi, 360, endpoint=False)
     ranges, hit = scan(world, pose.x, pose.y, LIDAR_HEIGHT, bearings)
@@ -135,10 +136,10 @@ def objects_around(world: World, pose: Pose, radius: float = 3.5) -> tuple[Body,
 @dataclass(frozen=True)
 class Pinhole:
     """
-    A level pinhole camera: its size in pixels and its focal length, the optical axis central.
+    A level pinhole camera, its optical axis through the image's centre.
 
-    With the optical depth t of a pixel, it sees the point `t * (1, slope of its column to the
-    left, slope of its row upwards)`.
+    A pixel with optical depth t sees the point `t * (1, left, up)`, forward, left and up of the
+    camera, where `left` and `up` are the slopes of its column and its row.
     """
 
     rows: int
@@ -146,7 +147,7 @@ class Pinhole:
     focal_length: float  # pixels
 
     def slopes(self) -> tuple[Reals, Reals]:
-        """Return what a row climbs and a column goes to the left for each metre ahead."""
+        """Return the slopes: metres up of each row, and left of each column, a metre ahead."""
         up = ((self.rows - 1) / 2 - np.arange(self.rows)) / self.focal_length
         left = ((self.columns - 1) / 2 - np.arange(self.columns)) / self.focal_length
         return up, left
@@ -154,19 +155,19 @@ class Pinhole:
 
 @dataclass
 class _Canvas:
-    """What has been seen so far by each pixel; colour None where only depth is wanted."""
+    """What each pixel has seen so far; colour is None if only depth is measured."""
 
     up: Image  # (rows, 1)
     left: Reals  # (columns,)
     directions: Reals  # (columns, 2), in the map
-    reach: Image  # (1, columns), optical depth of the room's walls
+    reach: Image  # (1, columns), optical depth of the room's wall
     wall: Indices  # (columns,), which of the room's walls
     depth: Image
     incidence: Image
     colour: Image | None = None
 
     def paint(self, window: slice, t: Image, incidence: Image, seen: Mask, colour: Image) -> None:
-        """Paint a surface over the columns of a window where it is seen and the nearest."""
+        """Paint a surface over a window of columns, where it is seen and nearer than the rest."""
         front = seen & (t < self.depth[:, window])
         np.copyto(self.depth[:, window], t, where=front)
         np.copyto(self.incidence[:, window], incidence, where=front)
@@ -176,21 +177,21 @@ class _Canvas:
 
 def photograph(world: World, pose: Pose, z: float, camera: Pinhole) -> Image:
     """
-    Return RGB in 0..1, shape (rows, columns, 3), of a world seen by a level camera.
+    Return the image of a world by a level camera, RGB in 0..1, ``(rows, columns, 3)``.
 
     Parameters
     ----------
     world
-        What is looked at.
+        The world to look at.
     pose, z
-        The camera's place in the map and its height; it looks along the heading.
+        The camera's pose in the map and its height, metres; it looks along the heading.
     camera
-        Its size and focal length.
+        The camera.
 
     """
-    canvas = _look_at_room(world, pose, z, camera)
+    canvas = _render_room(world, pose, z, camera)
     colour = canvas.colour = _room_colours(world, pose, z, canvas)
-    _look_at_bodies(world, pose, z, canvas)
+    _render_bodies(world, pose, z, canvas)
     colour *= (0.45 + 0.55 * canvas.incidence)[..., None]
     colour += (_HAZE - colour) * (1 - np.exp(canvas.depth / -_HAZE_DISTANCE))[..., None]
     colour[np.isinf(canvas.depth)] = _SKY
@@ -199,17 +200,17 @@ def photograph(world: World, pose: Pose, z: float, camera: Pinhole) -> Image:
 
 def measure(world: World, pose: Pose, z: float, camera: Pinhole) -> tuple[Image, Image]:
     """
-    Return optical depth (metres, inf where nothing is met) and cosine of incidence by pixel.
+    Return each pixel's optical depth (metres, inf where nothing is hit) and cosine of incidence.
 
     The parameters are those of `photograph`.
     """
-    canvas = _look_at_room(world, pose, z, camera)
-    _look_at_bodies(world, pose, z, canvas)
+    canvas = _render_room(world, pose, z, camera)
+    _render_bodies(world, pose, z, canvas)
     return canvas.depth, canvas.incidence
 
 
-def _look_at_room(world: World, pose: Pose, z: float, camera: Pinhole) -> _Canvas:
-    """Begin a canvas with floor, walls and what is above them."""
+def _render_room(world: World, pose: Pose, z: float, camera: Pinhole) -> _Canvas:
+    """Return a canvas with floor and walls, and depth inf above the walls."""
     up_slopes, left = camera.slopes()
     up = up_slopes.astype(np.float32)[:, None]
     cosine, sine = math.cos(pose.heading), math.sin(pose.heading)
@@ -226,7 +227,7 @@ def _look_at_room(world: World, pose: Pose, z: float, camera: Pinhole) -> _Canva
 
 
 def _floor_depth(z: float, up: Image) -> Image:
-    """Return the floor's optical depth by row, inf from the horizon upwards."""
+    """Return the floor's optical depth in each row, inf from the horizon upwards."""
     return np.where(up < 0, np.float32(-z) / np.minimum(up, np.float32(-1e-9)), np.float32(np.inf))
 
 
@@ -246,18 +247,18 @@ def _room_colours(world: World, pose: Pose, z: float, canvas: _Canvas) -> Image:
     return colour
 
 
-def _look_at_bodies(world: World, pose: Pose, z: float, canvas: _Canvas) -> None:
+def _render_bodies(world: World, pose: Pose, z: float, canvas: _Canvas) -> None:
     for body in world.bodies:
         window = _columns_of(body, pose, canvas.left)
         if window.start < window.stop:
             if body.shape in ('box', 'cylinder'):
-                _look_at_prism(body, pose, z, canvas, window)
+                _render_prism(body, pose, z, canvas, window)
             else:
-                _look_at_curved(body, pose, z, canvas, window)
+                _render_curved(body, pose, z, canvas, window)
 
 
 def _columns_of(body: Body, pose: Pose, left: Reals) -> slice:
-    """Return the columns in which a body may be seen."""
+    """Return the columns in which a body can be seen."""
     x, y = body.x - pose.x, body.y - pose.y
     cosine, sine = math.cos(pose.heading), math.sin(pose.heading)
     ahead, aside = cosine * x + sine * y, cosine * y - sine * x
@@ -275,26 +276,26 @@ def _columns_of(body: Body, pose: Pose, left: Reals) -> slice:
     return slice(int(first), int(np.searchsorted(-left, -rightmost, side='right')))
 
 
-def _look_at_prism(body: Body, pose: Pose, z: float, canvas: _Canvas, window: slice) -> None:
+def _render_prism(body: Body, pose: Pose, z: float, canvas: _Canvas, window: slice) -> None:
     """Paint the side and the top of a box or a cylinder."""
     crossing = _crossing(body, body.half_sides, pose.x, pose.y, canvas.directions[window])
-    enter, leave, normal = (part.astype(np.float32)[None, :] for part in crossing)
-    with np.errstate(invalid='ignore'):  # a level ray that misses: inf * 0
-        height = z + enter * canvas.up
+    entry, exit_, normal = (part.astype(np.float32)[None, :] for part in crossing)
+    with np.errstate(invalid='ignore'):  # a horizontal ray that misses: inf * 0
+        height = z + entry * canvas.up
     colour = np.array(body.colour, np.float32)
     seen = (height >= 0) & (height <= body.height)
     paint: Image = colour
     if body.class_name == 'wall':
         paint = np.where((height < _SKIRTING_HEIGHT)[..., None], _SKIRTING * colour, colour)
-    t = np.broadcast_to(enter, height.shape)
+    t = np.broadcast_to(entry, height.shape)
     canvas.paint(window, t, np.broadcast_to(normal, height.shape), seen, paint)
     if body.height < z:
         top = np.broadcast_to(_floor_depth(z - body.height, canvas.up), height.shape)
         steep = np.broadcast_to(-canvas.up / np.hypot(1, canvas.up), height.shape)
-        canvas.paint(window, top, steep, (top > enter) & (top < leave), colour)
+        canvas.paint(window, top, steep, (top > entry) & (top < exit_), colour)
 
 
-def _look_at_curved(body: Body, pose: Pose, z: float, canvas: _Canvas, window: slice) -> None:
+def _render_curved(body: Body, pose: Pose, z: float, canvas: _Canvas, window: slice) -> None:
     """Paint a ball or a cone, pixel by pixel."""
     directions = canvas.directions[window]
     to_centre = np.array([body.x - pose.x, body.y - pose.y])
@@ -322,7 +323,7 @@ def _look_at_curved(body: Body, pose: Pose, z: float, canvas: _Canvas, window: s
         incidence = root / (length * radius)
     else:
         lateral = np.maximum(slope * (body.height - height), 1e-6)
-        radial = (ahead - t * squared) / lateral  # direction against the horizontal normal
+        radial = (ahead - t * squared) / lateral  # the ray against the horizontal normal
         incidence = np.clip((radial - slope * up) / (length * math.hypot(1, slope)), 0, 1)
     colour = np.array(body.colour, np.float32)
     canvas.paint(window, t, incidence.astype(np.float32), seen, colour)

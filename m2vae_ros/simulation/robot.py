@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated robot: it drives through a world and its three sensors see it."""
+"""The simulated robot, which drives through a world and has three sensors."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ SENSORS = (
         'elevation_min': -0.35, 'elevation_max': 0.25,
         'range_min': DEPTH_RANGES[0], 'range_max': DEPTH_RANGES[1], 'axes': 'optical',
     }),
-)  # as a model sees them, in its order
+)  # of the default model, in its order
 
 
 class Robot:
     """
-    A robot in a world, determined by the world and a seed.
+    A robot in a world; the world and a seed determine its drive and its measurements.
 
     Parameters
     ----------
     world
-        Where it is.
+        The world that it drives through.
     seed
-        Of its way and of its sensors' noise.
+        Seed of its drive and of its sensors' noise.
     noise
-        How bad its sensors are.
+        Noise of its sensors, by default that of `Noise`.
 
     """
 
     def __init__(self, world: World, seed: int = 0, *, noise: Noise | None = None) -> None:
-        way, sensing = np.random.default_rng([world.seed, 2, seed]).spawn(2)
+        drive_rng, noise_rng = np.random.default_rng([world.seed, 2, seed]).spawn(2)
         self.world = world
-        self._driver = Driver(world, way)
-        self._sensing = Sensing(world, sensing, noise or Noise())
+        self._driver = Driver(world, drive_rng)
+        self._sensing = Sensing(world, noise_rng, noise or Noise())
 
     @property
     def pose(self) -> Pose:
-        """Where it is now, in the map."""
+        """Where the robot is now, in the world's map."""
         return self._driver.pose
 
     def step(self, seconds: float) -> None:
-        """Drive on for some time; raise ValueError where that is negative or not finite."""
+        """Drive on for some seconds; raise ValueError if they are negative or not finite."""
         self._driver.step(seconds)
 
     def image(self) -> NDArray[np.uint8]:
-        """Return what the camera sees now, RGB of shape (480, 640, 3)."""
+        """Return the camera's image now, uint8 RGB ``(480, 640, 3)``."""
         return self._sensing.image(self.pose)
 
     def ranges(self) -> NDArray[np.float32]:
-        """Return what the lidar measures now, metres, shape (360,), from bearing -pi on."""
+        """Return the lidar's ranges now, metres, ``(360,)``, from bearing -pi on."""
         return self._sensing.ranges(self.pose)
 
     def cloud(self) -> NDArray[np.float32]:
-        """Return what the depth camera measures now, x y z in optical axes, (60, 96, 3)."""
+        """Return the depth camera's points now, metres in optical axes, ``(60, 96, 3)``."""
         return self._sensing.cloud(self.pose)

@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-What the drivers of the robot's camera, lidar and depth camera hand out, noise included.
+What the robot's camera, lidar and depth camera measure, noise included.
 
-Frames (REP-103, REP-105): camera and depth camera share one place, level, looking along the
-robot's heading; the lidar sits in the robot's centre, its scan's zero bearing along the heading.
+Frames (REP-103, REP-105): camera and depth camera are at the same place, level, and look along the
+robot's heading. The lidar is in the robot's centre; bearing 0 is along the heading.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ DEPTH_RANGES = (0.2, 8.0)  # m
 _RENDERED = Pinhole(120, 160, 80 / math.tan(HALF_VIEW))
 _DEPTH = Pinhole(60, 96, 48 / math.tan(HALF_VIEW))
 _BEARINGS = -math.pi + np.arange(BEAMS) * (2 * math.pi / BEAMS)
-_BANK = 64  # rows and columns by which the noise bank is larger than an image
+_NOISE_MARGIN = 64  # rows and columns by which the drawn noise is larger than an image
 
 
 @dataclass(frozen=True)
 class Noise:
     """
-    How bad the sensors are; zero everywhere is a perfect sensor.
+    The noise of the sensors; all zeros are perfect sensors.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Noise:
     scan
         Standard deviation of a lidar range, metres.
     depth
-        Standard deviation of a depth at 1 m, metres; it grows with its square.
+        Standard deviation of a depth at 1 m, metres; it grows with the square of the depth.
     lost
         Share of lidar and depth returns that are lost at random.
 
@@ -65,7 +65,7 @@ class Noise:
             if not 0 <= value < math.inf:
                 raise ValueError(f'noise {name}: {value!r} must be a finite number from 0 up')
         if self.lost > 1:
-            raise ValueError(f'noise lost: {self.lost!r} is a share and must be at most 1')
+            raise ValueError(f'noise lost: {self.lost!r} must be a share, at most 1')
 
 
 class Sensing:
@@ -75,11 +75,11 @@ class Sensing:
     Parameters
     ----------
     world
-        What they see.
+        The world that they see.
     rng
-        Where their noise comes from.
+        Draws their noise.
     noise
-        How bad they are.
+        How large it is.
 
     """
 
@@ -87,16 +87,16 @@ class Sensing:
         self._world = world
         self._rng = rng
         self._noise = noise
-        self._brighter, self._darker = _noise_bank(noise.image)
+        self._brighter, self._darker = _pixel_noise(noise.image)
 
     def image(self, pose: Pose) -> NDArray[np.uint8]:
-        """Return an image, RGB of shape (480, 640, 3)."""
+        """Return an image, uint8 RGB ``(480, 640, 3)``."""
         colour = photograph(self._world, _camera(pose), CAMERA_HEIGHT, _RENDERED)
         gain = 255 * (1 + self._noise.exposure * self._rng.standard_normal())
         small = np.clip(colour * np.float32(gain) + 0.5, 0, 255).astype(np.uint8)
         image = np.empty((IMAGE_ROWS, IMAGE_COLUMNS, 3), np.uint8)
         cv2.resize(small, (IMAGE_COLUMNS, IMAGE_ROWS), image, interpolation=cv2.INTER_LINEAR)
-        row, column = self._rng.integers(0, _BANK, 2)
+        row, column = self._rng.integers(0, _NOISE_MARGIN, 2)
         part = (slice(row, row + IMAGE_ROWS), slice(column, column + IMAGE_COLUMNS))
         cv2.add(image, self._brighter[part], dst=image)
         cv2.subtract(image, self._darker[part], dst=image)
@@ -104,9 +104,9 @@ class Sensing:
 
     def ranges(self, pose: Pose) -> NDArray[np.float32]:
         """
-        Return a scan, shape (360,), from bearing -pi on counter-clockwise.
+        Return a scan, metres, ``(360,)``, counter-clockwise from bearing -pi on.
 
-        By REP-117 a beam without a return is +inf, a measurement that failed is NaN.
+        By REP-117 a beam without a return is +inf, and a failed measurement NaN.
         """
         ranges, _ = scan(self._world, pose.x, pose.y, LIDAR_HEIGHT, _BEARINGS + pose.heading)
         ranges += self._noise.scan * self._rng.standard_normal(BEAMS)
@@ -119,9 +119,9 @@ class Sensing:
 
     def cloud(self, pose: Pose) -> NDArray[np.float32]:
         """
-        Return an organised cloud, x y z in optical axes, shape (60, 96, 3).
+        Return an organised cloud, x, y, z in optical axes, metres, ``(60, 96, 3)``.
 
-        Where nothing came back (too far, too flat, lost) all three are NaN.
+        All three are NaN where nothing returned: too near, too far, too flat, or lost.
         """
         depth, incidence = measure(self._world, _camera(pose), CAMERA_HEIGHT, _DEPTH)
         up, left = _DEPTH.slopes()
@@ -140,13 +140,13 @@ class Sensing:
 
 
 @lru_cache(maxsize=4)
-def _noise_bank(deviation: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _pixel_noise(deviation: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """
-    Return pixel noise to add and to subtract, larger than an image: cut out at random offsets.
+    Return pixel noise to add and to subtract, larger than an image, to be cut at random offsets.
 
-    Drawing 30 VGA images of noise a second would take most of a core.
+    Drawing noise for 30 VGA images a second would take most of a core.
     """
-    shape = (IMAGE_ROWS + _BANK, IMAGE_COLUMNS + _BANK, 3)
+    shape = (IMAGE_ROWS + _NOISE_MARGIN, IMAGE_COLUMNS + _NOISE_MARGIN, 3)
     drawn = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     noise = np.rint(drawn * np.float32(deviation))
     return (

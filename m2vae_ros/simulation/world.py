@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-A small indoor world: one seeded room with walls and objects of a few classes.
+A small indoor world: one room with walls and objects of a few classes, made from a seed.
 
-Metres and radians, z up, the floor at z = 0. An object's class determines its shape, its size
-and its colour up to small jitter, and a room's type its size, its walls' height and its colours,
-so that what one sensor sees tells about what another one would.
+Metres and radians, z up, the floor at z = 0. An object's class determines its shape, size and
+colour, up to small jitter, and a room's type its size, the height of its walls and its colours. So
+what one sensor sees tells something about what the others see.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 Reals = NDArray[np.floating[Any]]
 Colour = tuple[float, float, float]
 
-LIDAR_HEIGHT = 0.25  # m, of the plane in which the robot's lidar looks
-PASSAGE = 0.75  # narrowest gap between two things that the robot shall be able to pass
+LIDAR_HEIGHT = 0.25  # m, of the lidar's plane
+MIN_GAP = 0.75  # m, between two objects, or an object and a wall, for the robot to pass
 
 
 class Pose(NamedTuple):
-    """Where the robot stands in the map: metres, and radians counter-clockwise from x."""
+    """A pose in the map: metres, and radians counter-clockwise from the x axis."""
 
     x: float
     y: float
@@ -34,7 +34,7 @@ class Pose(NamedTuple):
 
 @dataclass(frozen=True)
 class ObjectClass:
-    """A class of objects: its shape, the range of its sizes and its colour."""
+    """A class of objects: its shape, its ranges of sizes in metres, its colour."""
 
     name: str
     shape: str  # 'cylinder', 'box', 'cone' or 'ball'
@@ -55,24 +55,24 @@ OBJECT_CLASSES = (
 
 @dataclass(frozen=True)
 class Body:
-    """One solid thing that stands on the floor: an object, or a block of the walls."""
+    """A solid that stands on the floor: an object, or a block of the walls."""
 
     class_name: str
     shape: str
     x: float
     y: float
-    yaw: float  # of a box: direction of its first side
-    half_sides: tuple[float, float]  # of what is round: its radius, twice
+    yaw: float  # of a box: the direction of its first side
+    half_sides: tuple[float, float]  # of a round body: its radius, twice
     height: float
     colour: Colour
 
     @property
     def radius(self) -> float:
-        """Radius of the circle around the footprint."""
+        """Radius of the circle around the footprint, metres."""
         return math.hypot(*self.half_sides) if self.shape == 'box' else self.half_sides[0]
 
     def half_sides_at(self, z: float) -> tuple[float, float]:
-        """Half sides, or twice the radius, of the horizontal cut at height z; 0 above it."""
+        """Half sides (round: the radius, twice) of the cross-section at height z; 0 above it."""
         if not 0 <= z <= self.height:
             return 0.0, 0.0
         scale = 1.0
@@ -96,12 +96,12 @@ class Body:
         return distance
 
 
-_CELL = 0.04  # m, of the grids that `clearance_near` and `floor_shade` look things up in
+_CELL = 0.04  # m, size of a cell of the grids of `clearance_near` and `floor_shade`
 
 
 @dataclass(frozen=True)
 class RoomType:
-    """A type of room: the ranges of its shorter and longer side, its walls and its floor."""
+    """A type of room: ranges of its shorter and longer side in metres, its walls, its floor."""
 
     name: str
     shorter: tuple[float, float]
@@ -125,15 +125,15 @@ def _jitter(rng: np.random.Generator, colour: Reals | Colour, amount: float) -> 
 
 class World:
     """
-    A room, 5 to 9 m a side, with 5 to 8 objects, determined by its seed.
+    A room, 5 to 9 m a side, with 5 to 8 objects where they fit, determined by its seed.
 
-    The room is the rectangle from (0, 0) to `size`. A block as high as the walls may take a
-    corner from it (an L shape), reach into it as an interior wall, or stand in it as a pillar.
+    The room is the rectangle from (0, 0) to `size`. A block as high as the walls may fill a corner
+    (so the room is an L), reach into the room as an interior wall, or stand in it as a pillar.
 
     Parameters
     ----------
     seed
-        Non-negative; the same seed is the same world everywhere.
+        Non-negative; the same seed makes the same world on every machine.
 
     """
 
@@ -146,7 +146,7 @@ class World:
         self.size = (width, depth)
         self.wall_height = self.room_type.wall_height + float(rng.uniform(-0.04, 0.04))
         self.floor_colour = _jitter(rng, self.room_type.floor_colour, 0.03)
-        # Walls at x = 0, x = width, y = 0, y = depth: a gallery's shorter ones are darker.
+        # Walls at x = 0, x = width, y = 0, y = depth; the shorter ones of a gallery are darker.
         along_x = along_y = 1.0
         if self.room_type.name == 'gallery':
             along_x, along_y = (1.0, 0.75) if width > depth else (0.75, 1.0)
@@ -154,7 +154,7 @@ class World:
         self.wall_colours = tuple(
             _jitter(rng, walls * shade, 0.03) for shade in (along_y, along_y, along_x, along_x)
         )
-        self.light = float(rng.uniform(-math.pi, math.pi))  # direction that it comes from
+        self.light = float(rng.uniform(-math.pi, math.pi))  # direction that the light comes from
         self.blocks = self._place_block(rng, _jitter(rng, walls * 0.85, 0.03))
         self.objects = self._place_objects(rng)
         self.bodies = self.blocks + self.objects
@@ -173,7 +173,7 @@ class World:
             half_x = half_y = float(rng.uniform(0.2, 0.3))
         else:
             share = rng.uniform(0.25, 0.45, 2)
-            if kind == 'wall':  # a thin one, from a wall or a wall's middle into the room
+            if kind == 'wall':  # thin, from one of the room's walls into the room
                 length, half = float(rng.uniform(0.3, 0.5)), 0.1
                 if rng.random() < 0.5:
                     half_x, half_y = half, (length * depth + out) / 2
@@ -192,18 +192,18 @@ class World:
         return (Body('wall', 'box', float(x), float(y), 0.0, sides, self.wall_height, colour),)
 
     def _place_objects(self, rng: np.random.Generator) -> tuple[Body, ...]:
-        wanted = int(rng.integers(5, 9))
+        count = int(rng.integers(5, 9))
         placed: list[Body] = []
-        for _ in range(60 * wanted):
+        for _ in range(60 * count):
             body = self._propose(rng)
             centre = np.array([body.x, body.y])
             to_walls = float(self._distance_to_walls(centre)) - body.radius
-            if not (-0.02 <= to_walls <= 0.15 or to_walls >= PASSAGE):
+            if not (-0.02 <= to_walls <= 0.15 or to_walls >= MIN_GAP):
                 continue
             gaps = [float(other.distance(centre)) - body.radius for other in placed]
-            if min(gaps, default=PASSAGE) >= PASSAGE:
+            if min(gaps, default=MIN_GAP) >= MIN_GAP:
                 placed.append(body)
-            if len(placed) == wanted:
+            if len(placed) == count:
                 break
         return tuple(placed)
 
@@ -233,7 +233,7 @@ class World:
         return nearest
 
     def clearance(self, points: Reals) -> Reals:
-        """Distance of points (..., 2) to the nearest wall or object; negative inside of one."""
+        """Distance of points (..., 2) to the nearest wall or object; negative inside."""
         nearest = self._distance_to_walls(points)
         for body in self.objects:
             nearest = np.minimum(nearest, body.distance(points))
@@ -246,10 +246,10 @@ class World:
         return np.clip(row, 0, rows - 1), np.clip(column, 0, columns - 1)
 
     def clearance_near(self, x: Reals, y: Reals) -> Reals:
-        """Return `clearance`, looked up in a grid: 3 cm less than the truth at worst."""
+        """Return `clearance` from a lookup in a grid: never more than it, up to 6 cm less."""
         looked_up: Reals = self._clearance[self._cells(x, y)]
         return looked_up - 0.03
 
     def floor_shade(self, x: Reals, y: Reals) -> NDArray[np.float32]:
-        """Return how light the floor is, 0..1: it is darker beside what stands on it."""
+        """Return how bright the floor is, 0..1: darker next to walls and objects."""
         return self._shade[self._cells(x, y)]

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Bags of latents for tests: made up, or what a model says of a bag without a node."""
+"""Bags of latents for tests: made up, or inferred from a bag without a node."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_latents(path, latents, topic=TOPIC):
 
 
 def offline_latents(model_path, bag_path, topics):
-    """Return the latents of a bag whose receive times are the clock, one thread, on the CPU."""
+    """Infer the latents of a bag, its receive times as the clock, on one thread of the CPU."""
     torch.set_num_threads(1)
     model = checkpoint.load(model_path).model
     pipeline = Pipeline(model, device='cpu')
@@ -40,7 +40,7 @@ def offline_latents(model_path, bag_path, topics):
             sets += pipeline.receive(topics[topic], message, now_ns)
         while (deadline_ns := pipeline.next_deadline_ns) is not None:
             sets += pipeline.poll(deadline_ns)
-    results = [pipeline.fuse(one) for one in sets]
+    results = [pipeline.fuse(fused_set) for fused_set in sets]
     pipeline.close()
     return [
         Latent(

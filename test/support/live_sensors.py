@@ -47,6 +47,8 @@ class LiveSensors:
     ----------
     peer
         Publishes.
+    qos
+        Quality of service of the publishers.
 
     Attributes
     ----------
@@ -61,17 +63,17 @@ class LiveSensors:
 
     """
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, qos=qos_profile_sensor_data) -> None:
         self.silent: set[str] = set()
         self.frames: dict[str, str] = {}
         self.shift_ns = 0
         self.stamps: dict[str, list[int]] = {name: [] for name in NAMES}
         self._peer = peer
-        self.publishers = _publishers(peer, qos_profile_sensor_data)
+        self.publishers = _publishers(peer, qos)
         for name, period in PERIODS.items():
-            peer.node.create_timer(period, lambda name=name: self._publish(name))
+            peer.node.create_timer(period, lambda name=name: self.publish(name))
 
-    def _publish(self, name: str) -> None:
+    def publish(self, name: str) -> None:
         if name in self.silent:
             return
         stamp_ns = self._peer.now_ns() + self.shift_ns

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from m2vae_ros.evaluation.findings import (
-    Course,
     Estimated,
     Findings,
     Moment,
     SensorError,
     SensorTraffic,
     SubsetFindings,
+    Timeline,
 )
 from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
@@ -36,7 +36,7 @@ def plausible_findings(sensors=SENSORS, *, moments=3):
         fused[100:180, 0] = False
     gain = rng.gamma(4, 2, (len(seconds), len(names)))
     gain[~fused] = np.nan
-    course = Course(
+    timeline = Timeline(
         seconds, fused, np.cumsum(rng.normal(size=(len(seconds), 2)), 0), (0.41, 0.2),
         seconds, gain,
     )
@@ -61,7 +61,7 @@ def plausible_findings(sensors=SENSORS, *, moments=3):
         ],
         errors=[error for spec in sensors for error in _errors(spec, names)],
         information_gain=dict.fromkeys(names, 7.5),
-        course=course,
+        timeline=timeline,
         moments=[_moment(sensors, seed) for seed in range(moments)],
     )
 

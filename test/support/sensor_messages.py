@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of cameras, scanners and lidars that measured what a test says."""
+"""Messages of cameras, scanners and lidars, made for tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.bag_files import CLASSES, START_NS
 
 
 def write(path, topics):
-    """Write a bag with ten messages on each topic: name -> (type, message at a stamp)."""
+    """Write a bag of ten messages a topic; topics: name -> (type, function of the stamp)."""
     with BagWriter(path) as writer:
         for topic, (kind, _) in topics.items():
             writer.add_topic(topic, kind)
@@ -30,6 +30,7 @@ def header(now, frame='frame'):
 
 
 def image(height, width, encoding='mono8', pixel=1, frame='cam'):
+    """Return a function that makes black images, of ``pixel`` bytes a pixel, at a stamp."""
     return lambda now: CLASSES.Image(
         header=header(now, frame), height=height, width=width, encoding=encoding, is_bigendian=0,
         step=pixel * width, data=np.zeros(height * width * pixel, np.uint8),
@@ -37,6 +38,7 @@ def image(height, width, encoding='mono8', pixel=1, frame='cam'):
 
 
 def scan(n=181, first=-pi / 2, increment=pi / 180, limits=(0.0, 60.0), stamp=None):
+    """Return a function that makes scans of n beams from bearing ``first`` on, at a stamp."""
     return lambda now: CLASSES.LaserScan(
         header=header(now if stamp is None else stamp, 'laser'), angle_min=first,
         angle_max=first + (n - 1) * increment, angle_increment=increment, time_increment=0.0,
@@ -46,7 +48,7 @@ def scan(n=181, first=-pi / 2, increment=pi / 180, limits=(0.0, 60.0), stamp=Non
 
 
 def cloud(points, frame='velodyne'):
-    """Return clouds of points, (n, 3) or organised (rows, columns, 3)."""
+    """Return a function that makes clouds of (n, 3) or (rows, columns, 3) points, at a stamp."""
     points = np.asarray(points, '<f4')
     height, width = points.shape[:2] if points.ndim == 3 else (1, len(points))
     return lambda now: CLASSES.PointCloud2(
@@ -59,7 +61,7 @@ def cloud(points, frame='velodyne'):
 
 
 def rays(elevations, azimuths, distance=5.0):
-    """Return points in body axes, one for each elevation and azimuth, degrees."""
+    """Return a point for each elevation and azimuth (degrees), in body axes, (n, 3)."""
     return distance * np.array([
         [cos(up) * cos(left), cos(up) * sin(left), sin(up)]
         for up in np.radians(elevations) for left in np.radians(azimuths)

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A folder that is there whole or not at all, also after a kill or on a full disk."""
+"""The folder of a report, written atomically, also if the process is killed or the disk full."""
 
 from __future__ import annotations
 
@@ -18,20 +18,25 @@ _LOCK = '.lock'
 @contextmanager
 def report_folder(path: Path) -> Iterator[Path]:
     """
-    Give a folder to write a report into; it is at its place when the context ends well.
+    Yield a folder to write a report to; it is moved to its path when the context ends well.
 
-    An earlier report there is replaced by it. What killed processes left behind is removed.
+    It replaces an earlier report. What killed processes left behind is removed.
+
+    Parameters
+    ----------
+    path
+        Folder of the report.
 
     Raises
     ------
     ValueError
-        If the path is something else than a report, or cannot be written.
+        If there is something else at the path, or it cannot be written.
 
     """
     _check(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _clean(path)
+        _remove_leftovers(path)
         aside = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
     except OSError as error:
         raise ValueError(f'--report {path}: cannot be written: {error.strerror}') from error
@@ -62,21 +67,23 @@ def _prefix(path: Path) -> str:
 
 
 def _check(path: Path) -> None:
+    """Check that there is nothing at the path but a report or an empty folder."""
     if not path.exists() or (path / METRICS).is_file():
         return
     if not path.is_dir() or any(path.iterdir()):
         raise ValueError(
-            f'--report {path}: exists and is no report of m2vae evaluate: name another folder'
+            f'--report {path}: exists and is not a report of m2vae evaluate: give another folder'
         )
 
 
-def _clean(path: Path) -> None:
-    for left in path.parent.glob(f'{_prefix(path)}*'):
+def _remove_leftovers(path: Path) -> None:
+    """Remove the unfinished folders of processes that were killed."""
+    for folder in path.parent.glob(f'{_prefix(path)}*'):
         try:
-            with (left / _LOCK).open() as lock:
+            with (folder / _LOCK).open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # somebody is at it
+        except BlockingIOError:  # another process is writing it
             continue
         except FileNotFoundError:
             pass
-        shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ import torch
 pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros[learning]'")
 
 from m2vae_ros import cli  # noqa: E402
-from m2vae_ros.evaluation.reconstruction import reconstruction_errors, table  # noqa: E402
+from m2vae_ros.evaluation.relative_errors import format_ratios, relative_errors  # noqa: E402
 from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
 from m2vae_ros.fusion.synchronizer import FusedSet  # noqa: E402
 from m2vae_ros.samples.dataset import SampleDataset  # noqa: E402
@@ -206,7 +206,7 @@ def test_training_beats_the_mean_of_what_it_saw(samples):
     model = train(dataset, options, SMALL, progress=False)
     ratios = {
         (error.sensor, error.source): error.ratio
-        for error in reconstruction_errors(model, dataset)
+        for error in relative_errors(model, dataset)
     }
     assert all(ratios[spec.name, (spec.name,)] < 0.9 for spec in ranges), ratios
 
@@ -218,7 +218,7 @@ def test_errors_are_those_of_the_cells_that_returned(dataset, samples):
     cells = np.arange(180) < 40
     errors = {
         (error.sensor, error.source): error for error in
-        reconstruction_errors(model, dataset, views={'lidar': View('left', cells)}, batch_size=7)
+        relative_errors(model, dataset, views={'lidar': View('left', cells)}, batch_size=7)
     }
     ((everything, _),) = dataset.loader(len(dataset))
     for subset in (('camera',), ('lidar', 'depth')):
@@ -244,7 +244,7 @@ def test_errors_are_those_of_the_cells_that_returned(dataset, samples):
 def test_the_table_has_a_row_for_each_subset_and_a_column_for_each_sensor(dataset):
     model = M2VAE(SENSORS, SMALL).eval()
     dataset.fit_normalisation(model)
-    first, *rows = table(reconstruction_errors(model, dataset)).splitlines()
+    first, *rows = format_ratios(relative_errors(model, dataset)).splitlines()
     assert tuple(first.split()) == NAMES
     assert [row.split()[0] for row in rows] == ['+'.join(subset) for subset in lattice(NAMES)]
     assert all(len(row.split()) == 1 + len(NAMES) for row in rows)
@@ -252,5 +252,5 @@ def test_the_table_has_a_row_for_each_subset_and_a_column_for_each_sensor(datase
 
 def test_a_sensor_that_never_saw_anything_is_named(samples):
     blind = {**samples, 'lidar': [np.zeros_like(part) for part in samples['lidar']]}
-    with pytest.raises(ValueError, match='lidar: not one of 64 samples'):
+    with pytest.raises(ValueError, match='lidar: none of 64 samples'):
         SampleDataset(SENSORS, blind).fit_normalisation(M2VAE(SENSORS, SMALL))
