@@ -16,7 +16,7 @@ from m2vae_ros import __version__, cli, installation
 def run_python(code):
     """Run a script in a fresh interpreter, from this tree's package."""
     return subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, timeout=60,
+        [sys.executable, '-c', code], capture_output=True, text=True,
     )
 
 

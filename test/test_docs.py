@@ -20,7 +20,7 @@ CHECK = ROOT / '.ci' / 'check_links.py'
 
 def checked(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(CHECK), str(folder)], capture_output=True, text=True, timeout=60,
+        [sys.executable, str(CHECK), str(folder)], capture_output=True, text=True,
     )
 
 

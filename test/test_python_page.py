@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def printed(code: str, folder: Path) -> list[list[str]]:
     """Return the words of each line that a listing prints."""
     result = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, cwd=folder, timeout=240,
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=folder,
         env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
     )
     assert result.returncode == 0, result.stderr

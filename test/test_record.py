@@ -233,7 +233,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, storage):
     )
     result = subprocess.run(
         [sys.executable, '-c', script, 'record', '--out', str(tmp_path / 'bag'), '--storage',
-         storage], capture_output=True, text=True, timeout=60,
+         storage], capture_output=True, text=True,
     )
     assert result.returncode == 2
     assert f'm2vae: error: {tmp_path / "bag"}: cannot be written' in result.stderr
@@ -254,7 +254,7 @@ def test_an_interrupted_recording_leaves_nothing(tmp_path, number):
             said += process.stderr.read(1)
             assert process.poll() is None
         process.send_signal(number)
-        _, rest = process.communicate(timeout=30)
+        _, rest = process.communicate()
     finally:
         process.kill()
     assert process.returncode == 130

@@ -148,7 +148,7 @@ def test_on_a_phone_nothing_sticks_out_sideways(tmp_path):
          '--no-first-run', '--disable-background-networking', '--disable-component-update',
          '--disable-sync', '--allow-file-access-from-files', f'--user-data-dir={tmp_path / "u"}',
          '--virtual-time-budget=10000', '--dump-dom', frame.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, check=True,
     )
     assert '<title>0 of 360</title>' in dumped.stdout
 

@@ -10,7 +10,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -23,6 +22,7 @@ from m2vae_ros.bags.sensors_file import propose  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402
 from m2vae_ros.vae.subsets import lattice  # noqa: E402
 from support.bag_files import write_drive  # noqa: E402
+from support.waiting import BusyClock  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = 'import sys; from m2vae_ros.cli import main; sys.exit(main())'
@@ -144,10 +144,10 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_as_if_nothing_had_been(record
         assert part, said.decode()
         said += part
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    started = time.monotonic()
-    rest = process.communicate(timeout=60)[0].decode()
+    with BusyClock() as clock:
+        rest = process.communicate()[0].decode()
+        assert clock.seconds() < 30
     assert process.returncode == 130
-    assert time.monotonic() - started < 30
     assert 'Traceback' not in rest
     assert '--resume continues' in rest
     assert not out.exists()
@@ -177,7 +177,7 @@ def test_killed_while_it_writes_a_checkpoint_it_goes_on_from_the_one_before(
 ):
     out, whole = tmp_path / 'parts.safetensors', tmp_path / 'whole.safetensors'
     process = start(out, *recorded, code=KILLED)
-    said = process.communicate(timeout=100)[0].decode()
+    said = process.communicate()[0].decode()
     assert process.returncode == -signal.SIGKILL, said
     folder = tmp_path / 'parts.run' / 'checkpoints'
     assert len(list(folder.iterdir())) == 2  # a whole one, and what was to be the second
@@ -193,7 +193,7 @@ def test_two_processes_train_together_and_go_on_together(tmp_path):
                '2', '-m', 'm2vae_ros.cli', 'train', '--out', str(out), *TINY, *SIMULATED]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
     result = subprocess.run(
-        [*command, '--orderings', 'sampled'], cwd=ROOT, env=environment, timeout=200,
+        [*command, '--orderings', 'sampled'], cwd=ROOT, env=environment,
         capture_output=True, text=True,
     )
     assert result.returncode == 0, result.stderr
@@ -202,7 +202,7 @@ def test_two_processes_train_together_and_go_on_together(tmp_path):
     header = checkpoint.load(out).header
     assert len(header.trained_subsets) == 7
     result = subprocess.run(
-        [*command, '--orderings', 'sampled', '--resume'], cwd=ROOT, env=environment, timeout=200,
+        [*command, '--orderings', 'sampled', '--resume'], cwd=ROOT, env=environment,
         capture_output=True, text=True,
     )
     assert result.returncode == 0, result.stderr
