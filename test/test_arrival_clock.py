@@ -34,7 +34,7 @@ def make_listener(context, use_sim_time):
         Parameter('use_sim_time', value=use_sim_time)])
 
 
-@pytest.mark.skipif(not keeps_order(), reason='needs the executor of events: Kilted or newer')
+@pytest.mark.skipif(not keeps_order(), reason='needs the events executor: Jazzy or newer')
 def test_every_message_of_a_burst_has_its_own_time(context):
     from rclpy.experimental.events_executor import EventsExecutor
 
