@@ -42,7 +42,8 @@ def node(tmp_path_factory):
     folder = tmp_path_factory.mktemp('node')
     model = save_untrained_model(folder)
     process = NodeProcess(
-        DOMAIN, folder, {'model': model, 'lidar.frame_id': 'chosen_frame'}
+        DOMAIN, folder,
+        {'model': model, 'lidar.frame_id': 'chosen_frame', 'max_image_pixels': 10_000},
     )
     yield process
     assert process.stop() == 0
@@ -295,6 +296,15 @@ def test_malformed_messages_are_counted_by_reason_and_stop_nothing(
         sent = sum(1 for sensor, _ in zoo if sensor == name)
         assert sorted(more.values()) == [1] * sent, 'each breaks a rule of its own'
     settle(peer, latents, NAMES)
+
+
+def test_an_image_above_the_limit_is_rejected_and_the_parameter_named(peer, sensors, statuses):
+    large = message('camera', peer.node.get_clock().now().nanoseconds)
+    large.height, large.width, large.step = 101, 100, 300
+    large.data = bytes(101 * 300)
+    sensors.publishers['camera'].publish(large)
+    found = status(peer, statuses, 'camera', lambda found: 'image_size' in found.message)
+    assert 'max_image_pixels' in found.message
 
 
 def rejected(peer, statuses):

@@ -166,6 +166,7 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
         self._pipeline = Pipeline(
             model,
             device=self._settings.device,
+            max_image_pixels=self._settings.max_image_pixels,
             offsets={name: own.offset for name, own in self._sensor_parameters.items()},
             **asdict(self._settings.synchronizer()),
         )
