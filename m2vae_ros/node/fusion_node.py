@@ -157,6 +157,8 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
         path = Path(self._settings.model or shared_file(*_DEFAULT_MODEL))
         loaded = checkpoint.load(path)
         model = loaded.model
+        if not loaded.has_digest:
+            self.get_logger().warning(f'{path}: {checkpoint.NO_DIGEST}')
         if len(model.sensors) > MAX_SENSORS:
             raise ValueError(
                 f'{path}: {len(model.sensors)} sensors, a latent message has room for '

@@ -19,13 +19,28 @@ from m2vae_ros.vae.header import DIGEST_KEY, METADATA_KEY, ModelHeader, read_mod
 from m2vae_ros.vae.model import Architecture, M2VAE
 from m2vae_ros.vae.weights_file import CheckpointError, digest, LONGEST_HEADER, printable
 
+NO_DIGEST = 'no digest, so damage to it goes unnoticed: m2vae inspect --add-digest adds one'
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A model, in evaluation mode, and its header."""
+    """
+    What a model file holds.
+
+    Parameters
+    ----------
+    model
+        The model, in evaluation mode.
+    header
+        What is known of it.
+    has_digest
+        Whether the file has a digest, without which damage to it goes unnoticed.
+
+    """
 
     model: M2VAE
     header: ModelHeader
+    has_digest: bool = True
 
 
 def describe(model: M2VAE, **knowledge: dict[str, object]) -> ModelHeader:
@@ -59,13 +74,39 @@ def save(path: str | Path, model: M2VAE, header: ModelHeader) -> None:
         tensors[name] = stored.contiguous().clone()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = _serialised(tensors, header.to_json())
+    content = _with_digest(
+        safetensors.torch.save(tensors, metadata={METADATA_KEY: header.to_json()})
+    )
     length = int.from_bytes(content[:8], 'little')
     if length > LONGEST_HEADER:
         raise ValueError(
             f'{path}: a header of {length} bytes, at most {LONGEST_HEADER}: use fewer sensors or '
             f'trained subsets, or a shorter description'
         )
+    _write(path, content)
+
+
+def add_digest(path: str | Path) -> bool:
+    """
+    Write a model file anew with a digest, all else as it was; return whether it had none.
+
+    A digest says that the file is as it was when that was added, not that it was sound then.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no model of this package; see `load`.
+
+    """
+    path = Path(path)
+    if load(path).has_digest:
+        return False
+    _write(path, _with_digest(path.read_bytes()))
+    return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
     handle, beside = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
     try:
         with os.fdopen(handle, 'wb') as file:
@@ -129,16 +170,16 @@ def load(path: str | Path, *, device: str | torch.device = 'cpu') -> Checkpoint:
     model = M2VAE(sensors, architecture, subsets)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     model.temperatures = header.temperatures
-    return Checkpoint(model.to(device).eval().requires_grad_(False), header)
+    return Checkpoint(model.to(device).eval().requires_grad_(False), header, noted is not None)
 
 
-def _serialised(tensors: dict[str, torch.Tensor], text: str) -> bytes:
-    """Return the file of some tensors and a header, with the digest of both."""
-    content: bytes = safetensors.torch.save(tensors, metadata={METADATA_KEY: text})
+def _with_digest(content: bytes) -> bytes:
+    """Return a file with the digest of its tensors and its model header."""
     data_start = 8 + int.from_bytes(content[:8], 'little')
     header = json.loads(content[8:data_start])
     weights = memoryview(content)[data_start:]
-    header['__metadata__'][DIGEST_KEY] = digest(header, text, weights)
+    metadata = header['__metadata__']
+    metadata[DIGEST_KEY] = digest(header, metadata[METADATA_KEY], weights)
     begin = json.dumps(header, separators=(',', ':')).encode()
     begin += b' ' * (-len(begin) % 8)  # as the format recommends
     return b''.join((len(begin).to_bytes(8, 'little'), begin, weights))
