@@ -26,7 +26,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 import yaml
 
 from m2vae_ros.vae.header import read_header
-from m2vae_ros.vae.weights_file import CheckpointError
+from m2vae_ros.weights_file import CheckpointError
 
 UNSET = ''
 SHARE = Path(get_package_share_directory('m2vae_ros'))

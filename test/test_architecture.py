@@ -27,7 +27,8 @@ MAY_IMPORT = {
     'installation': '',
     'public': '',
     'ending': '',
-    'vae': 'specs public',
+    'weights_file': '',
+    'vae': 'specs public weights_file',
     'sensors': 'specs public',
     'fusion': 'specs public vae sensors',
     'simulation': 'specs sensors',
@@ -38,8 +39,8 @@ MAY_IMPORT = {
     'node': 'specs ending vae sensors fusion simulation',
     'replay': 'ending fusion bags node',
     'demo': 'specs vae sensors simulation evaluation node',
-    'commands': 'installation vae fusion simulation bags samples evaluation training node replay '
-                'demo',
+    'commands': 'installation weights_file vae fusion simulation bags samples evaluation training '
+                'node replay demo',
     'cli': 'installation ending',  # it imports a command by its name, and only when it runs
 }
 MAY_IMPORT = {room: set(below.split()) for room, below in MAY_IMPORT.items()}

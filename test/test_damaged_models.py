@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 import json
+from pathlib import Path
+import random
 
 from hypothesis import given, HealthCheck, settings
 from hypothesis import strategies as st
@@ -14,8 +16,10 @@ import torch
 
 from m2vae_ros.fusion.engine import blank, Engine
 from m2vae_ros.vae import checkpoint
-from m2vae_ros.vae.weights_file import CheckpointError
+from m2vae_ros.weights_file import CheckpointError
 from support.hostile_files import bounded, content_of, ESCAPE, joined, LONG, small_model, split
+
+SHIPPED = Path(__file__).resolve().parents[1] / 'config' / 'models' / 'default.safetensors'
 
 
 @pytest.fixture(scope='module')
@@ -71,6 +75,48 @@ def test_a_damaged_file_loads_as_it_was_written_or_not_at_all(tmp_path, model, c
     path.write_bytes(bytes(changed))
     loaded = loaded_or_none(path)
     assert loaded is None or same(loaded, model, content)
+
+
+def test_no_damaged_bit_of_the_shipped_model_goes_unnoticed(tmp_path):
+    content, path = SHIPPED.read_bytes(), tmp_path / 'damaged.safetensors'
+    assert checkpoint.load(SHIPPED).has_digest
+    rng = random.Random(1)
+    for _ in range(60):
+        changed = bytearray(content)
+        changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(changed)
+        with pytest.raises(CheckpointError):
+            checkpoint.load(path)
+
+
+def without_digest(content):
+    """Return a file as older versions wrote it."""
+    table, ours, weights = split(content)
+    return joined(table, ours, weights)
+
+
+def test_a_digest_is_added_and_nothing_else_changes(tmp_path, model, content):
+    path = tmp_path / 'm.safetensors'
+    path.write_bytes(without_digest(content))
+    assert not checkpoint.load(path).has_digest
+    assert checkpoint.add_digest(path)
+    loaded = checkpoint.load(path)
+    assert loaded.has_digest
+    assert same(loaded, model, content)
+    assert split(path.read_bytes()) == split(content)
+    whole = path.read_bytes()
+    assert not checkpoint.add_digest(path)
+    assert path.read_bytes() == whole
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_digest_is_added_to_what_is_no_model(tmp_path, content):
+    path = tmp_path / 'm.safetensors'
+    damaged = content[:-1] + bytes([content[-1] ^ 1])
+    path.write_bytes(damaged)
+    with pytest.raises(CheckpointError, match='SHA-256'):
+        checkpoint.add_digest(path)
+    assert path.read_bytes() == damaged
 
 
 def paths(value, prefix=()):

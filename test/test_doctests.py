@@ -13,7 +13,10 @@ import pytest
 
 from m2vae_ros import vae
 
-MODULES = [f'm2vae_ros.vae.{module.name}' for module in pkgutil.iter_modules(vae.__path__)]
+MODULES = [
+    'm2vae_ros.weights_file',
+    *(f'm2vae_ros.vae.{module.name}' for module in pkgutil.iter_modules(vae.__path__)),
+]
 WITHOUT_EXAMPLE = {
     'CheckpointError': 'an error; its examples are calls that raise it',
     'Likelihood': 'a protocol; GaussianImage and MaskedRange are its examples',

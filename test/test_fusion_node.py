@@ -29,7 +29,9 @@ from support.waiting import BusyClock  # noqa: E402
 
 @pytest.fixture(scope='module')
 def peer(tmp_path_factory, untrained_model):
-    parameters = {'model': untrained_model, 'lidar.frame_id': 'chosen_frame'}
+    parameters = {
+        'model': untrained_model, 'lidar.frame_id': 'chosen_frame', 'max_image_pixels': 10_000,
+    }
     with peer_of_node(tmp_path_factory.mktemp('node'), parameters) as peer:
         yield peer
 
@@ -315,3 +317,12 @@ def newly_rejected(before, after):
                         if key.startswith('rejected: ')})
 
     return {name: rejected(after, name) - rejected(before, name) for name in NAMES}
+
+
+def test_an_image_above_the_limit_is_rejected_and_the_parameter_named(peer, sensors, statuses):
+    large = message('camera', peer.now_ns())
+    large.height, large.width, large.step = 101, 100, 300
+    large.data = bytes(101 * 300)
+    sensors.publishers['camera'].publish(large)
+    found = status(peer, statuses, 'camera', lambda found: 'image_size' in found.message)
+    assert 'max_image_pixels' in found.message

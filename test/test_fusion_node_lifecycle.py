@@ -20,6 +20,7 @@ from sensor_msgs.msg import CompressedImage, PointCloud2  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from m2vae_ros.fusion.latent_message import latent_from_message  # noqa: E402
+from support.hostile_files import joined, split  # noqa: E402
 from support.live_sensors import LiveSensors, NAMES  # noqa: E402
 from support.node_processes import peer_of_node, stamp_of  # noqa: E402
 from support.waiting import BusyClock  # noqa: E402
@@ -135,6 +136,15 @@ def test_a_file_that_is_no_model_is_named(manual, untrained_model, tmp_path, con
     assert state(manual) == 'unconfigured'
     assert f'configure failed: {path}' in manual.process.log
     set_parameter(manual, 'model', str(untrained_model))
+
+
+def test_a_model_without_a_digest_is_used_and_named(start_node, untrained_model, tmp_path):
+    path = tmp_path / 'old.safetensors'
+    path.write_bytes(joined(*split(untrained_model.read_bytes())))
+    peer = start_node(model=path)
+    peer.wait_for(lambda: 'warm after' in peer.process.log, 'configured node')
+    assert f'{path}: no digest, so damage to it goes unnoticed' in peer.process.log
+    assert 'm2vae inspect --add-digest' in peer.process.log
 
 
 def test_a_device_that_is_not_there_fails_to_configure(manual):

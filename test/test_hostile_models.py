@@ -14,7 +14,7 @@ import pytest
 from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.header import read_header
 from m2vae_ros.vae.subsets import lattice
-from m2vae_ros.vae.weights_file import CheckpointError
+from m2vae_ros.weights_file import CheckpointError
 from support.hostile_files import (
     bounded,
     content_of,

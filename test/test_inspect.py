@@ -14,6 +14,7 @@ from m2vae_ros import cli
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.model import Architecture, M2VAE
+from support.hostile_files import joined, split
 
 SHIPPED = Path(__file__).resolve().parents[1] / 'config' / 'models' / 'default.safetensors'
 SMALL = Architecture(latent_size=4, feature_size=8, hidden_size=8)
@@ -63,6 +64,19 @@ def test_the_json_is_the_header_with_sizes_and_times(capsys, small):
     assert found['forward']['threads'] == 2
     assert [row['subset'] for row in found['forward']['subsets']] == found['trained_subsets']
     assert all(row['fuse_ms'] > 0 for row in found['forward']['subsets'])
+
+
+def test_a_file_without_a_digest_says_so_and_gets_one(capsys, small):
+    path, _ = small()
+    assert 'SHA-256 digest' in inspected(capsys, path, '--device', 'cpu')
+    path.write_bytes(joined(*split(path.read_bytes())))
+    assert 'no digest, so damage' in inspected(capsys, path, '--device', 'cpu')
+    assert json.loads(inspected(capsys, path, '--json', '--device', 'cpu'))['has_digest'] is False
+    assert inspected(capsys, path, '--add-digest') == f'{path}: a digest was added\n'
+    assert inspected(capsys, path, '--add-digest') == f'{path}: has a digest already\n'
+    assert json.loads(inspected(capsys, path, '--json', '--device', 'cpu'))['has_digest'] is True
+    assert cli.main(['inspect', str(path.parent / 'none'), '--add-digest']) == 2
+    assert 'cannot be read' in capsys.readouterr().err
 
 
 def test_a_file_that_knows_little_is_shown_too(capsys, small):

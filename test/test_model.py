@@ -23,7 +23,7 @@ from m2vae_ros.vae.likelihoods import GaussianImage, MaskedRange, SensorBatch
 from m2vae_ros.vae.model import Architecture, HEADS, M2VAE
 from m2vae_ros.vae.objectives import bound
 from m2vae_ros.vae.terms import OBJECTIVES, required_subsets
-from m2vae_ros.vae.weights_file import CheckpointError
+from m2vae_ros.weights_file import CheckpointError
 
 RANGES = {'range_min': 0.1, 'range_max': 10.0}
 CAMERA = SensorSpec('camera', 'image', 'camera/image_raw', 'camera', (3, 13, 21))

@@ -53,6 +53,8 @@ def test_nothing_is_said_while_all_is_well():
     ({'clock_difference': 3600.0}, ERROR, ['3600.0 s behind', '--clock', 'use_sim_time:=true']),
     ({'clock_difference': -5.0}, ERROR, ['5.0 s ahead of']),
     ({'newly_rejected': 2, 'rejected': {'step': 7}}, WARN, ['2 messages rejected', 'step 7']),
+    ({'newly_rejected': 1, 'rejected': {'image_size': 1}, 'last_rejection': 'set this'}, WARN,
+     ['image_size 1); the last: set this']),
     ({'period': 0.2}, WARN, ['max_wait (0.12 s)', 'set max_wait to 0.24']),
     ({'period': 1.0}, WARN, ['set max_wait to 1.20', 'set timeout to 1.20']),
 ])

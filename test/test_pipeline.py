@@ -84,6 +84,14 @@ def test_an_invalid_message_is_counted_and_the_others_are_fused(robot):
     assert feed(pipeline, robot, ('depth',), NOW + MS)
 
 
+def test_an_image_above_the_limit_is_invalid_and_the_reason_is_kept(robot):
+    pipeline = Pipeline(M2VAE(SENSORS, SMALL), device='cpu', max_image_pixels=100)
+    assert pipeline.last_invalid['camera'] == ''
+    feed(pipeline, robot, ('camera', 'lidar'))
+    assert pipeline.invalid == {'camera': {'image_size': 1}, 'lidar': {}, 'depth': {}}
+    assert 'max_image_pixels' in pipeline.last_invalid['camera']
+
+
 def test_an_invalid_message_still_emits_the_set_that_is_due(robot):
     pipeline = small_pipeline()
     feed(pipeline, robot, ('lidar', 'camera'))

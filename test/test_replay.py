@@ -175,7 +175,13 @@ def test_messages_are_played_as_recorded_and_not_before_their_time(tmp_path, sta
 
 
 @pytest.mark.parametrize(('words', 'message'), [
-    (['--rate', '0'], 'rate 0.0: must be a number above 0'),
+    (['-r', '0'], 'rate 0.0: must be from 0.001 to 1000'),
+    (['-r', '-1'], 'rate -1.0: must be from 0.001 to 1000'),
+    (['-r', '1e300'], 'rate 1e+300: must be from 0.001 to 1000'),
+    (['-r', 'nan'], 'rate nan: must be from 0.001 to 1000'),
+    (['-r', 'inf'], 'rate inf: must be from 0.001 to 1000'),
+    (['--ros-args', '-p', 'rate:=1e300'], 'Parameter rate out of range'),
+    (['--start-offset', 'nan'], '--start-offset nan: must be from 0 to the length of the bag'),
     (['--start-offset', '9'], '--start-offset 9: must be from 0 to the length of the bag'),
     (['--topics', '/tf'], '--topics /tf: the bag has /scan'),
     (['--remap', 'scan'], '--remap scan: must be FROM:=TO'),

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from m2vae_ros.evaluation.inspection import inspect
 from m2vae_ros.evaluation.relative_errors import format_ratios, RelativeError
-from m2vae_ros.vae.weights_file import printable
+from m2vae_ros.vae.checkpoint import add_digest, NO_DIGEST
+from m2vae_ros.weights_file import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,12 +33,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--threads', type=int, default=1,
         help='CPU threads of one inference (default %(default)s, as in the node)',
     )
+    parser.add_argument(
+        '--add-digest', action='store_true',
+        help='if the file has no digest (SHA-256), write it anew with one, so that damage from '
+             'now on is noticed; print nothing else',
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Inspect a model file; return the exit code."""
     if not 1 <= arguments.threads <= 256:
         raise ValueError(f'--threads {arguments.threads}: must be 1 to 256')
+    if arguments.add_digest:
+        added = add_digest(arguments.model)
+        print(f'{arguments.model}: {"a digest was added" if added else "has a digest already"}')
+        return 0
     found = inspect(arguments.model, device=arguments.device, threads=arguments.threads)
     if arguments.json:
         print(json.dumps(found, indent=2))
@@ -45,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console(highlight=False)
     console.print(
         f'{arguments.model}: {found["bytes"] / 1e6:.1f} MB, '
-        f'{found["parameters"]["total"]:,} parameters', markup=False, soft_wrap=True,
+        f'{found["parameters"]["total"]:,} parameters, '
+        f'{"SHA-256 digest" if found["has_digest"] else NO_DIGEST}', markup=False, soft_wrap=True,
     )
     console.print(_sensor_table(found))
     console.print(_encoder_table(found))

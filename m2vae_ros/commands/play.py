@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bag', type=Path, metavar='BAG', help='folder or file of a bag')
     parser.add_argument(
         '-r', '--rate', type=float, default=default.rate,
-        help='speed, 2 plays twice as fast (default %(default)s)',
+        help='speed, 2 plays twice as fast; 0.001 to 1000 (default %(default)s)',
     )
     parser.add_argument('-l', '--loop', action='store_true', help='start again at the end')
     parser.add_argument(

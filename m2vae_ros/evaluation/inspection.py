@@ -45,10 +45,12 @@ def inspect(path: Path, *, device: str = 'auto', threads: int = 1) -> dict[str, 
 
     """
     header, file = read_model_file(path)
-    model = checkpoint.load(path).model
+    loaded = checkpoint.load(path)
+    model = loaded.model
     return {
         'file': str(path),
         'bytes': file.size,
+        'has_digest': loaded.has_digest,
         'sensors': [spec.to_dict() for spec in header.sensors],
         'trained_subsets': [list(subset) for subset in header.trained_subsets],
         'architecture': dict(header.architecture),

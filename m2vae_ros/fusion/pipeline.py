@@ -16,6 +16,7 @@ from typing import Any
 
 from m2vae_ros.fusion.engine import Engine
 from m2vae_ros.fusion.synchronizer import FusedSet, Synchronizer
+from m2vae_ros.sensors.image_file import MAX_PIXELS
 from m2vae_ros.sensors.kinds import decode, validate
 from m2vae_ros.sensors.messages import InvalidMessage
 from m2vae_ros.specs import Measurement
@@ -58,6 +59,8 @@ class Pipeline:
         The trained model.
     device, temperatures
         See `Engine`.
+    max_image_pixels
+        Larger images are invalid; see `decode`.
     synchronizer
         Options of `Synchronizer`.
 
@@ -79,6 +82,7 @@ class Pipeline:
         *,
         device: str = 'auto',
         temperatures: Mapping[Subset, float] | None = None,
+        max_image_pixels: int = MAX_PIXELS,
         **synchronizer: Any,
     ) -> None:
         for spec in model.sensors:
@@ -87,7 +91,9 @@ class Pipeline:
         self.synchronizer = Synchronizer(model.names, **synchronizer)
         self.engine.warm()
         self._specs = {spec.name: spec for spec in model.sensors}
+        self._max_image_pixels = max_image_pixels
         self._invalid: dict[str, Counter[str]] = {name: Counter() for name in model.names}
+        self._last_invalid = dict.fromkeys(model.names, '')
         self._untrained: Counter[Subset] = Counter()
         self.on_measurement: Callable[[str, Measurement], None] | None = None
 
@@ -105,6 +111,11 @@ class Pipeline:
     def invalid(self) -> dict[str, dict[str, int]]:
         """Sensor -> rule -> how many messages broke it."""
         return {name: dict(counts) for name, counts in self._invalid.items()}
+
+    @property
+    def last_invalid(self) -> dict[str, str]:
+        """Sensor -> what was wrong with its last invalid message, empty if there was none."""
+        return dict(self._last_invalid)
 
     @property
     def untrained(self) -> dict[Subset, int]:
@@ -130,9 +141,12 @@ class Pipeline:
         if sensor not in self._specs:
             raise ValueError(f'sensor {sensor!r}: the model has {", ".join(self._specs)}')
         try:
-            measurement = decode(self._specs[sensor], message)
+            measurement = decode(
+                self._specs[sensor], message, max_image_pixels=self._max_image_pixels
+            )
         except InvalidMessage as error:
             self._invalid[sensor][error.rule] += 1
+            self._last_invalid[sensor] = str(error)
             return self.synchronizer.poll(now_ns)
         if self.on_measurement is not None:
             self.on_measurement(sensor, measurement)

@@ -29,6 +29,8 @@ class SensorState:
         Newest corrected stamp accepted.
     live_until_ns
         The sensor is live, and so waited for, until then.
+    age_ns
+        How old the last accepted measurement was on arrival; None if there is none since `reset`.
     accepted
         Measurements accepted.
     dropped
@@ -48,6 +50,7 @@ class SensorState:
     queue: list[Waiting] = field(default_factory=list)
     newest_stamp_ns: int = NEVER_NS
     live_until_ns: int = NEVER_NS
+    age_ns: int | None = None
     accepted: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     rejected_in_a_row: int = 0
@@ -59,6 +62,7 @@ class SensorState:
         self.queue.append(measurement)
         self.accepted += 1
         self.rejected_in_a_row = 0
+        self.age_ns = measurement.since_ns - measurement.stamp_ns
         if measurement.stamp_ns > self.newest_stamp_ns:
             self.newest_stamp_ns = measurement.stamp_ns
 
@@ -90,4 +94,5 @@ class SensorState:
             self.dropped[reason] += len(self.queue)
             self.queue.clear()
         self.newest_stamp_ns = self.live_until_ns = NEVER_NS
+        self.age_ns = None
         self.rejected_in_a_row = 0

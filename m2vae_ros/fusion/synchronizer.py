@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from m2vae_ros.fusion.lateness import Lateness
 from m2vae_ros.fusion.matching import match, newest_stamp, Waiting
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.sensor_state import NEVER_NS, SensorState
@@ -28,8 +29,6 @@ from m2vae_ros.fusion.statistics import (
     UNMATCHED,
     ZERO_STAMP,
 )
-
-_MIN_JUMP = 500_000_000  # ns; messages out of order are late by less, however short `timeout`
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +64,7 @@ class Synchronizer:
 
     A clock jump empties the queues, makes no sensor live, and is counted. It is either of two:
     ``now_ns`` goes back by more than ``slop``, as when a recording starts again (a smaller step
-    back is ignored); or the stamps alone go back: everything that arrives has been late for
-    ``timeout``, at least 0.5 s, and still is, by as much.
+    back is ignored); or the stamps alone go back, see `Lateness`.
 
     Parameters
     ----------
@@ -116,7 +114,7 @@ class Synchronizer:
         self._last_stamp = NEVER_NS  # of the last set
         self._last_emission = NEVER_NS  # when the last set was emitted
         self._without_set_since: int | None = None  # first acceptance after the last set
-        self._late_since: int | None = None  # since then all that arrived was late
+        self._lateness = Lateness(self._max_wait, self._timeout)
 
     @property
     def next_deadline_ns(self) -> int | None:
@@ -180,7 +178,7 @@ class Synchronizer:
             return emitted
         measurement = Waiting(stamp, now, item)
         state.accept(measurement)
-        self._late_since = None
+        self._lateness.since_ns = None
         if self._without_set_since is None:
             self._without_set_since = now
         if self._all_live_wait():
@@ -207,7 +205,7 @@ class Synchronizer:
         for state in self._states:
             state.reset(CLOCK_JUMP)
         self._last_stamp = self._last_emission = NEVER_NS
-        self._without_set_since = self._late_since = None
+        self._without_set_since = self._lateness.since_ns = None
 
     def _is_plausible(self, state: SensorState, stamp_ns: int, age: int) -> bool:
         """Return whether a stamp is neither zero, ancient nor in the future; count it if it is."""
@@ -225,10 +223,9 @@ class Synchronizer:
 
         It is not when all that arrived has been late for long enough: the stamps have jumped back.
         """
-        if self._late_since is None:
-            self._late_since = self._now
-        behind = self._last_stamp - (stamp_ns - state.offset_ns)
-        if min(self._now - self._late_since, behind) < max(self._timeout, _MIN_JUMP):
+        if not self._lateness.is_jump(
+            state, stamp_ns - state.offset_ns, self._now, self._last_stamp, self._last_emission
+        ):
             state.reject(LATE, stamp_ns, self._now)
             return True
         self._reset_after_jump()

@@ -20,6 +20,7 @@ from m2vae_ros.node.subscriptions import Offer
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 NEVER_HEARD = 'never heard'  # state of a sensor of which no message has come
 LONGEST_SILENCE = 2.0  # s, of a topic that has a publisher
+_LONGEST_REASON = 300  # characters
 _MARGIN = 1.2  # of a limit that is proposed, over the period that was measured
 _PROFILE = '$(ros2 pkg prefix --share m2vae_ros)/config/fastdds_large_messages.xml'
 
@@ -49,6 +50,8 @@ class SensorReport:
         Rule -> messages that broke it.
     newly_rejected
         How many since the last report.
+    last_rejection
+        What was wrong with the last of these; empty if it was its stamp.
     dropped
         Reason -> valid messages that were fused in no set.
     period
@@ -75,6 +78,7 @@ class SensorReport:
     received: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     newly_rejected: int = 0
+    last_rejection: str = ''
     dropped: Mapping[str, int] = field(default_factory=dict)
     period: float | None = None
     silence: float | None = None
@@ -268,7 +272,11 @@ def _message_problems(report: SensorReport) -> Problems:
     if not report.newly_rejected or report.clock_difference is not None:
         return []
     rules = ', '.join(f'{rule} {count}' for rule, count in sorted(report.rejected.items()))
-    return [(WARN, f'{report.newly_rejected} messages rejected just now (in all: {rules})')]
+    last = report.last_rejection[:_LONGEST_REASON]
+    return [(WARN, (
+        f'{report.newly_rejected} messages rejected just now (in all: {rules})'
+        + (f'; the last: {last}' if last else '')
+    ))]
 
 
 def _period_problems(report: SensorReport, *, max_wait: float, timeout: float) -> Problems:

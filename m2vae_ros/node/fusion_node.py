@@ -157,6 +157,8 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
         path = Path(self._settings.model or shared_file(*_DEFAULT_MODEL))
         loaded = checkpoint.load(path)
         model = loaded.model
+        if not loaded.has_digest:
+            self.get_logger().warning(f'{path}: {checkpoint.NO_DIGEST}')
         if len(model.sensors) > MAX_SENSORS:
             raise ValueError(
                 f'{path}: {len(model.sensors)} sensors, a latent message has room for '
@@ -166,6 +168,7 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
         self._pipeline = Pipeline(
             model,
             device=self._settings.device,
+            max_image_pixels=self._settings.max_image_pixels,
             offsets={name: own.offset for name, own in self._sensor_parameters.items()},
             **asdict(self._settings.synchronizer()),
         )

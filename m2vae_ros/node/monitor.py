@@ -110,6 +110,7 @@ class Monitor:
         dropped = dict(pipeline.synchronizer.statistics.dropped[name])
         bad_stamps = {rule: dropped.pop(rule) for rule in BAD_STAMPS if rule in dropped}
         rejected = {**pipeline.invalid[name], **bad_stamps}
+        newly_invalid = self._new(f'invalid {name}', sum(pipeline.invalid[name].values()))
         ahead_ns = pipeline.synchronizer.clock_difference_ns(name, now_ns)
         return SensorReport(
             name=name, topic=subscription.topic, message_type=subscription.message_type,
@@ -121,6 +122,7 @@ class Monitor:
             received=arrivals.count,
             rejected=rejected,
             newly_rejected=self._new(f'rejected {name}', sum(rejected.values())),
+            last_rejection=pipeline.last_invalid[name] if newly_invalid else '',
             dropped=dropped,
             period=arrivals.period(),
             silence=arrivals.silence(elapsed_ns),

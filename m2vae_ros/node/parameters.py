@@ -90,6 +90,9 @@ class FusionParameters:
         'is for recordings, where all count and none is late', low=1, high=1000)
     threads: int = _parameter(
         1, 'CPU threads of one inference and of image decoding', low=1, high=256)
+    max_image_pixels: int = _parameter(
+        4096 * 2160, 'Pixels of the largest image that is decoded, 4K video; larger ones are '
+        'rejected, and compressed ones that take longer to decode', low=1, high=2**28)
 
     def synchronizer(self) -> SynchronizerOptions:
         """Return the options of the synchronizer."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+MIN_RATE, MAX_RATE = 0.001, 1000.0  # seconds of the bag in a second
 _MAX_LATENESS = 50_000_000  # ns of the steady clock; what is later lets the bag's time slip
 
 
@@ -30,7 +31,7 @@ class Pace:
     Raises
     ------
     ValueError
-        If the rate is not positive.
+        If the rate is not from `MIN_RATE` to `MAX_RATE`.
 
     """
 
@@ -87,7 +88,7 @@ class Pace:
 
 
 def checked_rate(rate: float) -> float:
-    """Return the rate; raise ValueError unless it is positive and finite."""
-    if not 0 < rate < float('inf'):
-        raise ValueError(f'rate {rate!r}: must be a number above 0')
+    """Return the rate; raise ValueError unless it is from `MIN_RATE` to `MAX_RATE`."""
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise ValueError(f'rate {rate!r}: must be from {MIN_RATE:g} to {MAX_RATE:g}')
     return rate

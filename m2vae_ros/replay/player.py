@@ -27,14 +27,13 @@ from std_srvs.srv import Trigger
 from m2vae_ros import ending
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.node.process import make_executor
-from m2vae_ros.replay.pace import Pace
+from m2vae_ros.replay.pace import MAX_RATE, MIN_RATE, Pace
 
 CLOCK_TOPIC = '/clock'
 _CLOCK_PERIOD = 0.01  # s of the steady clock between two messages on /clock
 _DISCOVERY_TIME = 0.5  # s that publishers and subscriptions get to discover each other
 _TIME_AFTER_END = 1_000_000_000  # ns that the bag's time runs on after the last message
 _REMINDER_PERIOD = 5.0  # s between two lines that say which topics are waited for
-_MAX_RATE = 1000.0
 _QUEUE_DEPTH = 10
 _SPACE, _RIGHT_ARROW = ' ', '\x1b[C'
 
@@ -47,7 +46,7 @@ class PlayOptions:
     Parameters
     ----------
     rate
-        Seconds of the bag in a second.
+        Seconds of the bag in a second, 0.001 to 1000.
     loop
         Whether to begin again at the end.
     start_offset
@@ -253,7 +252,7 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
         self.declare_parameter('rate', self._options.rate, ParameterDescriptor(
             description='Seconds of the bag in a second; may be set at any time',
             floating_point_range=[
-                FloatingPointRange(from_value=1e-3, to_value=_MAX_RATE, step=0.0)
+                FloatingPointRange(from_value=MIN_RATE, to_value=MAX_RATE, step=0.0)
             ],
         ))
         self.add_on_set_parameters_callback(self._set_parameters)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import os
 
 import rclpy
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 
@@ -47,6 +48,8 @@ def play(
         Player(bag, options, keys).play()
     except ExternalShutdownException:
         pass
+    except ParameterException as error:
+        raise ValueError(str(error)) from None
     except Exception:
         if rclpy.ok():  # otherwise it failed because the context has ended
             raise

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from m2vae_ros.sensors.compressed_image import BGR, decompress, GREY, RGB
 from m2vae_ros.sensors.geometry import check_dimensions, check_keys
+from m2vae_ros.sensors.image_file import check_pixels, MAX_PIXELS
 from m2vae_ros.sensors.messages import (
     bytes_of,
     check_measurement,
@@ -77,23 +78,33 @@ def validate(spec: SensorSpec) -> None:
         )
 
 
-def decode(spec: SensorSpec, message: Any) -> Measurement:
+def decode(spec: SensorSpec, message: Any, *, max_pixels: int = MAX_PIXELS) -> Measurement:
     """
     Return the image in the spec's size.
 
     A message with a field ``format`` is a CompressedImage, any other an Image.
 
+    Parameters
+    ----------
+    spec
+        The camera.
+    message
+        The image.
+    max_pixels
+        How many pixels it may have.
+
     Raises
     ------
     InvalidMessage
         ``message_type``, ``field_type``, ``encoding``, ``cv_bridge`` (not installed, but needed),
-        ``empty_image``, ``step``, ``data_size``, ``truncated``, ``image_size``, ``value_range``
-        or ``no_valid_pixel``.
+        ``empty_image``, ``step``, ``data_size``, ``truncated``, ``image_header``, ``image_size``,
+        ``scans``, ``value_range`` or ``no_valid_pixel``.
 
     """
     validate(spec)
     stamp_ns, frame_id = stamp_and_frame(message)
-    pixels, order = decompress(message) if hasattr(message, 'format') else _pixels_of(message)
+    read = decompress if hasattr(message, 'format') else _pixels_of
+    pixels, order = read(message, max_pixels)
     if pixels.dtype == np.float32:
         pixels = _checked_floats(pixels)
     small = _resized(pixels, *spec.spatial_shape)
@@ -140,7 +151,9 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
     )
 
 
-def _pixels_of(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
+def _pixels_of(
+    message: Any, max_pixels: int
+) -> tuple[NDArray[Any], tuple[int, int, int]]:
     """Return the pixels of an Image, (rows, columns[, channels]), and their channel order."""
     height, width, encoding, is_bigendian, step, data = fields_of(
         message, MESSAGE_TYPE, height=int, width=int, encoding=str, is_bigendian=bool, step=int,
@@ -149,7 +162,10 @@ def _pixels_of(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
     data = bytes_of(MESSAGE_TYPE, data)
     if encoding in _ENCODINGS:
         sample, channels, order = _ENCODINGS[encoding]
-        return _native_pixels(height, width, step, data, sample, channels, is_bigendian), order
+        pixels = _native_pixels(
+            height, width, step, data, sample, channels, is_bigendian, max_pixels
+        )
+        return pixels, order
     if not encoding.lower().startswith(_CONVERTED_BY_CV_BRIDGE):
         raise InvalidMessage(
             'encoding',
@@ -167,7 +183,9 @@ def _pixels_of(message: Any) -> tuple[NDArray[Any], tuple[int, int, int]]:
     bridge = CvBridge()
     try:
         sample, channels = bridge.encoding_to_dtype_with_channels(encoding)
-        pixels = _native_pixels(height, width, step, data, sample, channels, is_bigendian)
+        pixels = _native_pixels(
+            height, width, step, data, sample, channels, is_bigendian, max_pixels
+        )
         packed = SimpleNamespace(
             height=height, width=width, encoding=encoding, step=pixels.nbytes // height,
             is_bigendian=int(sys.byteorder == 'big'), data=pixels.tobytes(),
@@ -189,6 +207,7 @@ def _native_pixels(
     sample: str,
     channels: int,
     is_bigendian: bool,
+    max_pixels: int,
 ) -> NDArray[Any]:
     """Return the pixels in native byte order, as a view of the data where possible."""
     if height < 1 or width < 1:
@@ -205,6 +224,7 @@ def _native_pixels(
         raise InvalidMessage(
             'data_size', f'data has {len(data)} bytes: must be step {step} * height {height}'
         )
+    check_pixels(width, height, max_pixels)
     shape, strides = (height, width), (step, pixel_size)
     if channels > 1:
         shape, strides = (*shape, channels), (*strides, dtype.itemsize)  # type: ignore[assignment]

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from m2vae_ros.sensors import image, laser_scan, point_cloud
+from m2vae_ros.sensors.image_file import MAX_PIXELS
 from m2vae_ros.sensors.messages import MessageClasses
 from m2vae_ros.specs import Measurement, SensorSpec
 
@@ -32,7 +33,9 @@ def validate(spec: SensorSpec) -> None:
     _kind(spec).validate(spec)
 
 
-def decode(spec: SensorSpec, message: Any) -> Measurement:
+def decode(
+    spec: SensorSpec, message: Any, *, max_image_pixels: int = MAX_PIXELS
+) -> Measurement:
     """
     Return the measurement in a message, in the spec's shape.
 
@@ -43,6 +46,8 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     message
         Any object with the fields of the kind's message (rclpy's or rosbags'). It is not changed,
         and the measurement shares no memory with it.
+    max_image_pixels
+        Larger images are rejected, and compressed ones that take as long to decode.
 
     Raises
     ------
@@ -52,7 +57,10 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
         If the spec itself is wrong (see `validate`).
 
     """
-    measurement: Measurement = _kind(spec).decode(spec, message)
+    kind = _kind(spec)
+    if kind is image:
+        return image.decode(spec, message, max_pixels=max_image_pixels)
+    measurement: Measurement = kind.decode(spec, message)
     return measurement
 
 

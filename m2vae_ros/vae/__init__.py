@@ -14,7 +14,7 @@ from m2vae_ros.public import lazy_exports
 _EXPORTS = {
     'Architecture': 'm2vae_ros.vae.model',
     'Checkpoint': 'm2vae_ros.vae.checkpoint',
-    'CheckpointError': 'm2vae_ros.vae.header',
+    'CheckpointError': 'm2vae_ros.weights_file',
     'DiagonalGaussian': 'm2vae_ros.vae.gaussian',
     'Estimate': 'm2vae_ros.vae.importance',
     'Knobs': 'm2vae_ros.vae.objectives',

@@ -17,13 +17,24 @@ import torch
 
 from m2vae_ros.vae.header import DIGEST_KEY, METADATA_KEY, ModelHeader, read_model_file
 from m2vae_ros.vae.model import Architecture, M2VAE
-from m2vae_ros.vae.weights_file import CheckpointError, digest, MAX_HEADER_BYTES, printable
+from m2vae_ros.weights_file import CheckpointError, digest, MAX_HEADER_BYTES, printable
+
+NO_DIGEST = 'no digest, so damage to it goes unnoticed: m2vae inspect --add-digest adds one'
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """
-    A model in evaluation mode and its header.
+    What a model file holds.
+
+    Parameters
+    ----------
+    model
+        The model, in evaluation mode.
+    header
+        Its description.
+    has_digest
+        Whether the file has a digest, without which damage to it goes unnoticed.
 
     Examples
     --------
@@ -36,6 +47,7 @@ class Checkpoint:
 
     model: M2VAE
     header: ModelHeader
+    has_digest: bool = True
 
 
 def describe(model: M2VAE, **fields: dict[str, object]) -> ModelHeader:
@@ -86,13 +98,49 @@ def save(path: str | Path, model: M2VAE, header: ModelHeader) -> None:
         tensors[name] = stored.contiguous().clone()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = _serialise(tensors, header.to_json())
+    content = _with_digest(
+        safetensors.torch.save(tensors, metadata={METADATA_KEY: header.to_json()})
+    )
     length = int.from_bytes(content[:8], 'little')
     if length > MAX_HEADER_BYTES:
         raise ValueError(
             f'{path}: the header has {length} bytes, at most {MAX_HEADER_BYTES} are read: use '
             f'fewer sensors or trained subsets, or a shorter description'
         )
+    _write(path, content)
+
+
+def add_digest(path: str | Path) -> bool:
+    """
+    Write a model file anew with a digest, all else as it was; return whether it had none.
+
+    A digest says that the file is as it was when that was added, not that it was sound then.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no model of this package; see `load`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from m2vae_ros.specs import SensorSpec
+    >>> model = M2VAE([SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f'{folder}/m.safetensors', model, describe(model))
+    ...     add_digest(f'{folder}/m.safetensors')  # what `save` writes has one
+    False
+
+    """
+    path = Path(path)
+    if load(path).has_digest:
+        return False
+    _write(path, _with_digest(path.read_bytes()))
+    return True
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
     descriptor, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
     try:
         with os.fdopen(descriptor, 'wb') as file:
@@ -167,16 +215,16 @@ def load(path: str | Path, *, device: str | torch.device = 'cpu') -> Checkpoint:
     model = M2VAE(sensors, architecture, subsets)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     model.temperatures = header.temperatures
-    return Checkpoint(model.to(device).eval().requires_grad_(False), header)
+    return Checkpoint(model.to(device).eval().requires_grad_(False), header, written is not None)
 
 
-def _serialise(tensors: dict[str, torch.Tensor], text: str) -> bytes:
-    """Return the content of a file with these tensors and header text, and their digest."""
-    content: bytes = safetensors.torch.save(tensors, metadata={METADATA_KEY: text})
+def _with_digest(content: bytes) -> bytes:
+    """Return a file with the digest of its tensors and its model header."""
     data_start = 8 + int.from_bytes(content[:8], 'little')
     header = json.loads(content[8:data_start])
     weights = memoryview(content)[data_start:]
-    header['__metadata__'][DIGEST_KEY] = digest(header, text, weights)
-    encoded = json.dumps(header, separators=(',', ':')).encode()
-    encoded += b' ' * (-len(encoded) % 8)  # as the format recommends
-    return b''.join((len(encoded).to_bytes(8, 'little'), encoded, weights))
+    metadata = header['__metadata__']
+    metadata[DIGEST_KEY] = digest(header, metadata[METADATA_KEY], weights)
+    begin = json.dumps(header, separators=(',', ':')).encode()
+    begin += b' ' * (-len(begin) % 8)  # as the format recommends
+    return b''.join((len(begin).to_bytes(8, 'little'), begin, weights))

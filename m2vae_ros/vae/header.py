@@ -19,7 +19,7 @@ from typing import Any
 
 from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae.subsets import lattice, Subset
-from m2vae_ros.vae.weights_file import CheckpointError, Layout, parse_json, printable, quoted
+from m2vae_ros.weights_file import CheckpointError, Layout, parse_json, printable, quoted
 
 FORMAT_VERSION = 1
 METADATA_KEY = 'm2vae_ros'

@@ -15,7 +15,7 @@ from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.header import METADATA_KEY
 from m2vae_ros.vae.model import Architecture, M2VAE
-from m2vae_ros.vae.weights_file import CheckpointError
+from m2vae_ros.weights_file import CheckpointError
 
 SENSORS = (
     SensorSpec('camera', 'image', 'camera/image_raw', 'camera', (3, 4, 4)),
