@@ -100,6 +100,49 @@ def test_ctrl_c_ends_every_process(model, tmp_path, when):
     assert not (tmp_path / 'summary.json').exists()
 
 
+@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='needs Linux: it reads /proc')
+@pytest.mark.parametrize('when', ['starting', 'driving'])
+@pytest.mark.parametrize('by', [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+def test_whatever_ends_the_demo_no_process_is_left(model, tmp_path, when, by):
+    process = start(model, tmp_path, '--seconds', '100')
+    wait_until(lambda: len(children(process)) == 2, process)
+    if when == 'driving':
+        log = tmp_path / 'fusion.log'
+        wait_until(lambda: 'warm after' in log.read_text(), process)
+    descendants = children(process)
+    process.send_signal(by)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == (-by if by == signal.SIGKILL else 130), output
+    assert 'Traceback' not in output
+    end = time.monotonic() + 20
+    while left := [pid for pid in descendants if is_running(pid)]:
+        assert time.monotonic() < end, f'{left} live on'
+        time.sleep(0.05)  # of polling; the condition ends the wait
+
+
+def is_running(pid):
+    """Return whether a process is there and no zombie, which its new parent may keep for long."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    return False
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='needs Linux: it reads /proc')
+def test_after_nohup_the_end_of_the_terminal_does_not_end_the_demo(model, tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # is inherited
+    try:
+        process = start(model, tmp_path, '--seconds', '100')
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    wait_until(lambda: children(process), process)
+    process.send_signal(signal.SIGHUP)
+    log = tmp_path / 'fusion.log'
+    wait_until(lambda: log.exists() and 'warm after' in log.read_text(), process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
 def test_ctrl_c_during_the_start_of_a_process_does_not_lose_it(tmp_path, monkeypatch):
     started = []
     popen = subprocess.Popen
