@@ -23,7 +23,7 @@ from m2vae_ros.demo.processes import Processes  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from support.domains import reserved_domain  # noqa: E402
 from support.processes import entry, Process  # noqa: E402
-from support.waiting import slowdown  # noqa: E402
+from support.waiting import slowdown, wait_until  # noqa: E402
 
 NAMES = {spec.name for spec in SENSORS}
 needs_proc = pytest.mark.skipif(
@@ -88,6 +88,42 @@ def test_ctrl_c_ends_every_process(start, tmp_path, when):
     assert 'Traceback' not in process.log
     assert not [pid for pid in robot_and_node if Path(f'/proc/{pid}').exists()]
     assert not (tmp_path / 'summary.json').exists()
+
+
+@needs_proc
+@pytest.mark.parametrize('when', ['starting', 'driving'])
+@pytest.mark.parametrize('by', [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+def test_whatever_ends_the_demo_no_process_is_left(start, tmp_path, when, by):
+    process = start(tmp_path, '--seconds', 100)
+    process.wait_for(lambda: len(children(process)) == 2, 'both children')
+    if when == 'driving':
+        log = tmp_path / 'fusion.log'
+        process.wait_for(lambda: 'warm after' in log.read_text(), 'model')
+    descendants = children(process)
+    assert process.stop(by) == (-by if by == signal.SIGKILL else 130), process.log
+    assert 'Traceback' not in process.log
+    wait_until(lambda: not any(map(is_running, descendants)), 'end of the children')
+
+
+def is_running(pid):
+    """Return whether a process is there and no zombie, which its new parent may keep for long."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    return False
+
+
+@needs_proc
+def test_after_nohup_the_end_of_the_terminal_does_not_end_the_demo(start, tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # is inherited
+    try:
+        process = start(tmp_path, '--seconds', 100)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.wait_for(lambda: children(process), 'a child')
+    process.send_signal(signal.SIGHUP)
+    log = tmp_path / 'fusion.log'
+    process.wait_for(lambda: log.exists() and 'warm after' in log.read_text(), 'model')
+    assert process.stop(signal.SIGINT) == 130, process.log
 
 
 def test_ctrl_c_during_the_start_of_a_process_does_not_lose_it(tmp_path, monkeypatch):

@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 import runpy
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -70,6 +74,32 @@ def test_splits_share_no_world():
         world_seeds('train', 1_000_001)
     with pytest.raises(ValueError, match="split 'held-out'"):
         world_seeds('held-out', 1)
+
+
+def test_processes_that_generate_end_with_the_one_that_started_them():
+    process = subprocess.Popen([
+        sys.executable, '-c',
+        'import os, signal\n'
+        'from m2vae_ros.simulation.generator import generate\n'
+        'def killed(done, total):\n'
+        '    children = open(f"/proc/self/task/{os.getpid()}/children").read()\n'
+        '    print(children, flush=True)\n'
+        '    os.kill(os.getpid(), signal.SIGKILL)\n'
+        'if __name__ == "__main__":\n'
+        '    generate(range(1000), 1, processes=2, progress=killed)',
+    ], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    children = process.communicate(timeout=60)[0].split()
+    assert len(children) >= 2
+    deadline = time.monotonic() + 20
+    while any(is_running(child) for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # of polling; the condition ends the wait
+
+
+def is_running(pid):
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
+    return False
 
 
 @pytest.mark.parametrize(('seeds', 'count', 'processes'), [([], 1, 1), ([1], 0, 1), ([1], 1, 0)])

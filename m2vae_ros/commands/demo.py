@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from m2vae_ros.demo.demonstration import demonstrate
+from m2vae_ros.demo.processes import ENDING_SIGNALS
 from m2vae_ros.node.share import shared_file
 from m2vae_ros.simulation.generator import world_seeds
 
@@ -36,7 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seconds < 1:
         raise ValueError(f'--seconds {arguments.seconds}: a phase needs 1 s or more')
     path = arguments.model or shared_file('config', 'models', 'default.safetensors')
-    signal.signal(signal.SIGTERM, _interrupt)
+    for ending in ENDING_SIGNALS[1:]:
+        if signal.getsignal(ending) != signal.SIG_IGN:  # as after nohup
+            signal.signal(ending, _interrupt)
     console = Console()
     summary = demonstrate(
         path, arguments.out, seconds=arguments.seconds, seed=arguments.seed, console=console

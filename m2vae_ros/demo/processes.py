@@ -13,6 +13,7 @@ import subprocess
 import sys
 from types import FrameType, TracebackType
 
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KILL_TIMEOUT = 5.0  # s, from asking a process to end to killing it
 _LAST_LINES = 15  # of a log, in an error
 
@@ -25,7 +26,8 @@ class Processes:
     """
     Python modules that run as processes, each with a log file; leaving the context ends them.
 
-    Each has its own session, so Ctrl-C reaches only the parent, which then ends them in order.
+    Each has its own session, so Ctrl-C reaches only the parent, which then ends them in order. If
+    the parent is killed they end by themselves; see `end_with_parent`.
 
     Parameters
     ----------
@@ -42,7 +44,10 @@ class Processes:
         self, name: str, module: str, arguments: Sequence[str], environment: Mapping[str, str]
     ) -> None:
         """Run the `main` of a module; ``environment`` is added to this process's environment."""
-        code = f'import sys; from {module} import main; sys.exit(main())'
+        code = (
+            f'from m2vae_ros.parent import end_with_parent; end_with_parent({os.getpid()}); '
+            f'import sys; from {module} import main; sys.exit(main())'
+        )
         with self._log(name).open('wb') as log, _signals_delayed():
             self._processes[name] = subprocess.Popen(
                 [sys.executable, '-c', code, *arguments],
@@ -73,8 +78,8 @@ class Processes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # ignore a second Ctrl-C
-        try:
+        handlers = {caught: signal.signal(caught, signal.SIG_IGN) for caught in ENDING_SIGNALS}
+        try:  # a second signal would leave processes behind
             for process in self._processes.values():
                 if process.poll() is None:
                     process.send_signal(signal.SIGINT)
@@ -85,7 +90,8 @@ class Processes:
                     process.kill()
                     process.wait()
         finally:
-            signal.signal(signal.SIGINT, handler)
+            for caught, handler in handlers.items():
+                signal.signal(caught, handler)
 
     def _log(self, name: str) -> Path:
         return self._folder / f'{name}.log'
@@ -94,7 +100,7 @@ class Processes:
 @contextmanager
 def _signals_delayed() -> Iterator[None]:
     """
-    Delay Ctrl-C and SIGTERM until the end of the context.
+    Delay the signals that end the parent until the end of the context.
 
     An exception between the start of a process and its registration would lose the process.
     """
@@ -103,9 +109,7 @@ def _signals_delayed() -> Iterator[None]:
     def delay(number: int, frame: FrameType | None) -> None:
         delayed.append(number)
 
-    handlers = {
-        caught: signal.signal(caught, delay) for caught in (signal.SIGINT, signal.SIGTERM)
-    }
+    handlers = {caught: signal.signal(caught, delay) for caught in ENDING_SIGNALS}
     try:
         yield
     finally:

@@ -18,12 +18,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 import multiprocessing
-from multiprocessing.connection import wait
-import os
 from pathlib import Path
 import signal
 import sys
-from threading import Thread
 from typing import Any, BinaryIO, NamedTuple
 
 import cv2
@@ -31,6 +28,7 @@ import numpy as np
 from tqdm import tqdm
 
 from m2vae_ros.bags.bag import Bag
+from m2vae_ros.parent import end_with_pool
 from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.sensors.messages import InvalidMessage
 from m2vae_ros.specs import Measurement, SensorSpec
@@ -225,9 +223,7 @@ def _start_worker(path: str) -> None:
     global _worker_bag
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)  # the processes are as many as may run at a time
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    Thread(target=lambda: os._exit(int(bool(wait([parent.sentinel])))), daemon=True).start()
+    end_with_pool()
     _worker_bag = Bag(path)
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from m2vae_ros.parent import end_with_pool
 from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
 from m2vae_ros.simulation.robot import Robot, SENSORS
@@ -134,7 +135,9 @@ def generate(
                 progress(done, len(jobs))
     else:
         context = multiprocessing.get_context('spawn')
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        with ProcessPoolExecutor(
+            processes, mp_context=context, initializer=end_with_pool
+        ) as pool:
             for done, drive in enumerate(pool.map(_drive, jobs, chunksize=4), 1):
                 drives.append(drive)
                 if progress:

@@ -1,0 +1,38 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Child processes that end when their parent does, whatever ends it, `kill -9` included."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+from multiprocessing.connection import wait
+import os
+import signal
+import sys
+from threading import Thread
+
+_PR_SET_PDEATHSIG = 1  # of prctl
+
+
+def end_with_parent(parent: int) -> None:
+    """
+    From now on, get SIGTERM when the parent ends; on Linux only.
+
+    Parameters
+    ----------
+    parent
+        Its process id. If it has ended already, this process ends at once.
+
+    """
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def end_with_pool() -> None:
+    """From now on, end at once when the parent of this process of `multiprocessing` ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    Thread(target=lambda: os._exit(int(bool(wait([parent.sentinel])))), daemon=True).start()
