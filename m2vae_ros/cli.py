@@ -15,7 +15,7 @@ from m2vae_ros import __version__, installation
 # Command -> its help; its module of `m2vae_ros.commands` has add_arguments(parser) and
 # run(arguments) -> exit code.
 COMMANDS = {
-    'compare': 'hold two recordings of latents against each other',
+    'compare': 'compare two recordings of latents',
     'demo': 'a simulated robot whose sensors die and come back, and the fusion node, over DDS',
     'record': 'record a drive of the simulated robot to a bag, with faults on request',
     'evaluate': 'send a bag through a model and report what it can do',
