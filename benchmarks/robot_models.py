@@ -1,12 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Hold models of the simulated robot against each other, in worlds that none was trained on.
+Compare models of the simulated robot, in worlds that none was trained on.
 
 For each model file: the error of every sensor's reconstruction from every subset, by how much it
-grows when a sensor is added to the subset ("more sensors must not mean less"), and
-importance-sampled likelihoods. Likelihoods of later models are also given as paired differences
-from the first.
+grows when a sensor is added to the subset (it should not), and importance-sampled likelihoods.
+Likelihoods of the second model and later ones are also given as paired differences from the first.
 
     python benchmarks/robot_models.py --models config/models/default.safetensors other.safetensors
 """
@@ -33,7 +32,7 @@ from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import lattice, without
 
-MOST_GROWTH = 0.05  # of an error when a sensor is added
+MAX_GROWTH = 0.05  # of an error when a sensor is added
 
 
 def growths(errors: list[RelativeError]) -> list[tuple[float, str]]:
@@ -83,8 +82,8 @@ def main() -> None:
     data = SampleDataset(
         SENSORS, generate(world_seeds('test', arguments.worlds), 16, processes=2).sensors
     )
-    apart = max(1, len(data) // arguments.scored)
-    batch = data[range(0, len(data), apart)[:arguments.scored]].sensors
+    spacing = max(1, len(data) // arguments.scored)
+    batch = data[range(0, len(data), spacing)[:arguments.scored]].sensors
     tables: list[dict[str, Any]] = []
     bars: list[dict[str, Any]] = []
     first: dict[str, Estimate] = {}
@@ -102,8 +101,8 @@ def main() -> None:
         ))
         worst, where = growths(errors)[0]
         bars.append(bar(
-            f'{path.stem}: no error grows by more than {MOST_GROWTH:.0%} when a sensor is added',
-            f'{worst:+.1%} ({where})', worst <= MOST_GROWTH,
+            f'{path.stem}: no error grows by more than {MAX_GROWTH:.0%} when a sensor is added',
+            f'{worst:+.1%} ({where})', worst <= MAX_GROWTH,
         ))
         found = likelihoods(model, batch, arguments.draws)
         first = first or found
@@ -125,12 +124,12 @@ def main() -> None:
     ))
     write(arguments.out, 'robot_models', f'python benchmarks/robot_models.py --models '
           f'{" ".join(path.name for path in arguments.models)}', started, tables, bars)
-    for one in tables:
-        print(f'\n{one["title"]}')
-        for line in (one['columns'], *one['rows']):
+    for each in tables:
+        print(f'\n{each["title"]}')
+        for line in (each['columns'], *each['rows']):
             print(''.join(f'{cell:>22}' for cell in line))
-    for one in bars:
-        print(f'{one["bar"]}: {one["value"]}: {"met" if one["met"] else "NOT met"}')
+    for each in bars:
+        print(f'{each["bar"]}: {each["value"]}: {"met" if each["met"] else "NOT met"}')
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 from gaussian_mixture_truth import (  # noqa: E402
     bayes_accuracy,
-    drawn,
+    draw_samples,
     expected_log_density,
     log_density,
     mean_and_error,
@@ -129,7 +129,7 @@ def test_no_posterior_near_the_optimum_is_better(objective, knobs):
     (('x',), 0.698, 0.954), (('w',), 0.900, -0.395), (('x', 'w'), 1.000, 2.251),
 ])
 def test_the_mixture_is_the_published_one(subset, accuracy, nats):
-    samples = drawn(50_000, np.random.default_rng(0))
+    samples = draw_samples(50_000, np.random.default_rng(0))
     assert bayes_accuracy(samples, subset) == pytest.approx(accuracy, abs=0.01)
     closed, _ = expected_log_density(samples, subset)
     assert closed == pytest.approx(nats, abs=0.01)

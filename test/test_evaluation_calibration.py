@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What training stores of a model's calibration."""
+"""The calibration of a model: temperatures, coverage of references, and the table of both."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPTIONS = CalibrationOptions(calibration_samples=1000, importance_draws=40)
 
 
 class Measured:
-    """Samples of a model of which all is known, as a data set."""
+    """Samples of a model whose posteriors are known exactly, as a data set."""
 
     def __init__(self, model, count, seed):
         self.batch = measured(model, count, seed)
@@ -80,7 +80,7 @@ def test_the_report_has_coverage_before_and_after(report):
             assert 0 < lowest <= highest < 1
 
 
-def test_the_header_keeps_it(calibration, report):
+def test_the_header_keeps_calibration_and_coverage(calibration, report):
     sensors = tuple(SensorSpec(name, 'image', name, name, (3, 4, 4)) for name in 'abc')
     trained = tuple(tuple(name.split('+')) for name in SUBSETS)
     header = ModelHeader(
@@ -97,7 +97,7 @@ def test_the_table_has_a_row_for_each_subset(report):
     assert len(rows) == 8
 
 
-def test_references_that_are_hardly_resampled_are_called_so(report):
+def test_the_table_warns_of_references_with_few_effective_draws(report):
     poor = {**report, 'effective_sample_size': 1.02}
     assert 'hardly more than a draw of the joint posterior' in format_coverage(poor)
     assert 'hardly more' not in format_coverage(report)

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings are split by blocks of time, so that no sample is tested on its neighbour."""
+"""Recordings are split by blocks of time, so that no test sample is next to a training one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def stamps(seconds, rate=10):
     )
 
 
-def distance(one, other):
-    """Return the least time between two parts, seconds."""
-    return np.abs(one[:, None] - other[None]).min() / SECOND
+def distance(first, second):
+    """Return the shortest time between samples of two parts, seconds."""
+    return np.abs(first[:, None] - second[None]).min() / SECOND
 
 
 @given(
@@ -48,8 +48,8 @@ def test_shares_are_kept_but_for_the_gaps():
 def test_blocks_are_far_enough_apart():
     times = stamps(600)
     parts = split_by_time(times, SplitOptions(gap_seconds=2.0))
-    for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert distance(times[parts[one]], times[parts[other]]) >= 2.0
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert distance(times[parts[first]], times[parts[second]]) >= 2.0
 
 
 def test_a_long_recording_has_several_blocks_spread_over_it():
@@ -66,7 +66,7 @@ def test_a_recording_of_24_sets_has_all_parts():
 
 
 def test_what_a_looping_recording_shows_twice_is_in_one_part():
-    """Or a model would be tested on the very samples it has learned."""
+    """Otherwise a model would be tested on samples that it was trained on."""
     once = stamps(60)
     parts = split_by_time(np.concatenate([once, once]), SplitOptions(gap_seconds=0.5))
     times = [set((rows % len(once)).tolist()) for rows in parts]

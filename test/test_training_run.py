@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A training that is interrupted, taken up again, stopped early, shared by processes."""
+"""A training that is interrupted, resumed, stopped early, or shared by processes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def validation(arrays):
 
 @pytest.fixture
 def session(training, validation, tmp_path, monkeypatch):
-    """Return a function that trains in a folder, with a signal at a step on request."""
+    """Return a function that trains in a folder and sends SIGINT at step `stop`."""
     def run(name, options=OPTIONS, *, stop=None, resume=False, data=training):
         step = BoundMaximisation.training_step
 
@@ -86,8 +86,10 @@ def session(training, validation, tmp_path, monkeypatch):
     return run
 
 
-def equal(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def equal(first, second):
+    return first.keys() == second.keys() and all(
+        torch.equal(weight, second[name]) for name, weight in first.items()
+    )
 
 
 @pytest.mark.parametrize('options', [
@@ -95,18 +97,18 @@ def equal(one, other):
     replace(OPTIONS, orderings='sampled', patience=5),
 ], ids=['plain', 'sampled orderings and patience'])
 @pytest.mark.parametrize('stop', [0, 2, 4])  # 2: the step before a validation
-def test_a_training_taken_up_again_ends_with_the_very_same_weights(options, stop, session):
+def test_a_resumed_training_ends_with_the_same_weights(options, stop, session):
     whole = session('whole', options)
     with pytest.raises(KeyboardInterrupt):
         session('parts', options, stop=stop)
     with pytest.raises(KeyboardInterrupt):
         session('parts', options, stop=6, resume=True)
     assert equal(session('parts', options, resume=True), whole)
-    assert equal(session('parts', options, resume=True), whole)  # nothing was left to do
+    assert equal(session('parts', options, resume=True), whole)  # it was finished already
     assert not equal(session('other', replace(options, seed=1)), whole)
 
 
-def test_without_resume_a_training_begins_anew_and_with_it_where_there_is_nothing(session):
+def test_without_resume_or_without_a_checkpoint_a_training_starts_again(session):
     first = session('run', resume=True)
     with pytest.raises(KeyboardInterrupt):
         session('run', replace(OPTIONS, seed=1), stop=5)

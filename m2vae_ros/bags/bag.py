@@ -234,7 +234,7 @@ class Bag:
             ) from error
 
     def _check_clock(self) -> None:
-        """Check that no message was received at time 0, but for a simulation that begins there."""
+        """Check that no message was received at time 0, unless a simulation starts there."""
         if self.end_ns <= 0 or (self.start_ns <= 0 and self.end_ns > _YEAR_NS):
             which = 'all' if self.end_ns <= 0 else 'some'
             raise BagError(

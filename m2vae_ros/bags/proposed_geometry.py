@@ -171,16 +171,16 @@ def _middle_of_longest_gap(seen: NDArray[np.bool_]) -> float:
 
 
 def _row_count(
-    elevation: NDArray[np.float64], low: float, high: float, wanted: float
+    elevation: NDArray[np.float64], low: float, high: float, limit: float
 ) -> int:
     """Return the largest number of rows without empty ones: no more than a lidar has rings."""
     inside = elevation[(elevation > low) & (elevation < high)]
     for rows in _ROW_COUNTS:
-        if rows <= wanted * 1.05:
+        if rows <= limit * 1.05:
             counts, _ = np.histogram(inside, rows, (low, high))
             if counts[1:-1].min() > _MIN_ROW_FILL * np.median(counts):
                 return rows
-    return min(_ROW_COUNTS[-1], max(1, floor(wanted)))
+    return min(_ROW_COUNTS[-1], max(1, floor(limit)))
 
 
 def _size_multiple(size: float) -> int:

@@ -101,12 +101,12 @@ def propose(bag: Bag) -> str:
                 for each in unused
             ) + f'; a sensor is one of {", ".join(KINDS)}'
         )
-    begin = datetime.fromtimestamp(bag.start_ns * 1e-9, timezone.utc)
+    start = datetime.fromtimestamp(bag.start_ns * 1e-9, timezone.utc)
     name = bag.path.resolve().name
     lines = [
         f'# The sensors of {name}, proposed by m2vae sensors: edit, then train with',
         f'# m2vae train --bag {name} --sensors THIS_FILE --out MODEL.',
-        f'# Recorded {begin:%Y-%m-%d %H:%M:%S} UTC, {(bag.end_ns - bag.start_ns) * 1e-9:.1f} s.',
+        f'# Recorded {start:%Y-%m-%d %H:%M:%S} UTC, {(bag.end_ns - bag.start_ns) * 1e-9:.1f} s.',
         '# The shape is what the model sees: a larger one shows more, needs more data and time.',
     ]
     if len(proposed) > _MANY_SENSORS:

@@ -91,7 +91,7 @@ class RecentMeasurements:
     def older(
         self, measurements: Mapping[str, Measurement], age_ns: int
     ) -> dict[str, Measurement]:
-        """Return each sensor's newest measurement that is older than the given by `age_ns`."""
+        """Return each sensor's newest measurement that is at least `age_ns` older than its own."""
         found = {}
         for sensor, measurement in measurements.items():
             older = [

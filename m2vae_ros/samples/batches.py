@@ -28,7 +28,7 @@ class ShuffledBatches(Sampler[list[int]]):
     seed
         Seed of the random orders.
     first_step
-        The step to begin at; the batches before it are skipped.
+        The step to start at; the batches before it are skipped.
     rank, world_size
         This process, 0.., and the number of processes; each gets its own part of every step's
         samples.

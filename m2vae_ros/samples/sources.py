@@ -47,7 +47,7 @@ class SplitSamples:
         Samples to report errors and coverage on.
     description
         Where they come from, in JSON types, for the model's header: a sentence each under
-        ``training``, ``validation`` and ``test``, and what else the source tells.
+        ``training``, ``validation`` and ``test``, and entries of the source's own.
     views
         Sensor -> a part of it to report beside the whole.
 

@@ -26,8 +26,10 @@ class SplitOptions:
 
     Parameters
     ----------
-    validation_share, test_share
-        Share of the samples for validation and for test.
+    validation_share
+        Share of the samples for validation.
+    test_share
+        Share of the samples for test.
     block_seconds
         Length of a block of test samples; longer recordings have several, evenly spaced.
     gap_seconds

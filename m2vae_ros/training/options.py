@@ -40,7 +40,8 @@ class TrainingOptions:
     gamma
         Weight of the reconstructions from single sensors.
     joint_prior_weight
-        Factor, besides beta, of the divergence from the prior for two sensors and more.
+        Further factor, besides beta, of the divergence from the prior, for subsets of two sensors
+        and more.
     steps
         Optimiser steps.
     batch_size

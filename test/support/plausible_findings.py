@@ -27,7 +27,7 @@ START_NS = 1_700_000_000_000_000_000
 
 
 def plausible_findings(sensors=SENSORS, *, moments=3):
-    """Return findings with these sensors of the simulated robot."""
+    """Return findings about these sensors of the simulated robot."""
     names = tuple(spec.name for spec in sensors)
     rng = np.random.default_rng(0)
     seconds = np.arange(0, 30, 0.1)
@@ -68,14 +68,14 @@ def plausible_findings(sensors=SENSORS, *, moments=3):
 
 def _errors(spec, names):
     is_image = spec.kind == 'image'
-    one = SensorError(
+    error = SensorError(
         spec.name, (), 'model', 'grey levels' if is_image else 'm', 12.3 if is_image else 0.42,
         24.1 if is_image else None, None if is_image else 0.93, 200,
     )
     for subset in lattice(names):
-        yield replace(one, source=subset)
+        yield replace(error, source=subset)
         for predictor in ('mean', 'last', 'one_second_old'):
-            yield replace(one, source=subset, predictor=predictor, error=3 * one.error)
+            yield replace(error, source=subset, predictor=predictor, error=3 * error.error)
 
 
 def _moment(sensors, seed):
