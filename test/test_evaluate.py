@@ -270,7 +270,7 @@ def test_a_report_is_replaced_whole_or_not_at_all(tmp_path):
     with pytest.raises(ValueError, match=r'report: cannot be written: No space left'):
         write('2', OSError(28, 'No space left on device'))
     assert (path / 'metrics.json').read_text() == '1'
-    left = tmp_path / '.report.report.killed'
+    left = tmp_path / '.report.report.killed_1'
     left.mkdir()
     (left / '.lock').touch()
     write('3')
