@@ -1,7 +1,7 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 #
-# For a machine without ROS 2: everything comes from PyPI into .venv. Where ROS 2 is installed,
+# For a machine without ROS 2: everything is installed from PyPI into .venv. With ROS 2 installed,
 # use colcon itself (README.md).
 
 SHELL := bash
@@ -18,30 +18,31 @@ LINTED := m2vae_ros launch test $(wildcard benchmarks) setup.py
 PYTHONS := $(PYTHON) python3 python3.13 python3.12 python3.11 python3.10
 SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 
-# colcon's own folders lie in build/colcon, so that the tree stays clean.
+# colcon's folders are in build/colcon, so that the tree stays clean.
 COLCON := $(BIN)/colcon --log-base build/colcon/log
-PLACES := --base-paths . --build-base build/colcon/build --install-base build/colcon/install
+COLCON_PATHS := --base-paths . --build-base build/colcon/build --install-base build/colcon/install
 
 export ROS_AUTOMATIC_DISCOVERY_RANGE := LOCALHOST
 export ROS_LOG_DIR := $(CURDIR)/build/ros_log
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: help setup demo test lint train clean without-ros
+.PHONY: help setup demo test lint docs train clean without-ros
 
 help:
 	@echo 'make setup   install everything into .venv, pinned by $(LOCK)'
-	@echo 'make demo    robot and fusion node; sensors die and come back; build/demo/demo.png'
+	@echo 'make demo    run robot and fusion node while sensors die: build/demo/demo.png'
 	@echo 'make test    colcon build and colcon test'
 	@echo 'make lint    ruff, mypy, ament_flake8, ament_pep257'
+	@echo 'make docs    build the documentation as a site: build/docs/index.html'
 	@echo 'make train   train the default model anew: $(MODEL)'
-	@echo 'make clean   remove what the others have made; .venv stays'
+	@echo 'make clean   remove what the other targets made, except .venv'
 
 setup: without-ros $(STAMP)
 
 without-ros:
 	@if [ -n "$${ROS_DISTRO:-}" ]; then \
-	    echo "make: ROS 2 $$ROS_DISTRO is sourced, and this Makefile brings a ROS 2 of its own: use" \
-	        "colcon as README.md says, or a shell where it is not sourced" >&2; \
+	    echo "make: ROS 2 $$ROS_DISTRO is sourced, but this Makefile installs its own ROS 2: use" \
+	        "colcon as README.md says, or a shell where none is sourced" >&2; \
 	    exit 1; \
 	fi
 
@@ -51,7 +52,7 @@ $(STAMP): $(LOCK) setup.py setup.cfg | without-ros
 	        if $$candidate -c '$(SUITABLE)' 2> /dev/null; then python=$$candidate; break; fi; \
 	    done; \
 	    if [ -z "$${python:-}" ]; then \
-	        echo 'make: needs Python 3.10, 3.11, 3.12 or 3.13; none of these is one: $(PYTHONS).' \
+	        echo 'make: needs Python 3.10, 3.11, 3.12 or 3.13, found none among: $(PYTHONS).' \
 	            'Name one: make setup PYTHON=/path/to/python3' >&2; \
 	        exit 1; \
 	    fi; \
@@ -71,10 +72,10 @@ demo: setup
 	$(BIN)/m2vae demo --out build/demo
 
 test: setup
-	$(COLCON) build $(PLACES)
+	$(COLCON) build $(COLCON_PATHS)
 	@rm -f build/colcon/build/m2vae_ros/pytest.xml
 	@status=0; \
-	$(COLCON) test $(PLACES) --return-code-on-test-failure \
+	$(COLCON) test $(COLCON_PATHS) --return-code-on-test-failure \
 	    --event-handlers console_direct+ || status=$$?; \
 	$(COLCON) test-result --test-result-base build/colcon/build --verbose || status=$$?; \
 	if [ ! -s build/colcon/build/m2vae_ros/pytest.xml ]; then \
@@ -89,6 +90,12 @@ lint: setup
 	$(BIN)/ament_flake8 --config .ci/flake8.ini $(LINTED) || status=1; \
 	$(BIN)/ament_pep257 $(LINTED) || status=1; \
 	exit $$status
+
+# -E: a page that is not read again would not repeat its warnings.
+docs: setup
+	@rm -rf build/docs
+	$(BIN)/python -m sphinx -n -W --keep-going --quiet -d build/doctrees -E -c docs . build/docs
+	$(BIN)/python .ci/check_links.py build/docs
 
 train: setup
 	$(BIN)/m2vae train --simulated --out build/train/$(notdir $(MODEL)) $(TRAIN_OPTIONS)

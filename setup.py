@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Install the package; colcon and pip both come here."""
+"""Install the package, with colcon or pip."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -14,7 +14,7 @@ INSTALLED = ('launch/*.launch.py', 'config/*.yaml', 'config/*.rviz', 'config/*.j
 
 
 def data_files():
-    """Return what is installed beside the modules: (directory, files) pairs."""
+    """Return the files to install besides the modules, as (directory, files) pairs."""
     files = defaultdict(list)
     files[Path('share', 'ament_index', 'resource_index', 'packages')].append(f'resource/{NAME}')
     files[SHARE].append('package.xml')
@@ -45,6 +45,7 @@ setup(
         'learning': ['jinja2>=3', 'lightning>=2.6', 'markupsafe>=2', 'matplotlib>=3.5',
                      'rich>=13', 'rosbags>=0.11.9', 'tensorboardX>=2.6', 'tqdm>=4.57'],
         'benchmarks': ['multivae>=1.0.3', 'scikit-learn>=1.2'],
+        'docs': ['myst-parser>=2', 'sphinx>=7.2', 'sphinx-rtd-theme>=2'],
         'test': ['hypothesis>=6.36', 'pytest>=6.2.5', 'pytest-timeout>=2'],
         'lint': ['flake8', 'flake8-builtins', 'flake8-comprehensions', 'flake8-deprecated',
                  'flake8-import-order', 'flake8-quotes', 'mypy', 'pydocstyle', 'ros-ament-flake8',

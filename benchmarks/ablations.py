@@ -3,7 +3,7 @@
 """
 Change one thing of m2vae at a time: knobs, heads, trunks; scikit-learn's digits in quadrants.
 
-The starting point is that of `m2vae train`'s default model: product heads, shared trunks, alpha 1,
+The starting point has the settings of the default model: product heads, shared trunks, alpha 1,
 beta 1, gamma 1, joint_prior_weight 0. Data, networks, steps and scores are those of `digits.py`.
 
     python benchmarks/ablations.py --out benchmarks/results/ablations.json
@@ -56,7 +56,7 @@ COLUMNS = {
 
 
 class Pixels(nn.Module):
-    """No trunk: the pixels themselves are the features."""
+    """No trunk: the features are the pixels, centred."""
 
     def forward(self, batch: SensorBatch) -> Tensor:
         """Return ``(batch, pixels)``."""
@@ -70,7 +70,7 @@ class OwnTrunks(nn.Module):
     Parameters
     ----------
     sensors, pixels
-        How many, and of how many pixels each.
+        Number of sensors, and of pixels of each.
 
     """
 
@@ -87,7 +87,7 @@ class OwnTrunks(nn.Module):
 
 
 def networks(trunks: str) -> Networks:
-    """Return the networks of `digits.py`, with trunks that are shared or each subset's own."""
+    """Return the networks of `digits.py`, with `trunks` 'shared' or each subset's 'own'."""
     shared = digits.networks(SENSORS)
     if trunks == 'shared':
         return shared
@@ -109,8 +109,8 @@ def run(settings: Figures, seed: int, steps: int, effort: Effort) -> Figures:
     )
 
 
-def described(change: Figures) -> str:
-    """Return what differs from the starting point."""
+def describe(change: Figures) -> str:
+    """Return what differs from the starting point as text."""
     return ', '.join(f'{name} {value}' for name, value in change.items()) or 'starting point'
 
 
@@ -120,7 +120,8 @@ def summary(figures: list[Figures]) -> list[str]:
     for name in COLUMNS:
         kind, _, which = name.partition('_')
         values = [
-            of_subsets(each['test'][kind], which) if kind == 'accuracy' else each['test'][name]
+            mean_over_subsets(each['test'][kind], which) if kind == 'accuracy'
+            else each['test'][name]
             for each in figures
         ]
         error = stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
@@ -128,8 +129,8 @@ def summary(figures: list[Figures]) -> list[str]:
     return cells
 
 
-def of_subsets(accuracy: Figures, which: str) -> float:
-    """Return the mean over the subsets of one sensor, all but one, or all."""
+def mean_over_subsets(accuracy: Figures, which: str) -> float:
+    """Return the mean over the subsets of 'one' sensor, of all but one ('rest'), or of 'all'."""
     size = {'one': 1, 'rest': SENSORS - 1, 'all': SENSORS}[which]
     return mean(value for name, value in accuracy.items() if name.count('+') == size - 1)
 
@@ -140,7 +141,7 @@ def main() -> None:
     parser.add_argument('--out', type=Path, required=True, help='JSON to write')
     parser.add_argument(
         '--runs', type=Path, default=Path('build/ablations.runs.jsonl'),
-        help='where the figures of each run are kept, to go on with later',
+        help='file of the figures of each run, from which a later call continues',
     )
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--steps', type=int, default=3000)
@@ -154,17 +155,17 @@ def main() -> None:
     rows = []
     for change in CHANGES:
         runs = [{'settings': BASE | change, 'seed': seed} for seed in range(arguments.seeds)]
-        for one in runs:
-            records.once(one, call)
-        rows.append([described(change), *summary([records.figures(one) for one in runs])])
-    found = table(
+        for each in runs:
+            records.once(each, call)
+        rows.append([describe(change), *summary([records.figures(each) for each in runs])])
+    result = table(
         'One change at a time: digits in quadrants, test split',
         ['change', *COLUMNS.values()], rows,
         'Mean and standard error over the seeds; log-likelihoods in nats per sample.',
     )
     write(
         arguments.out, 'ablations', shlex.join(['python', *sys.argv]),
-        started - records.seconds_before, [found], [],
+        started - records.seconds_before, [result], [],
     )
 
 

@@ -1,12 +1,12 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-From a bag to a report: how long each command takes, and how much memory.
+From a bag to a report: the time and memory of each command.
 
 A simulated drive is recorded (camera as JPEG), a sensors file proposed, the bag decoded, a model
 trained on it twice (the second time from the cache), and evaluated, all by the `m2vae` command.
-Then bags of raw images, a short and a long one, go the same road with one step of training, to
-see whether the memory grows.
+Then the same is done with a short and a long bag of raw images and one training step, to see
+whether the memory grows.
 
     python benchmarks/bag_to_report.py
     python benchmarks/bag_to_report.py --minutes 1 --steps 20 --raw-minutes 0.5 1
@@ -40,8 +40,8 @@ if __name__ == '__main__':
 """
 RECORDS = Path(__file__).resolve().parent / 'results'
 GIBIBYTE = 2**30
-GIVE_BACK = {'MALLOC_MMAP_THRESHOLD_': str(2**20)}  # environment of glibc's malloc
-Stages = Mapping[str, Measured]  # what a user runs -> what it took
+RELEASE_LARGE_BLOCKS = {'MALLOC_MMAP_THRESHOLD_': str(2**20)}  # environment of glibc's malloc
+Stages = Mapping[str, Measured]  # command -> its time and memory
 
 
 def main() -> None:
@@ -60,9 +60,9 @@ def main() -> None:
     if arguments.folder is not None:
         arguments.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        stages = whole_road(Path(folder), arguments.minutes, arguments.steps)
-        starts = [start_of_training(Path(folder)) for _ in range(5)]
-        raw = [road_of_raw(Path(folder), minutes) for minutes in arguments.raw_minutes]
+        stages = run_all_commands(Path(folder), arguments.minutes, arguments.steps)
+        starts = [time_to_first_step(Path(folder)) for _ in range(5)]
+        raw = [run_on_raw_images(Path(folder), minutes) for minutes in arguments.raw_minutes]
     written = '' if (arguments.minutes, arguments.steps) == (10, 3000) else (
         f' --minutes {arguments.minutes:g} --steps {arguments.steps}'
     )
@@ -73,8 +73,8 @@ def main() -> None:
     print(arguments.out.read_text())
 
 
-def whole_road(folder: Path, minutes: float, steps: int) -> dict[str, Measured]:
-    """Run every command once, as a user would; return stage -> what it took."""
+def run_all_commands(folder: Path, minutes: float, steps: int) -> dict[str, Measured]:
+    """Run every command once, as a user would; return command -> its time and memory."""
     bag, sensors, report = folder / 'drive', folder / 'sensors.yaml', folder / 'report'
     model = folder / 'model.safetensors'
     stages = {
@@ -92,8 +92,8 @@ def whole_road(folder: Path, minutes: float, steps: int) -> dict[str, Measured]:
     return stages
 
 
-def start_of_training(folder: Path) -> float:
-    """Train again on the drive, whose cache is there, and return the seconds to the first step."""
+def time_to_first_step(folder: Path) -> float:
+    """Train again on the drive, with its cache, and return the seconds to the first step."""
     model = folder / 'again.safetensors'
     run_folder = model.with_suffix('.run')
     try:
@@ -109,28 +109,28 @@ def start_of_training(folder: Path) -> float:
 
 
 def m2vae(*words: object) -> list[str]:
-    """Return a command line."""
+    """Return the words of an `m2vae` command line."""
     return [*M2VAE, *map(str, words)]
 
 
 def command(*words: object) -> Measured:
-    """Run `m2vae`."""
+    """Run an `m2vae` command and measure it."""
     return run(m2vae(*words))
 
 
 def decode(folder: Path, bag: Path, sensors: Path) -> Measured:
-    """Decode a bag into its cache."""
+    """Decode a bag into its cache and measure it."""
     script = folder / 'decode.py'
     script.write_text(DECODE)
     return run([sys.executable, str(script), str(bag), str(sensors)])
 
 
-def road_of_raw(folder: Path, minutes: float) -> dict[str, Measured]:
+def run_on_raw_images(folder: Path, minutes: float) -> dict[str, Measured]:
     """
-    Decode a bag of raw images, train one step and evaluate on it, and remove it.
+    Record a bag of raw images, decode it, train one step, evaluate on it, and remove it.
 
-    The allocator gives large blocks back as soon as they are free; else it keeps some, and the
-    peak of one and the same command differs by 10 % from run to run.
+    The allocator is told to release large blocks as soon as they are free. By default it keeps
+    some, and the peak of the same command differs by 10 % from run to run.
     """
     bag, sensors, report = folder / 'raw', folder / 'raw.yaml', folder / 'raw_report'
     model, cache = folder / 'raw.safetensors', folder / 'raw.m2vae_cache'
@@ -140,10 +140,11 @@ def road_of_raw(folder: Path, minutes: float) -> dict[str, Measured]:
         'decode': decode(folder, bag, sensors),
         'train, 1 step': run(
             m2vae('train', '--bag', bag, '--sensors', sensors, '--steps', 1, '--out', model),
-            GIVE_BACK,
+            RELEASE_LARGE_BLOCKS,
         ),
         'evaluate': run(
-            m2vae('evaluate', '--model', model, '--bag', bag, '--report', report), GIVE_BACK
+            m2vae('evaluate', '--model', model, '--bag', bag, '--report', report),
+            RELEASE_LARGE_BLOCKS,
         ),
     }
     for path in (bag, cache, report, model.with_suffix('.run')):
@@ -154,24 +155,24 @@ def road_of_raw(folder: Path, minutes: float) -> dict[str, Measured]:
 
 
 def peak(stages: Stages) -> int:
-    """Return the most memory that any stage took, bytes."""
+    """Return the largest peak memory of all commands, bytes."""
     return max(measured.peak_bytes for measured in stages.values())
 
 
 def gibibytes(size: int) -> str:
-    """Return a size in words."""
+    """Return a size as text."""
     return f'{size / GIBIBYTE:.2f} GiB'
 
 
 def tables(
     stages: Stages, arguments: argparse.Namespace, raw: Sequence[Stages]
 ) -> list[dict[str, Any]]:
-    """Return what each command took."""
+    """Return the table of each command's time and memory."""
     columns = ['Command', 'Seconds', 'Times real time', 'Peak memory', 'Resident, summed up']
     drive = 60 * arguments.minutes
-    rows = [row(name, drive, measured) for name, measured in stages.items()]
+    rows = [table_row(name, drive, measured) for name, measured in stages.items()]
     rows += [
-        row(f'{minutes:g} min of raw images: {name}', 60 * minutes, measured)
+        table_row(f'{minutes:g} min of raw images: {name}', 60 * minutes, measured)
         for minutes, of_raw in zip(arguments.raw_minutes, raw, strict=True)
         for name, measured in of_raw.items()
     ]
@@ -181,13 +182,13 @@ def tables(
         'Memory is that of a command and all its processes: what they share counts once, or, in '
         'the last column, for each of them. From the first row of raw images on, training and '
         'evaluation run with '
-        + ' '.join(f'{name}={value}' for name, value in GIVE_BACK.items())
+        + ' '.join(f'{name}={value}' for name, value in RELEASE_LARGE_BLOCKS.items())
         + ': slower, with a peak that is the same in every run.',
     )]
 
 
-def row(name: str, seconds: float, measured: Measured) -> list[str]:
-    """Return the row of a stage, for a drive of some seconds."""
+def table_row(name: str, seconds: float, measured: Measured) -> list[str]:
+    """Return the row of a command, run on a drive of some seconds."""
     return [
         name, f'{measured.seconds:.1f}', f'{seconds / measured.seconds:.1f}',
         gibibytes(measured.peak_bytes), gibibytes(measured.peak_resident_bytes),
@@ -197,7 +198,7 @@ def row(name: str, seconds: float, measured: Measured) -> list[str]:
 def bars(
     stages: Stages, starts: Sequence[float], arguments: argparse.Namespace, raw: Sequence[Stages]
 ) -> list[dict[str, Any]]:
-    """Return what was asked for and what was measured."""
+    """Return the bars: what is required, and what was measured."""
     drive = 60 * arguments.minutes
     total = sum(measured.seconds for name, measured in stages.items() if name != 'record')
     rate = drive / stages['decode'].seconds

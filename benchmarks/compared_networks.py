@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What every compared model is built from, and what the benchmarks ask of it."""
+"""The networks that all compared models are built from, and the interface of a model."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ Batch = Mapping[str, SensorBatch]
 
 
 class Packing(Protocol):
-    """How a sensor's measurements become the one tensor that the library carries about."""
+    """How a sensor's measurements become the single tensor that the library passes around."""
 
     def pack(self, batch: SensorBatch) -> Tensor:
         """Return a tensor ``(batch, ...)``."""
 
     def unpack(self, packed: Tensor) -> SensorBatch:
-        """Return what was packed."""
+        """Return the measurements that were packed."""
 
 
 class ValuesOnly:
-    """For sensors of which nothing is ever missing."""
+    """For sensors without missing cells."""
 
     def pack(self, batch: SensorBatch) -> Tensor:
         """Return the values."""
         return batch.values
 
     def unpack(self, packed: Tensor) -> SensorBatch:
-        """Return the values with masks that nobody may look at."""
+        """Return the values; the masks have no meaning."""
         return SensorBatch(packed, packed, packed)
 
 
 @dataclass(frozen=True)
 class WithMasks:
     """
-    For sensors with cells that are not valid or returned nothing.
+    For sensors with cells that are not valid or have no return.
 
     Parameters
     ----------
     shape, spatial_shape
-        Of the values and of the masks, see `specs.SensorSpec`.
+        Shapes of the values and of the masks, see `specs.SensorSpec`.
 
     """
 
@@ -56,7 +56,7 @@ class WithMasks:
     spatial_shape: tuple[int, ...]
 
     def pack(self, batch: SensorBatch) -> Tensor:
-        """Return values and masks, flat, one behind the other."""
+        """Return values and masks, flattened and concatenated."""
         return torch.cat([part.flatten(1).float() for part in batch], 1)
 
     def unpack(self, packed: Tensor) -> SensorBatch:
@@ -73,20 +73,20 @@ class WithMasks:
 @dataclass(frozen=True)
 class Networks:
     """
-    Makers of the networks that every model is built from.
+    Functions that make the networks of a model.
 
     Parameters
     ----------
     names
-        The sensors.
+        Names of the sensors.
     latent
         Size of the latent vector.
     trunk, decoder
-        Sensor -> a fresh network, see `vae.multimodal.MultimodalVAE`.
+        Sensor -> a new network, see `vae.multimodal.MultimodalVAE`.
     head
-        Number of sensors -> a fresh network from their features to ``(batch, 2 * latent)``.
+        Number of sensors -> a new network from their features to ``(batch, 2 * latent)``.
     packing
-        Sensor -> how its measurements travel through the library.
+        Sensor -> how its measurements are packed for the library.
 
     """
 
@@ -99,12 +99,12 @@ class Networks:
 
 
 class Model(Protocol):
-    """What the benchmarks ask of a model."""
+    """The interface of every compared model."""
 
     names: tuple[str, ...]
 
     def loss(self, batch: Batch, warmed_up: float = 1.0) -> Tensor:
-        """Return what training minimises, per sample, the divergences annealed by a share."""
+        """Return the loss per sample; `warmed_up` scales the divergences during annealing."""
 
     def posterior(self, batch: Batch, subset: Subset) -> Distribution:
         """Return q(z|x_S), one distribution over latent vectors per sample."""

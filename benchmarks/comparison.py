@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What the comparisons of models share: settings to choose from, training, choice, summary."""
+"""Shared by the comparisons of models: settings to choose from, training, choice, summary."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from torch import nn
 
 from m2vae_ros.vae.likelihoods import SensorBatch
 
-# Four settings of each model's own knobs to choose from. The first is the paper's objective, or
-# the library's default. beta and gamma below 1 let single sensors weigh less against the mutual
-# divergences; the heads are those of `multivae_models.Ours`.
+# Four settings to choose from for each model. The first is the paper's objective, or the library's
+# default. beta and gamma below 1 give single sensors less weight against the mutual divergences;
+# `heads` is explained in `multivae_models.Ours`.
 TRIALS: dict[str, list[dict[str, Any]]] = {
     'm2vae': [
         {'alpha': 1, 'joint_prior_weight': 1},
@@ -61,25 +61,26 @@ def fit(
     size: int,
 ) -> None:
     """
-    Train a model in place; every model of a comparison is trained by this.
+    Train a model in place; all models of a comparison are trained in the same way.
 
     Parameters
     ----------
     model
-        Of `multivae_models`.
+        A model of `multivae_models`.
     data
         Training samples.
     steps, batch_size, learning_rate
-        Of AdamW; the rate rises over the first 5 % of the steps and falls to 0 by a cosine.
+        Options of AdamW; the rate rises over the first 5 % of the steps and falls to 0 by a
+        cosine.
     warm_up
-        Share of the steps over which a model that anneals its divergences does so.
+        Share of the steps over which the divergences are annealed, in models that do so.
     size
-        Measured numbers of a sample, by which the loss is divided.
+        Measured numbers of a sample; the loss is divided by it.
 
     """
     noise = [weight for name, weight in model.named_parameters() if 'log_noise' in name]
     others = [weight for name, weight in model.named_parameters() if 'log_noise' not in name]
-    rates = [learning_rate, 10 * learning_rate]  # the noise has further to go than weights
+    rates = [learning_rate, 10 * learning_rate]  # the log of the noise changes more than weights
     optimizer = torch.optim.AdamW(
         [{'params': others, 'lr': rates[0]}, {'params': noise, 'lr': rates[1]}],
         weight_decay=1e-4, fused=True,
@@ -99,7 +100,7 @@ def fit(
 
 
 def _shuffled(count: int, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield the rows of batches, epoch after epoch; the rest of an epoch is left out."""
+    """Yield the rows of batches, epoch after epoch; incomplete batches are left out."""
     while True:
         order = torch.randperm(count)
         yield from order[:count - count % batch_size].split(batch_size)
@@ -107,24 +108,24 @@ def _shuffled(count: int, batch_size: int) -> Iterator[torch.Tensor]:
 
 class Records:
     """
-    Figures of runs in a file of lines, so that an interrupted comparison goes on.
+    Figures of runs, a line each in a file, so that an interrupted comparison can be resumed.
 
     Parameters
     ----------
     path
-        Made where it is missing.
+        The file; it is created if it does not exist.
     options
-        What all runs have in common; the file's first line.
+        Options of all runs, stored in the file's first line.
 
     Attributes
     ----------
     seconds_before
-        What the runs took that were there already.
+        Total time of the runs that were in the file at the start.
 
     Raises
     ------
     ValueError
-        If the file is of runs with other options.
+        If the file has runs with other options.
 
     """
 
@@ -135,7 +136,7 @@ class Records:
             path.write_text(json.dumps(options) + '\n')
         first, *lines = (json.loads(line) for line in path.read_text().splitlines())
         if first != options:
-            raise ValueError(f'{path} is of runs with {first}, not {options}: name another file')
+            raise ValueError(f'{path} has runs with {first}, not {options}: give another file')
         self._done: list[Figures] = lines
         self.seconds_before = sum(each['figures']['seconds'] for each in lines)
 
@@ -144,17 +145,17 @@ class Records:
         return next(each['figures'] for each in self._done if each['run'] == run)
 
     def once(self, run: Figures, call: Callable[..., Figures]) -> None:
-        """Call with what is to be run, unless the file has it."""
+        """Call `call` with the arguments of a run and store its figures, unless it is stored."""
         if any(record['run'] == run for record in self._done):
             return
         record = {'run': run, 'figures': call(**run)}
         self._done.append(record)
         with self.path.open('a') as stream:
             stream.write(json.dumps(record) + '\n')
-        print(json.dumps(run), _brief(record['figures']), file=sys.stderr, flush=True)
+        print(json.dumps(run), _format_brief(record['figures']), file=sys.stderr, flush=True)
 
 
-def _brief(figures: Figures) -> str:
+def _format_brief(figures: Figures) -> str:
     test = figures['test']
     return ' '.join(f'{key} {test[key]:.2f}' for key in ('joint', 'other_given_one')) + (
         f' in {figures["seconds"]:.0f} s'
@@ -171,29 +172,33 @@ def compare(
     settings: Mapping[str, Sequence[Figures]] = TRIALS,
 ) -> tuple[dict[str, Figures], list[Figures]]:
     """
-    Try every setting with the first seed, and the chosen ones with the others.
+    Run every setting with the first seed, and each model's best one with all seeds.
+
+    The setting with the largest sum of validation figures is the best.
 
     Parameters
     ----------
     records
-        What was run before.
+        Figures of earlier runs.
     case
-        What the models are compared on, arguments of `run`.
+        Arguments of `run` that are common to all runs.
     models
-        Of `settings`.
+        Models to compare, keys of `settings`.
     seeds
-        How many.
+        Number of seeds.
     run
-        Called with the case, ``model``, ``settings`` and ``seed``.
+        Called with the case, ``model``, ``settings`` and ``seed``; returns the figures.
     settings
-        Model -> what to choose from.
+        Model -> settings to choose from.
 
     Returns
     -------
-    chosen, tried
-        Model -> ``settings`` and ``test``, the figures on the test split as (mean, standard
-        error) over the seeds; and each setting's ``model``, ``settings``, ``validation`` and
-        ``test`` with the first seed. The sum of the validation figures decides.
+    chosen
+        Model -> its best ``settings``, and ``test``: figures on the test split as (mean, standard
+        error) over the seeds.
+    tried
+        For each setting: ``model``, ``settings``, and ``validation`` and ``test`` figures with
+        the first seed.
 
     """
     chosen, tried = {}, []
@@ -207,7 +212,7 @@ def compare(
                 'model': name,
                 'settings': each_settings,
                 'validation': figures['validation'],
-                'test': _flat(figures['test']),
+                'test': _flatten(figures['test']),
             })
         best = max(candidates, key=lambda each: sum(each['validation'].values()))['settings']
         finals = [
@@ -215,10 +220,10 @@ def compare(
         ]
         for each in finals:
             records.once(each, run)
-        seeds_of = [_flat(records.figures(each)['test']) for each in finals]
+        tests = [_flatten(records.figures(each)['test']) for each in finals]
         chosen[name] = {
             'settings': best,
-            'test': {key: _mean_error([each[key] for each in seeds_of]) for key in seeds_of[0]},
+            'test': {key: _mean_and_error([each[key] for each in tests]) for key in tests[0]},
         }
         tried += candidates
     return chosen, tried
@@ -227,7 +232,7 @@ def compare(
 def tables(
     title: str, chosen: Mapping[str, Figures], tried: Sequence[Figures]
 ) -> list[dict[str, Any]]:
-    """Return the tables of a case: the chosen settings' figures, each subset's, all settings'."""
+    """Return the tables of a case: figures of the chosen settings, of all, and by subset."""
     first = next(iter(chosen.values()))['test']
     figures = [key for key in first if ' ' not in key]
     of_subsets = [key for key in first if key.startswith('accuracy ')]
@@ -235,7 +240,8 @@ def tables(
     result = [table(
         f'{title}: test split', ['model', 'settings', *figures],
         [
-            [name, _named(each['settings']), *(_pair(each['test'][key]) for key in figures)]
+            [name, _format_settings(each['settings']),
+             *(_format_pair(each['test'][key]) for key in figures)]
             for name, each in chosen.items()
         ],
         'Mean and standard error over the seeds; log-likelihoods in nats per sample.',
@@ -245,7 +251,7 @@ def tables(
             f'{title}: every setting, first seed',
             ['model', 'settings', *(f'validation {key}' for key in criteria), *figures],
             [
-                [each['model'], _named(each['settings']),
+                [each['model'], _format_settings(each['settings']),
                  *(f'{each["validation"][key]:.3f}' for key in criteria),
                  *(f'{each["test"][key]:.3f}' for key in figures)]
                 for each in tried
@@ -256,7 +262,7 @@ def tables(
         result.append(table(
             f'{title}: class accuracy from every subset, test split', ['sensors', *chosen],
             [
-                [key.split(' ')[1], *(_pair(each['test'][key]) for each in chosen.values())]
+                [key.split(' ')[1], *(_format_pair(each['test'][key]) for each in chosen.values())]
                 for key in of_subsets
             ],
         ))
@@ -265,9 +271,9 @@ def tables(
 
 def bars(title: str, chosen: Mapping[str, Figures]) -> list[dict[str, Any]]:
     """
-    Return whether m2vae is first or behind by no more than one standard error.
+    Return the bars: whether m2vae is first, or behind by at most one standard error.
 
-    It is that of the difference to the first: the root of the sum of both squares.
+    The standard error is that of the difference to the first: the root of the sum of squares.
     """
     result = []
     ours = chosen.get('m2vae', {'test': {}})['test']
@@ -277,8 +283,9 @@ def bars(title: str, chosen: Mapping[str, Figures]) -> list[dict[str, Any]]:
         first = max(chosen, key=lambda model: chosen[model]['test'][key][0])
         best = chosen[first]['test'][key]
         behind, error = best[0] - ours[key][0], sqrt(best[1] ** 2 + ours[key][1] ** 2)
-        value = f'{_pair(ours[key])}, first' if first == 'm2vae' else (
-            f'{_pair(ours[key])}, behind {first} {_pair(best)} by {behind:.3f} +- {error:.3f}'
+        value = f'{_format_pair(ours[key])}, first' if first == 'm2vae' else (
+            f'{_format_pair(ours[key])}, behind {first} {_format_pair(best)} by '
+            f'{behind:.3f} +- {error:.3f}'
         )
         result.append(bar(
             f'{title}: m2vae first or within one standard error on {name}', value, behind <= error
@@ -286,8 +293,8 @@ def bars(title: str, chosen: Mapping[str, Figures]) -> list[dict[str, Any]]:
     return result
 
 
-def _flat(figures: Figures) -> dict[str, float]:
-    """Put every subset's figure, and the means over the subsets of one, all but one, and all."""
+def _flatten(figures: Figures) -> dict[str, float]:
+    """Replace figures by subset by one entry each, and add means over one, all but one, all."""
     flat = {key: value for key, value in figures.items() if not isinstance(value, dict)}
     for key, of_subset in figures.items():
         if isinstance(of_subset, dict):
@@ -300,13 +307,14 @@ def _flat(figures: Figures) -> dict[str, float]:
     return flat
 
 
-def _mean_error(values: Sequence[float]) -> tuple[float, float]:
+def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and its standard error."""
     return mean(values), stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
 
 
-def _pair(figure: tuple[float, float]) -> str:
+def _format_pair(figure: tuple[float, float]) -> str:
     return f'{figure[0]:.3f} +- {figure[1]:.3f}'
 
 
-def _named(settings: Figures) -> str:
+def _format_settings(settings: Figures) -> str:
     return ', '.join(f'{key} {value}' for key, value in settings.items())

@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Measure what decoding costs beside the bare array operation that it cannot do without.
+Measure the time of decoding beside that of the array operations that it cannot do without.
 
-A cloud is held against one ``np.isfinite`` and one ``np.arctan2`` over it, an image against one
-``cv2.resize`` of it to the model's size by area. Everything is measured in one run, interleaved,
-and the median is taken, so that the ratios stand on a busy machine.
+A cloud is compared with one ``np.isfinite`` and one ``np.arctan2`` over it, an image with one
+``cv2.resize`` to the model's size by area. All calls are measured in turn and the medians taken,
+so that the ratios hold on a busy machine.
 
     python benchmarks/decode.py
 """
@@ -44,13 +44,13 @@ def range_image(shape: tuple[int, int], axes: str) -> SensorSpec:
 
 
 def message(**fields: Any) -> SimpleNamespace:
-    """Return something with a message's fields."""
+    """Return an object with a message's fields."""
     header = SimpleNamespace(stamp=SimpleNamespace(sec=1, nanosec=0), frame_id='frame')
     return SimpleNamespace(header=header, **fields)
 
 
 def cloud(points: NDArray[np.float32]) -> SimpleNamespace:
-    """Return a cloud of x, y, z, intensity, (rows, columns, 4)."""
+    """Return a cloud message of points (rows, columns, 4) of x, y, z, intensity."""
     rows, columns, _ = points.shape
     fields = [
         SimpleNamespace(name=name, offset=4 * i, datatype=7, count=1)
@@ -63,7 +63,7 @@ def cloud(points: NDArray[np.float32]) -> SimpleNamespace:
 
 
 def spinning(rings: int, points: int) -> NDArray[np.float32]:
-    """Return what a spinning LiDAR sees in a rough round room, ring by ring."""
+    """Return the points of a spinning LiDAR in a wavy round room, ring by ring, (1, points, 4)."""
     rng = np.random.default_rng(0)
     elevation, azimuth = np.meshgrid(
         np.linspace(0.035, -0.43, rings), np.linspace(np.pi, -np.pi, points), indexing='ij'
@@ -79,7 +79,7 @@ def spinning(rings: int, points: int) -> NDArray[np.float32]:
 
 
 def depth_camera(rows: int, columns: int) -> NDArray[np.float32]:
-    """Return what a depth camera sees of a wavy wall above a floor, organised."""
+    """Return the organised points of a depth camera that sees a wavy wall above a floor."""
     v, u = np.mgrid[:rows, :columns]
     right, down = (u / columns - 0.5) * 1.2, (v / rows - 0.5) * 0.9
     depth = np.minimum(4 + np.sin(8 * right), 1.0 / np.maximum(down, 1e-3))
@@ -87,18 +87,18 @@ def depth_camera(rows: int, columns: int) -> NDArray[np.float32]:
 
 
 def medians(*calls: Callable[[], Any]) -> list[float]:
-    """Return the median time of each call in microseconds, measured in turn."""
+    """Return the median time of each call in microseconds; the calls take turns."""
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(ROUNDS):
-        for call, seen in zip(calls, times, strict=True):
+        for call, seconds in zip(calls, times, strict=True):
             start = time.perf_counter()
             call()
-            seen.append(time.perf_counter() - start)
-    return [1e6 * statistics.median(seen) for seen in times]
+            seconds.append(time.perf_counter() - start)
+    return [1e6 * statistics.median(seconds) for seconds in times]
 
 
 def report_clouds() -> None:
-    """Print a line per cloud; the coordinates lie as they do in the message, and in columns."""
+    """Print a line per cloud: beside operations over the message, and over separate columns."""
     print(f'{"cloud":34}{"decode us":>10}{"over it us":>12}{"ratio":>7}{"in columns us":>15}'
           f'{"ratio":>7}')
     shuffled = np.random.default_rng(1).permutation(spinning(64, 1782), axis=1)

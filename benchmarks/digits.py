@@ -4,8 +4,8 @@
 Compare M2VAE with MultiVae's models on scikit-learn's digits in halves and in quadrants.
 
 All models have the same networks, latent size, likelihood, data, steps, optimiser and number of
-settings to choose from; the setting is chosen on the validation split by the sum of log p(M) and
-log p(other | one), and the figures are those of the test split.
+settings to choose from. The setting is chosen on the validation split by the sum of log p(M) and
+log p(other | one); the figures are those of the test split.
 
     python benchmarks/digits.py --out benchmarks/results/digits.json
 """
@@ -51,7 +51,7 @@ PARTS = {
 
 
 class GaussianPixels:
-    """Gaussian pixels with one learned noise; nothing is ever missing."""
+    """Gaussian pixels with one learned noise; no pixel is missing."""
 
     def __init__(self, location: Tensor, noise: Tensor) -> None:
         self.location, self.noise = location, noise
@@ -70,7 +70,7 @@ class GaussianPixels:
 
 
 class Trunk(nn.Module):
-    """Features of the pixels."""
+    """From pixels to features."""
 
     def __init__(self, pixels: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Trunk(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The likelihood of the pixels."""
+    """From latents to the likelihood of the pixels."""
 
     def __init__(self, pixels: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ def load(sensors: int) -> tuple[dict[str, SensorBatch], Tensor]:
 
 
 def assemble(parts: dict[str, Tensor]) -> Tensor:
-    """Return images of all parts, flat."""
+    """Return whole images, flattened, from their parts."""
     side = [part.unflatten(-1, (-1, 4)) for part in parts.values()]
     if len(side) == 2:
         return torch.cat(side, -1).flatten(-2)
@@ -140,33 +140,33 @@ def classes(model: Model, data: Batch, labels: Tensor, draws: int = 32) -> Figur
     """
     Return the class accuracy and the coherence from every subset, on the test split.
 
-    Accuracy: one logistic regression for all subsets, fitted to a draw of each subset's posterior
-    of each image of the training split, looks at draws of q(z|x_S) and the mean of its
-    probabilities decides. It is fitted to all subsets and not to q(z|x_M) alone, because that of
-    a mixture of experts is made of the single sensors' posteriors, others' is not. Coherence: how
-    often a logistic regression of the true images sees the class in the image decoded from a draw
-    of q(z|x_S).
+    Accuracy: how often a logistic regression finds the class, by the mean of its probabilities
+    over draws of q(z|x_S). There is one regression for all subsets, fitted to a draw of each
+    subset's posterior for each training image; not to q(z|x_M) alone, because in a mixture of
+    experts that consists of the single sensors' posteriors, and in other models it does not.
+    Coherence: how often a logistic regression of the true images finds the class in the image
+    that is decoded from a draw of q(z|x_S).
     """
-    train, asked = (select(data, SPLITS[which]) for which in ('train', 'test'))
-    known, truth = (labels[SPLITS[which]].numpy() for which in ('train', 'test'))
+    train, test = (select(data, SPLITS[which]) for which in ('train', 'test'))
+    train_labels, test_labels = (labels[SPLITS[which]].numpy() for which in ('train', 'test'))
     with torch.no_grad():
         subsets = lattice(model.names)
         latents = torch.cat([model.posterior(train, subset).sample() for subset in subsets])
         on_latents = LogisticRegression(max_iter=300).fit(
-            latents.numpy(), np.tile(known, len(subsets))
+            latents.numpy(), np.tile(train_labels, len(subsets))
         )
         images = assemble({name: train[name].values for name in model.names})
-        on_images = LogisticRegression(max_iter=300).fit(images.numpy(), known)
+        on_images = LogisticRegression(max_iter=300).fit(images.numpy(), train_labels)
         accuracy, coherence = {}, {}
         for subset in subsets:
-            latents = model.posterior(asked, subset).sample((draws,))
+            latents = model.posterior(test, subset).sample((draws,))
             probability = on_latents.predict_proba(latents.flatten(0, 1).numpy())
-            decided = probability.reshape(draws, len(truth), -1).mean(0).argmax(1)
-            accuracy['+'.join(subset)] = float((decided == truth).mean())
+            predicted = probability.reshape(draws, len(test_labels), -1).mean(0).argmax(1)
+            accuracy['+'.join(subset)] = float((predicted == test_labels).mean())
             few = latents[:4]
             decoded = assemble({name: model.decode(few, name).mean()[0] for name in model.names})
-            seen = on_images.predict(decoded.flatten(0, 1).numpy()).reshape(len(few), -1)
-            coherence['+'.join(subset)] = float((seen == truth).mean())
+            predicted = on_images.predict(decoded.flatten(0, 1).numpy()).reshape(len(few), -1)
+            coherence['+'.join(subset)] = float((predicted == test_labels).mean())
     return {'accuracy': accuracy, 'coherence': coherence}
 
 
@@ -174,7 +174,7 @@ def run(
     sensors: int, model: str, settings: Figures, seed: int, steps: int, effort: Effort,
     *, parts: Networks | None = None,
 ) -> Figures:
-    """Train one model, of the networks of this file or of others, and return its figures."""
+    """Train one model, with the networks of this file or with `parts`, and return its figures."""
     torch.manual_seed(seed)
     data, labels = load(sensors)
     built = build(model, parts or networks(sensors), **settings)
@@ -196,12 +196,12 @@ def run(
 
 
 def main() -> None:
-    """Run every trial that has not been run, summarise and write."""
+    """Run every setting that is not in the file of runs, summarise and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--out', type=Path, required=True, help='JSON to write')
     parser.add_argument(
         '--runs', type=Path, default=Path('build/digits.runs.jsonl'),
-        help='where the figures of each run are kept, to go on with later',
+        help='file of the figures of each run, from which a later call continues',
     )
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--steps', type=int, default=3000)

@@ -1,12 +1,12 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Train every objective on a mixture with known densities, and say what is missing to the truth.
+Train every objective on a mixture with known densities, and compare with the exact figures.
 
-The data are those of `gaussian_mixture_truth`, the networks small and for all objectives the same,
-as are the steps. Measured are how far log p of the trained decoders lies below the true one, once
-by quadrature over the latent plane, which needs no encoder, and once by importance sampling from
-the encoders; and how well the class is told from the mean of q(z|x_S), beside Bayes.
+The data are those of `gaussian_mixture_truth`; all objectives have the same small networks and the
+same number of steps. Measured is how far log p of the trained decoders lies below the true one,
+by quadrature over the latent plane, which needs no encoder, and by importance sampling from the
+encoders; and how often the class is found from the mean of q(z|x_S), beside Bayes' classifier.
 
     python benchmarks/gaussian_mixture.py
 """
@@ -24,7 +24,7 @@ from typing import Any
 from gaussian_mixture_truth import (
     bayes_accuracy,
     CLASSES,
-    drawn,
+    draw_samples,
     entropy,
     expected_log_density,
     log_density,
@@ -57,13 +57,13 @@ EXACT = {  # Bayes accuracy and log p, as published with the mixture
     ('x',): (0.698, 0.954), ('w',): (0.900, -0.395), ('x', 'w'): (1.000, 2.251),
 }
 MUTUAL_INFORMATION = 1.692
-EDGE, STEP = 5.0, 0.03  # of the quadrature, in the latent plane
+EDGE, STEP = 5.0, 0.03  # half side and step of the quadrature's grid in the latent plane
 NEIGHBOURS = 50
 Figures = dict[str, float]
 
 
 class Trunk(nn.Module):
-    """The features of a measurement in the plane."""
+    """From a measurement in the plane to features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Trunk(nn.Module):
 
 
 class Decoder(nn.Module):
-    """p(x_m|z) with one learned noise."""
+    """From latents to p(x_m|z), with one learned noise."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Plane:
         self._location, self._log_variance = location, log_variance
 
     def log_prob(self, batch: SensorBatch) -> Tensor:
-        """Return (..., batch)."""
+        """Return log p(x_m|z), (..., batch)."""
         error = (batch.values - self._location).square().sum(-1)
         return -0.5 * error * (-self._log_variance).exp() - self._log_variance - log(2 * pi)
 
@@ -115,7 +115,7 @@ def head(subset: Subset) -> nn.Module:
 
 
 def as_batch(samples: Samples) -> dict[str, SensorBatch]:
-    """Return samples as a model takes them."""
+    """Return samples as a batch for a model."""
     seen = torch.ones(len(samples.classes), dtype=torch.bool)
     return {
         name: SensorBatch(torch.from_numpy(samples.values[name]).float(), seen, seen)
@@ -123,19 +123,19 @@ def as_batch(samples: Samples) -> dict[str, SensorBatch]:
     }
 
 
-def trained(
+def train(
     name: str, knobs: Mapping[str, float], seed: int, steps: int, samples: Samples
 ) -> MultimodalVAE:
-    """Return a model after training; the divergences fade in over the first fifth."""
+    """Return a trained model; the divergences fade in over the first fifth of the steps."""
     torch.manual_seed(seed)
     model = MultimodalVAE(
-        {one: Trunk() for one in SENSORS}, head, {one: Decoder() for one in SENSORS},
+        {sensor: Trunk() for sensor in SENSORS}, head, {sensor: Decoder() for sensor in SENSORS},
         required_subsets(name, SENSORS),
     )
     generator = torch.Generator().manual_seed(seed)
     noise = [decoder.log_variance for decoder in model.decoders.values()]
-    others = [each for each in model.parameters() if not any(each is one for one in noise)]
-    rates = [3e-3, 3e-2]  # the noise has further to go than weights
+    others = [each for each in model.parameters() if not any(each is other for other in noise)]
+    rates = [3e-3, 3e-2]  # the log of the noise changes more than weights
     optimiser = torch.optim.Adam(
         [{'params': others, 'lr': rates[0]}, {'params': noise, 'lr': rates[1]}], fused=True
     )
@@ -143,13 +143,15 @@ def trained(
         optimiser, rates, total_steps=steps, pct_start=0.05, cycle_momentum=False
     )
     data = as_batch(samples)
-    wanted = reconstructions(name, SENSORS)
+    needed = reconstructions(name, SENSORS)
     for step in range(steps):
         rows = torch.randint(len(samples.classes), (BATCH,), generator=generator)
         batch = {key: SensorBatch(*(part[rows] for part in each)) for key, each in data.items()}
-        faded = min(1.0, 5 * (step + 1) / steps)
-        found = model(batch, generator, reconstruct=wanted)
-        loss = -bound(name, *found, names=SENSORS, alpha=faded, beta=faded, **knobs).mean()
+        warm_up = min(1.0, 5 * (step + 1) / steps)
+        posteriors_and_scores = model(batch, generator, reconstruct=needed)
+        loss = -bound(
+            name, *posteriors_and_scores, names=SENSORS, alpha=warm_up, beta=warm_up, **knobs
+        ).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -159,7 +161,7 @@ def trained(
 
 @torch.no_grad()
 def quadrature(model: MultimodalVAE, batch: Mapping[str, SensorBatch]) -> dict[Subset, Tensor]:
-    """Return log p(x_S) for all S, the integral over z as a sum over a grid."""
+    """Return log p(x_S) of every subset, the integral over z as a sum over a grid."""
     line = torch.arange(-EDGE, EDGE, STEP) + STEP / 2
     grid = torch.cartesian_prod(line, line).unsqueeze(1)  # (points, 1, LATENT)
     mass = -0.5 * grid.square().sum(-1) - log(2 * pi) + 2 * log(STEP)  # (points, 1)
@@ -181,42 +183,42 @@ def quadrature(model: MultimodalVAE, batch: Mapping[str, SensorBatch]) -> dict[S
 @torch.no_grad()
 def accuracies(model: MultimodalVAE, known: Samples, asked: Samples) -> Figures:
     """
-    Return how often the class is found from the mean of q_S.
+    Return how often the class of asked samples is found from the mean of q_S.
 
-    The class most common among the nearest means of known samples wins; these are means of the
-    same q_S (``own``) or, where there is one, of q_M for every S (``joint``).
+    It is the most common class among the nearest means of known samples: means of the same q_S
+    (``own``) or, if there is one, of q_M for every S (``joint``).
     """
     known_batch, asked_batch = as_batch(known), as_batch(asked)
     labels = torch.nn.functional.one_hot(torch.from_numpy(known.classes))
     truth = torch.from_numpy(asked.classes)
 
-    def share(means: Tensor, looked_up: Tensor) -> float:
-        nearest = torch.cdist(looked_up, means).topk(NEIGHBOURS, largest=False).indices
+    def accuracy(known_means: Tensor, asked_means: Tensor) -> float:
+        nearest = torch.cdist(asked_means, known_means).topk(NEIGHBOURS, largest=False).indices
         return float((labels[nearest].sum(1).argmax(1) == truth).float().mean())
 
     found = {}
     for subset in model.trained_subsets:
-        looked_up = model.encode(asked_batch, subset).mean
+        asked_means = model.encode(asked_batch, subset).mean
         own = model.encode(known_batch, subset).mean
-        found[f'own {named(subset)}'] = share(own, looked_up)
+        found[f'own {format_subset(subset)}'] = accuracy(own, asked_means)
         if SENSORS in model.trained_subsets:
             joint = model.encode(known_batch, SENSORS).mean
-            found[f'joint {named(subset)}'] = share(joint, looked_up)
+            found[f'joint {format_subset(subset)}'] = accuracy(joint, asked_means)
     return found
 
 
 def figures(model: MultimodalVAE, tests: Samples, known: Samples, asked: Samples) -> Figures:
-    """Return everything that is measured of a model; log p as the difference to the truth."""
+    """Return all figures of a model; log p as its difference to the truth, nats."""
     batch = as_batch(tests)
     exact = {subset: torch.from_numpy(log_density(tests, subset)) for subset in SUBSETS}
     integral = quadrature(model, batch)
     found = {
-        f'quadrature {named(s)}': float((integral[s] - exact[s]).mean()) for s in SUBSETS
+        f'quadrature {format_subset(s)}': float((integral[s] - exact[s]).mean()) for s in SUBSETS
     }
     generator = torch.Generator().manual_seed(3)
     for subset in model.trained_subsets:
         estimate = log_likelihood(model, batch, subset, samples=1000, generator=generator)
-        name = named(subset)
+        name = format_subset(subset)
         found[f'sampled {name}'] = float((estimate.value - exact[subset]).mean())
         found[f'effective {name}'] = float(estimate.effective_sample_size.median())
     for kind in ('quadrature', 'sampled'):
@@ -226,13 +228,13 @@ def figures(model: MultimodalVAE, tests: Samples, known: Samples, asked: Samples
     return found | accuracies(model, known, asked)
 
 
-def named(subset: Subset) -> str:
-    """Return x+w."""
+def format_subset(subset: Subset) -> str:
+    """Return a subset's sensors joined by ``+``."""
     return '+'.join(subset)
 
 
-def over_seeds(runs: list[Figures], key: str, digits: int = 3) -> str:
-    """Return mean and standard error of a figure, or a dash where the objective has none."""
+def format_over_seeds(runs: list[Figures], key: str, digits: int = 3) -> str:
+    """Return mean and standard error of a figure as text; a dash if the objective has none."""
     if key not in runs[0]:
         return '-'
     values = [run[key] for run in runs]
@@ -241,47 +243,48 @@ def over_seeds(runs: list[Figures], key: str, digits: int = 3) -> str:
 
 
 def exact_figures(samples: Samples) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the table of the exact figures beside the published ones, and whether they agree."""
-    lines, apart = [], []
+    """Return the table of the exact and the published figures, and the bar on their agreement."""
+    lines, differences = [], []
     for subset in SUBSETS:
         accuracy = bayes_accuracy(samples, subset)
         nats, error = expected_log_density(samples, subset)
         published = EXACT[subset]
-        apart += [abs(accuracy - published[0]), abs(nats - published[1])]
+        differences += [abs(accuracy - published[0]), abs(nats - published[1])]
         lines.append([
-            named(subset), f'{accuracy:.4f}', f'{published[0]:.3f}', f'{nats:.4f} +- {error:.4f}',
-            f'{published[1]:.3f}',
+            format_subset(subset), f'{accuracy:.4f}', f'{published[0]:.3f}',
+            f'{nats:.4f} +- {error:.4f}', f'{published[1]:.3f}',
         ])
     shared, error = mean_and_error(
         log(CLASSES) + entropy(samples, SENSORS)
         - entropy(samples, ['x']) - entropy(samples, ['w'])
     )
-    apart.append(abs(shared - MUTUAL_INFORMATION))
+    differences.append(abs(shared - MUTUAL_INFORMATION))
     lines.append(['mutual information', '', '', f'{shared:.4f} +- {error:.4f}',
                   f'{MUTUAL_INFORMATION:.3f}'])
     return table(
         'Exact figures', ['S', 'Bayes accuracy', 'published', 'log p(x_S) (nat)', 'published'],
         lines, f'{len(samples.classes)} samples of the true densities.',
     ), bar(
-        'exact figures as published, within 0.005', f'largest difference {max(apart):.4f}',
-        max(apart) <= 0.005,
+        'exact figures as published, within 0.005',
+        f'largest difference {max(differences):.4f}', max(differences) <= 0.005,
     )
 
 
 def tables(runs: Mapping[str, list[Figures]], seeds: int) -> list[dict[str, Any]]:
-    """Return the tables of what was trained."""
+    """Return the tables of the trained models."""
     places = ('x', 'w', 'x+w', 'w|x', 'x|w')
 
     def of(
         title: str, kind: str, columns: tuple[str, ...], note: str,
         label: Callable[[str], str], digits: int = 3,
     ) -> dict[str, Any]:
+        """Return a table of one kind of figure, a row for each objective."""
         return table(title, ['objective', *map(label, columns)], [
-            [name, *(over_seeds(each, f'{kind} {column}', digits) for column in columns)]
+            [name, *(format_over_seeds(each, f'{kind} {column}', digits) for column in columns)]
             for name, each in runs.items()
         ], f'{note} Mean and standard error over {seeds} seeds.')
 
-    subsets = tuple(named(subset) for subset in SUBSETS)
+    subsets = tuple(format_subset(subset) for subset in SUBSETS)
     return [
         of('Log-likelihood of the decoders less the true one, by quadrature', 'quadrature', places,
            '0 nat is perfect; vae trains its sensors apart, so nothing makes their latents agree.',
@@ -308,14 +311,16 @@ def main() -> None:
     torch.set_num_threads(1)
     started = time.monotonic()
     rng = np.random.default_rng(0)
-    exact, agrees = exact_figures(drawn(200_000, rng))
+    exact, agrees = exact_figures(draw_samples(200_000, rng))
     print(f'{agrees["bar"]}: {agrees["value"]}: {"met" if agrees["met"] else "NOT met"}')
-    training, tests, known, asked = (drawn(count, rng) for count in (50_000, 400, 4000, 4000))
+    training, tests, known, asked = (
+        draw_samples(count, rng) for count in (50_000, 400, 4000, 4000)
+    )
     runs: dict[str, list[Figures]] = {}
     for title, name, knobs in OBJECTIVES:
         runs[title] = []
         for seed in range(arguments.seeds):
-            model = trained(name, knobs, seed, arguments.steps, training)
+            model = train(name, knobs, seed, arguments.steps, training)
             runs[title].append(figures(model, tests, known, asked))
             print(title, seed, {k: round(v, 3) for k, v in runs[title][-1].items()}, flush=True)
     write(

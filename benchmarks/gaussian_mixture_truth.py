@@ -1,16 +1,16 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 r"""
-The Gaussian mixture of the FUSION 2019 paper (its Fig. 3a) and what is exact about it.
+The Gaussian mixture of the FUSION 2019 paper (its Fig. 3a) and its exact figures.
 
-Ten equal classes k and two sensors in the plane, which given the class are independent and
-isotropic:
+Ten equally likely classes k and two sensors that measure points in the plane, independent and
+isotropic given the class:
 
 .. math::
     p(x_S) = \frac{1}{10} \sum_k \prod_{m \in S} N(x_m; \mu_{m,k}, s_m^2 I)
 
-The sensor w sees the classes on a circle, 0 and 9 at one place; the sensor x sees 5, 6 and 7 at
-one place, and 8 and 0. Together they tell all apart.
+The sensor w sees the classes on a circle, 0 and 9 at the same place; the sensor x sees 5, 6 and 7
+at the same place, and 8 and 0. Together they tell all classes apart.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Samples:
     classes: NDArray[np.int64]
 
 
-def drawn(count: int, rng: np.random.Generator) -> Samples:
+def draw_samples(count: int, rng: np.random.Generator) -> Samples:
     """Return samples of the mixture."""
     classes = rng.integers(CLASSES, size=count)
     return Samples({
@@ -57,25 +57,25 @@ def log_joint(samples: Samples, subset: Sequence[str]) -> Array:
     """Return log p(x_S, k) of all classes, ``(count, classes)``, in nats."""
     total = np.full((len(samples.classes), CLASSES), -log(CLASSES))
     for name in subset:
-        apart = samples.values[name][:, None] - MEANS[name]
+        difference = samples.values[name][:, None] - MEANS[name]
         variance = NOISES[name] ** 2
-        total += -0.5 * (apart**2).sum(-1) / variance - log(2 * pi * variance)
+        total += -0.5 * (difference**2).sum(-1) / variance - log(2 * pi * variance)
     return total
 
 
 def log_density(samples: Samples, subset: Sequence[str]) -> Array:
-    """Return log p(x_S), ``(count,)``."""
+    """Return log p(x_S), ``(count,)``, in nats."""
     joint = log_joint(samples, subset)
-    most = joint.max(1)
-    density: Array = most + np.log(np.exp(joint - most[:, None]).sum(1))
+    largest = joint.max(1)
+    density: Array = largest + np.log(np.exp(joint - largest[:, None]).sum(1))
     return density
 
 
 def bayes_accuracy(samples: Samples, subset: Sequence[str]) -> float:
     """
-    Return the share of samples whose class the best classifier finds, in expectation.
+    Return the expected share of samples whose class the best classifier finds.
 
-    Of classes that look alike it finds one by chance, so it is the mean of the largest p(k|x_S).
+    Among classes that look alike it guesses, so this is the mean of the largest p(k|x_S).
     """
     posterior = log_joint(samples, subset) - log_density(samples, subset)[:, None]
     return float(np.exp(posterior.max(1)).mean())
@@ -90,14 +90,14 @@ def entropy(samples: Samples, subset: Sequence[str]) -> Array:
 
 def expected_log_density(samples: Samples, subset: Sequence[str]) -> tuple[float, float]:
     """
-    Return E log p(x_S) and its standard error.
+    Return E log p(x_S) and its standard error, nats.
 
-    It is E log p(x_S, k), which is closed, plus the class's entropy given x_S; only that is left
-    to the samples.
+    It is E log p(x_S, k), which has a closed form, plus the entropy of the class given x_S, which
+    is a mean over the samples.
     """
     closed = -log(CLASSES) - sum(log(2 * pi * NOISES[name] ** 2) + 1 for name in subset)
-    left, error = mean_and_error(entropy(samples, subset))
-    return closed + left, error
+    mean_entropy, error = mean_and_error(entropy(samples, subset))
+    return closed + mean_entropy, error
 
 
 def mean_and_error(values: Array) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Train every objective where its optimum is known, and hold estimators and calibration to the truth.
+Train every objective where its optimum is known, and check estimators and calibration by it.
 
 The model is linear-Gaussian (`linear_gaussian_optimum`); decoders are the true ones, encoders have
 the exact family: linear means and free variances. They are trained through `objectives.bound` on
@@ -47,12 +47,12 @@ OBJECTIVES: list[tuple[str, str, dict[str, float], bool]] = [  # title, name, kn
     ('m2vae, alpha 3', 'm2vae', {'alpha': 3}, False),
     ('m2vae, joint_prior_weight 0', 'm2vae', {'joint_prior_weight': 0}, False),
 ]
-MOST_OFF, MOST_NATS, REGION = 0.02, 0.01, (0.89, 0.91)  # the bars
-HELD_OUT = 200_000  # samples that coverage is counted on: its standard error is 0.0007
+MAX_RATIO_ERROR, MAX_NATS_ERROR, COVERAGE_RANGE = 0.02, 0.01, (0.89, 0.91)  # the bars
+HELD_OUT = 200_000  # samples for the coverage, whose standard error is then 0.0007
 
 
 class Values(nn.Module):
-    """The features of a sensor are what it measured."""
+    """A trunk: the features of a sensor are its measurements."""
 
     def forward(self, batch: SensorBatch) -> Tensor:
         """Return (batch, 1)."""
@@ -60,7 +60,7 @@ class Values(nn.Module):
 
 
 class Head(nn.Module):
-    """A linear mean and a free variance; both begin away from every optimum."""
+    """A linear mean and a free variance; both start away from every optimum."""
 
     def __init__(self, sensors: int) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Density:
         self._mean, self._noise = mean, noise
 
     def log_prob(self, batch: SensorBatch) -> Tensor:
-        """Return (..., batch)."""
+        """Return log p(x_m|z), (..., batch)."""
         error = ((batch.values - self._mean) / self._noise).square()
         return (-0.5 * (error + log(2 * pi)) - log(self._noise)).squeeze(-1)
 
@@ -101,13 +101,13 @@ class Density:
         return self._mean, None
 
 
-def drawn_model(n: int) -> LinearGaussian:
-    """Return a seeded model of n sensors."""
+def draw_model(n: int) -> LinearGaussian:
+    """Return a random model of n sensors, seeded by n."""
     rng = np.random.default_rng(n)
     return LinearGaussian(rng.uniform(0.6, 1.6, n), rng.uniform(0.4, 0.9, n))
 
 
-def drawn(
+def draw_samples(
     truth: LinearGaussian, count: int, generator: torch.Generator
 ) -> tuple[dict[str, SensorBatch], Tensor]:
     """Return measurements, (count, 1) each, and the latents they come from."""
@@ -120,16 +120,16 @@ def drawn(
     return batch, z
 
 
-def trained(
+def train(
     truth: LinearGaussian, name: str, knobs: dict[str, float], sampled: bool, steps: int
 ) -> MultimodalVAE:
-    """Return the encoders after training; the average of the last half of the steps."""
+    """Return a trained model, its encoders averaged over the last half of the steps."""
     torch.manual_seed(0)
     names = NAMES[:len(truth.gains)]
     model = MultimodalVAE(
-        {one: Values() for one in names}, lambda subset: Head(len(subset)),
-        {one: Sensor(float(gain), float(noise))
-         for one, gain, noise in zip(names, truth.gains, truth.noises, strict=True)},
+        {sensor: Values() for sensor in names}, lambda subset: Head(len(subset)),
+        {sensor: Sensor(float(gain), float(noise))
+         for sensor, gain, noise in zip(names, truth.gains, truth.noises, strict=True)},
         required_subsets(name, names),
     ).double()
     generator, orderings = torch.Generator().manual_seed(1), Random(1)
@@ -137,7 +137,7 @@ def trained(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=3e-4)
     averaged = torch.optim.swa_utils.AveragedModel(model)
     for step in range(steps):
-        batch, _ = drawn(truth, 1024, generator)
+        batch, _ = draw_samples(truth, 1024, generator)
         ordering = orderings.sample(names, len(names)) if sampled else None
         found = model(batch, generator, reconstruct=reconstructions(
             name, names, ordering=ordering
@@ -156,10 +156,10 @@ def expected_bound(
     truth: LinearGaussian, name: str, posteriors: Mapping[Subset, Posterior], **knobs: float
 ) -> float:
     """
-    Return the mean of `objectives.bound` over all data, exactly.
+    Return the exact expectation of `objectives.bound` over the data.
 
     It is quadratic in the data, so it is the mean over any points with the data's mean and
-    covariance; the reconstruction's mean over q_S is closed.
+    covariance. The reconstruction's expectation over q_S has a closed form.
     """
     n = len(truth.gains)
     root = n**0.5 * np.linalg.cholesky(truth.covariance)
@@ -183,31 +183,31 @@ def expected_bound(
     return float(bound(name, gaussians, scores, names=NAMES[:n], **knobs).mean())
 
 
-def learned(model: MultimodalVAE) -> dict[Subset, Posterior]:
-    """Return the trained encoders as the analytic ones are written."""
+def trained_posteriors(model: MultimodalVAE) -> dict[Subset, Posterior]:
+    """Return the trained encoders in the form of the analytic posteriors."""
     found = {}
     for subset in model.trained_subsets:
         head = model.heads['+'.join(subset)]
-        found[tuple(model.names.index(one) for one in subset)] = Posterior(
+        found[tuple(model.names.index(sensor) for sensor in subset)] = Posterior(
             head.mean.weight.detach()[0].numpy(), head.log_variance.detach().exp().item()
         )
     return found
 
 
-def named(subset: Subset) -> str:
-    """Return a+b."""
+def format_subset(subset: Subset) -> str:
+    """Return a subset's sensors joined by ``+``."""
     return '+'.join(NAMES[m] for m in subset)
 
 
 def log_likelihood_errors(truth: LinearGaussian, model: MultimodalVAE) -> dict[str, float]:
-    """Return estimate minus truth of log p(x_S), the mean over 500 samples, for all trained S."""
-    batch, _ = drawn(truth, 500, torch.Generator().manual_seed(3))
+    """Return S -> estimated minus exact log p(x_S), the mean over 500 samples, nats."""
+    batch, _ = draw_samples(truth, 500, torch.Generator().manual_seed(3))
     errors = {}
     for subset in model.trained_subsets:
-        chosen = [model.names.index(one) for one in subset]
+        chosen = [model.names.index(sensor) for sensor in subset]
         covariance = torch.from_numpy(truth.covariance[np.ix_(chosen, chosen)])
         exact = MultivariateNormal(torch.zeros(len(chosen), dtype=torch.float64), covariance)
-        values = torch.cat([batch[one].values for one in subset], 1)
+        values = torch.cat([batch[sensor].values for sensor in subset], 1)
         estimate = log_likelihood(
             model, batch, subset, samples=2000, generator=torch.Generator().manual_seed(4)
         )
@@ -216,10 +216,12 @@ def log_likelihood_errors(truth: LinearGaussian, model: MultimodalVAE) -> dict[s
 
 
 @torch.no_grad()
-def covered(truth: LinearGaussian, model: MultimodalVAE) -> dict[str, tuple[float, float, float]]:
-    """Return, for each S, the temperature and the coverage of 90 % without and with it."""
-    fitting = drawn(truth, HELD_OUT, torch.Generator().manual_seed(5))
-    testing = drawn(truth, HELD_OUT, torch.Generator().manual_seed(6))
+def coverages_90(
+    truth: LinearGaussian, model: MultimodalVAE
+) -> dict[str, tuple[float, float, float]]:
+    """Return S -> temperature, and coverage of the 90 % region without and with it."""
+    fitting = draw_samples(truth, HELD_OUT, torch.Generator().manual_seed(5))
+    testing = draw_samples(truth, HELD_OUT, torch.Generator().manual_seed(6))
     found = {}
     for subset in model.trained_subsets:
         temperature = fit_temperature(model.encode(fitting[0], subset), fitting[1])
@@ -242,41 +244,43 @@ def main() -> None:
     started = time.monotonic()
     variances: list[list[Any]] = []
     calibrations: list[list[Any]] = []
-    off: list[float] = []
-    nats: list[float] = []
-    tempered: list[float] = []
+    ratio_errors: list[float] = []
+    nats_errors: list[float] = []
+    tempered_coverages: list[float] = []
     for n in (2, 3):
-        truth = drawn_model(n)
+        truth = draw_model(n)
         for title, name, knobs, sampled in OBJECTIVES:
-            model = trained(truth, name, knobs, sampled, arguments.steps)
-            best, got = optimum(truth, name, **knobs), learned(model)
-            errors, coverages = log_likelihood_errors(truth, model), covered(truth, model)
-            for subset, posterior in got.items():
+            model = train(truth, name, knobs, sampled, arguments.steps)
+            best, learned = optimum(truth, name, **knobs), trained_posteriors(model)
+            errors, coverages = log_likelihood_errors(truth, model), coverages_90(truth, model)
+            for subset, posterior in learned.items():
                 precision = truth.precision(subset)
                 ratios = posterior.variance * precision, best[subset].variance * precision
-                off.append(abs(ratios[0] / ratios[1] - 1))
-                mean_off = np.abs(posterior.mean_map - best[subset].mean_map).max()
+                ratio_errors.append(abs(ratios[0] / ratios[1] - 1))
+                mean_error = np.abs(posterior.mean_map - best[subset].mean_map).max()
                 variances.append([
-                    n, title, named(subset), f'{ratios[1]:.3f}', f'{ratios[0]:.3f}',
-                    f'{100 * (ratios[0] / ratios[1] - 1):+.2f} %', f'{mean_off:.4f}',
-                    f'{errors[named(subset)]:+.4f}',
+                    n, title, format_subset(subset), f'{ratios[1]:.3f}', f'{ratios[0]:.3f}',
+                    f'{100 * (ratios[0] / ratios[1] - 1):+.2f} %', f'{mean_error:.4f}',
+                    f'{errors[format_subset(subset)]:+.4f}',
                 ])
-                temperature, before, after = coverages[named(subset)]
+                temperature, before, after = coverages[format_subset(subset)]
                 calibrations.append([
-                    n, title, named(subset), f'{coverage_90(truth, subset, best[subset]):.3f}',
+                    n, title, format_subset(subset),
+                    f'{coverage_90(truth, subset, best[subset]):.3f}',
                     f'{before:.3f}', f'{temperature:.3f}', f'{after:.3f}',
                 ])
-                nats.append(abs(errors[named(subset)]))
-                tempered.append(after)
+                nats_errors.append(abs(errors[format_subset(subset)]))
+                tempered_coverages.append(after)
                 print(*variances[-1], '|', *calibrations[-1][3:], flush=True)
-    low, high = min(tempered), max(tempered)
+    low, high = min(tempered_coverages), max(tempered_coverages)
     bars = [
-        bar(f'variance ratios within {MOST_OFF:.0%} of the analytic optimum',
-            f'largest difference {max(off):.2%}', max(off) <= MOST_OFF),
-        bar(f'importance-sampled log p within {MOST_NATS} nat of the analytic one',
-            f'largest difference of the means {max(nats):.4f} nat', max(nats) <= MOST_NATS),
-        bar(f'90 % region with temperature covers {REGION[0]}-{REGION[1]}',
-            f'{low:.3f}-{high:.3f}', REGION[0] <= low and high <= REGION[1]),
+        bar(f'variance ratios within {MAX_RATIO_ERROR:.0%} of the analytic optimum',
+            f'largest difference {max(ratio_errors):.2%}', max(ratio_errors) <= MAX_RATIO_ERROR),
+        bar(f'importance-sampled log p within {MAX_NATS_ERROR} nat of the analytic one',
+            f'largest difference of the means {max(nats_errors):.4f} nat',
+            max(nats_errors) <= MAX_NATS_ERROR),
+        bar(f'90 % region with temperature covers {COVERAGE_RANGE[0]}-{COVERAGE_RANGE[1]}',
+            f'{low:.3f}-{high:.3f}', COVERAGE_RANGE[0] <= low and high <= COVERAGE_RANGE[1]),
     ]
     write(arguments.out, 'linear_gaussian', 'python benchmarks/linear_gaussian.py', started, [
         table('Trained against analytic optimum', [
@@ -288,8 +292,8 @@ def main() -> None:
             'N', 'objective', 'S', 'at the optimum', 'trained', 'temperature', 'with temperature',
         ], calibrations, f'{HELD_OUT} held-out samples; the temperature was fitted on others.'),
     ], bars)
-    for one in bars:
-        print(f'{one["bar"]}: {one["value"]}: {"met" if one["met"] else "NOT met"}')
+    for each in bars:
+        print(f'{each["bar"]}: {each["value"]}: {"met" if each["met"] else "NOT met"}')
 
 
 if __name__ == '__main__':

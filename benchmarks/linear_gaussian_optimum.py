@@ -1,11 +1,12 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 r"""
-The optimum of each objective in a linear-Gaussian model, without torch and without sampling.
+The optimum of each objective in a linear-Gaussian model, without torch or sampling.
 
-One latent number z ~ N(0, 1) and sensors x_m = w_m z + e_m with e_m ~ N(0, s_m^2). Posteriors are
-q_S = N(a_S^T x_S, v_S). With C the covariance of the measurements, C_S that of the sensors of S
-and P the matrix that puts a_R in the places of S, all expectations over data are closed:
+The latent is one number z ~ N(0, 1), the sensors are x_m = w_m z + e_m with e_m ~ N(0, s_m^2), and
+posteriors are q_S = N(a_S^T x_S, v_S). With C the covariance of the measurements, C_S that of the
+sensors of S and P the matrix that puts the entries of a_R in their places among those of S, all
+expectations over data have a closed form:
 
 .. math::
     E (x_m - w_m z)^2 &= C_{mm} - 2 w_m a_S^T C_{S,m} + w_m^2 (a_S^T C_S a_S + v_S) \\
@@ -13,10 +14,10 @@ and P the matrix that puts a_R in the places of S, all expectations over data ar
     2 E KL(q_S || q_R) &= \log(v_R / v_S)
         + (v_S + (a_S - P a_R)^T C_S (a_S - P a_R)) / v_R - 1
 
-An objective is a weighted sum of these. Given the other posteriors it is quadratic in a_S, and in
-v_S its derivative has one positive root, so each is put at its best in turn until nothing moves.
-The weights are written down here anew, from the recursion of the paper, so that nothing of what is
-tested is used for testing.
+An objective is a weighted sum of these. Given the other posteriors it is quadratic in a_S, and its
+derivative in v_S has one positive root. So each posterior is set to its best in turn until none
+changes. The weights are derived here again from the recursion of the paper: the code under test is
+not used.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class LinearGaussian:
     Parameters
     ----------
     gains
-        w, one for each sensor.
+        w, ``(sensors,)``.
     noises
-        Standard deviations s.
+        Standard deviations s, ``(sensors,)``.
 
     """
 
@@ -62,7 +63,7 @@ class LinearGaussian:
         return float(1 + ((self.gains[chosen] / self.noises[chosen]) ** 2).sum())
 
     def mean_map(self, subset: Subset) -> Array:
-        """Return the exact a_S."""
+        """Return a_S of the exact posterior."""
         chosen = list(subset)
         gain: Array = self.gains[chosen] / self.noises[chosen] ** 2 / self.precision(subset)
         return gain
@@ -82,12 +83,12 @@ def subsets(n: int) -> list[Subset]:
 
 
 def weights(objective: str, n: int) -> dict[Subset, float]:
-    """Return the weight of each subset's bound; m2vae's from all paths of the recursion."""
-    everything = tuple(range(n))
+    """Return the weight of each subset's bound; m2vae's sums over all paths of the recursion."""
+    all_sensors = tuple(range(n))
     if objective == 'vae':
         return {(m,): 1.0 for m in range(n)}
     if objective in ('jvae', 'jmvae'):
-        return {everything: 1.0}
+        return {all_sensors: 1.0}
     return {
         s: factorial(n - len(s)) * factorial(len(s) - 1) / factorial(n) for s in subsets(n)
     }
@@ -97,9 +98,9 @@ def optimum(
     model: LinearGaussian, objective: str, *, alpha: float = 1, joint_prior_weight: float = 1
 ) -> dict[Subset, Posterior]:
     """
-    Return the posteriors that make the objective's expectation largest.
+    Return the posteriors that maximise the objective's expectation.
 
-    Only those that the objective trains are there.
+    They are those that the objective trains.
     """
     n = len(model.gains)
     weight = weights(objective, n)
@@ -113,24 +114,24 @@ def optimum(
         for s in subsets(n) if s in needed
     }
     for _ in range(10_000):
-        moved = 0.0
+        change = 0.0
         for subset, old in found.items():
             new = _best(model, subset, found, weight, alpha, joint_prior_weight)
-            moved = max(
-                moved, abs(new.variance - old.variance),
+            change = max(
+                change, abs(new.variance - old.variance),
                 float(np.abs(new.mean_map - old.mean_map).max()),
             )
             found[subset] = new
-        if moved < 1e-13:
+        if change < 1e-13:
             return found
-    raise RuntimeError(f'{objective}: no optimum found, the last step was {moved}')
+    raise RuntimeError(f'{objective}: no optimum found, the last change was {change}')
 
 
 def _best(
     model: LinearGaussian, subset: Subset, found: Mapping[Subset, Posterior],
     weight: Mapping[Subset, float], alpha: float, joint_prior_weight: float,
 ) -> Posterior:
-    """Return the best posterior of one subset, the others given."""
+    """Return the best posterior of one subset, given those of the others."""
     chosen = list(subset)
     covariance = model.covariance
     inner = covariance[np.ix_(chosen, chosen)]
@@ -166,10 +167,10 @@ def _best(
         spread = np.array([
             mean_map[subset.index(k)] if k in subset else 0.0 for k in joint
         ])
-        apart = q.mean_map - spread
+        difference = q.mean_map - spread
         outer = covariance[np.ix_(list(joint), list(joint))]
         logs -= alpha * weight[joint]
-        squares += alpha * weight[joint] * (q.variance + float(apart @ outer @ apart))
+        squares += alpha * weight[joint] * (q.variance + float(difference @ outer @ difference))
     if rate == 0:
         return Posterior(mean_map, -squares / logs)
     root = sqrt(logs**2 - 4 * rate * squares)
@@ -179,7 +180,7 @@ def _best(
 def coverage_90(model: LinearGaussian, subset: Subset, posterior: Posterior) -> float:
     """Return how often z lies in the 90 % region of q_S."""
     chosen = list(subset)
-    apart = posterior.mean_map - model.mean_map(subset)
+    difference = posterior.mean_map - model.mean_map(subset)
     inner = model.covariance[np.ix_(chosen, chosen)]
-    spread = 1 / model.precision(subset) + apart @ inner @ apart
+    spread = 1 / model.precision(subset) + difference @ inner @ difference
     return erf(sqrt(_CHI_SQUARE_90 * posterior.variance / spread / 2))

@@ -3,16 +3,16 @@
 """
 The models of MultiVae and ours behind one interface, built from the same networks.
 
-`compared_networks.Networks` makes fresh trunks, heads and decoders; each model takes what it has
-use for: a trunk and a head per sensor, a decoder per sensor, and a head over all sensors where it
-has a joint encoder (JMVAE's own, with trunks of its own as in the library; ours shares them).
+`compared_networks.Networks` makes new trunks, heads and decoders. Each model takes those that it
+needs: a trunk, a head and a decoder per sensor, and a head over all sensors if it has a joint
+encoder. As in the library, JMVAE's joint encoder has its own trunks; ours shares them.
 
-What is the library's stays the library's: its `forward` computes every loss, with likelihoods
-unscaled (``uses_likelihood_rescaling`` is off, its default) and KL annealing where the model has
-it. Its decoders hand the latent vector on, and its hook for log-likelihoods decodes and scores
-it, so that every model has exactly the same likelihood, learned noise included.
+The library's `forward` computes every loss of its models, with likelihoods unscaled
+(``uses_likelihood_rescaling`` is off, its default) and KL annealing where the model has it. Its
+decoders pass the latent vector on, and its hook for log-likelihoods decodes and scores it, so that
+every model has exactly the same likelihood, learned noise included.
 
-Posteriors q(z|x_S) are the ones that the library encodes a subset with:
+Posteriors q(z|x_S) are those with which the library encodes a subset:
 
 ======  ======================================================================================
 JMVAE   joint encoder for all sensors, a sensor's encoder for one, else the product of those
@@ -66,7 +66,7 @@ try:
     from pythae.models.nn.base_architectures import BaseDecoder, BaseEncoder
 except ImportError as error:
     raise SystemExit(
-        f"{error}; the comparison needs more: pip install 'm2vae_ros[benchmarks]'"
+        f"{error}; the comparison needs the extra: pip install 'm2vae_ros[benchmarks]'"
     ) from error
 
 _LIBRARY = {
@@ -87,12 +87,12 @@ class Ours(nn.Module):
     objective
         See `vae.objectives.bound`.
     networks
-        What it is built from.
+        Makes its trunks, heads and decoders.
     heads
         ``product``: the head of several sensors corrects the product of their single encoders;
-        ``separate``: it gives the moments itself.
+        ``separate``: it gives the moments by itself.
     knobs
-        Of the objective.
+        Knobs of the objective.
 
     """
 
@@ -112,7 +112,7 @@ class Ours(nn.Module):
         )
 
     def loss(self, batch: Batch, warmed_up: float = 1.0) -> Tensor:
-        """Return minus the bound; alpha and beta rise with the share."""
+        """Return minus the bound; `warmed_up` scales alpha and beta."""
         knobs = {'alpha': 1.0, 'beta': 1.0} | self.knobs
         knobs |= {name: warmed_up * knobs[name] for name in ('alpha', 'beta')}
         posteriors, log_likelihoods = self.model(batch, reconstruct=self.needed)
@@ -143,14 +143,14 @@ def _head(networks: Networks, sensors: int, near_zero: bool) -> nn.Module:
 
 class MultiVae(nn.Module):
     """
-    A model of the library.
+    A model of MultiVae.
 
     Parameters
     ----------
     name
         Its class: JMVAE, MVAE, MMVAE, MoPoE or MVTCAE.
     networks
-        What it is built from.
+        Makes its encoders and decoders.
     settings
         Fields of its configuration.
 
@@ -162,7 +162,7 @@ class MultiVae(nn.Module):
         self.packing = {sensor: networks.packing(sensor) for sensor in self.names}
         model, config = _LIBRARY[name]
         if name in ('JMVAE', 'MVAE'):
-            settings = {'warmup': 1000, **settings}  # thousandths: `loss` says how far it is
+            settings = {'warmup': 1000, **settings}  # `loss` gives the share in thousandths
         joint = {'joint_encoder': _JointEncoder(networks)} if name == 'JMVAE' else {}
         decoders = {sensor: _Decoder(networks, sensor) for sensor in self.names}
         self.model = model(
@@ -177,14 +177,14 @@ class MultiVae(nn.Module):
 
     def loss(self, batch: Batch, warmed_up: float = 1.0) -> Tensor:
         """Return the library's loss; JMVAE and MVAE anneal, the others do not."""
-        output = self.model(self._packed(batch), epoch=1000 * warmed_up, batch_ratio=1.0)
-        summed = isinstance(self.model, MMVAE)  # over the batch; the others give the mean
-        return output.loss / (len(next(iter(batch.values())).values) if summed else 1)
+        output = self.model(self._as_dataset(batch), epoch=1000 * warmed_up, batch_ratio=1.0)
+        is_sum = isinstance(self.model, MMVAE)  # over the batch; the others give the mean
+        return output.loss / (len(next(iter(batch.values())).values) if is_sum else 1)
 
     def posterior(self, batch: Batch, subset: Subset) -> Distribution:
-        """Return q(z|x_S) as the table of this file says."""
+        """Return q(z|x_S), see the table of this file."""
         model = self.model
-        data = self._packed(batch)
+        data = self._as_dataset(batch)
         if isinstance(model, JMVAE) and len(subset) == len(self.names):
             output = model.joint_encoder(data.data)
             return _gaussian(output.embedding, output.log_covariance)
@@ -214,14 +214,14 @@ class MultiVae(nn.Module):
         likelihood: Likelihood = self.model.decoders[sensor].network(latents)
         return likelihood
 
-    def _packed(self, batch: Batch) -> MultimodalBaseDataset:
+    def _as_dataset(self, batch: Batch) -> MultimodalBaseDataset:
         return MultimodalBaseDataset(
             {name: self.packing[name].pack(batch[name]) for name in self.names}
         )
 
 
 def build(name: str, networks: Networks, **settings: Any) -> Ours | MultiVae:
-    """Return a fresh model: one of our objectives or one of the library's classes."""
+    """Return a new model: one of our objectives or one of the library's classes."""
     return (Ours if name in OBJECTIVES else MultiVae)(name, networks, **settings)
 
 
@@ -275,7 +275,7 @@ def _gaussian(mean: Tensor, log_variance: Tensor) -> Distribution:
 
 
 def _mixture(family: type[Distribution], means: Tensor, scales: Tensor) -> Distribution:
-    """Return the mixture, in equal parts, of components ``(component, batch, latent)``."""
+    """Return the mixture, with equal weights, of components ``(component, batch, latent)``."""
     components = Independent(family(means.transpose(0, 1), scales.transpose(0, 1)), 1)
     weights = Categorical(torch.ones(means.shape[1], means.shape[0]))
     return MixtureSameFamily(weights, components)

@@ -1,18 +1,19 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Measure what the fusion node adds to decoding and encoding, at full rates over DDS.
+Measure the latency that the fusion node adds to decoding and encoding, at full rates over DDS.
 
-One process publishes what the simulated robot saw: VGA image, scan and cloud at 30, 10 and 12 Hz.
-Another one is first the node, then the reference. For the node it is measured from entry of the
-callback that completes a set to return of publish. The reference receives the same messages at the
-same rates, and one thread decodes the newest of each sensor and runs the encoder of the full
-subset on them, back to back, whenever a scan has come. Printed are the percentiles of both with
-their ratio, how many messages were published, received and rejected, and the sets dropped.
+One process publishes the messages of the simulated robot: VGA image, scan and cloud at 30, 10 and
+12 Hz. Another process is first the node, then the reference. The node's latency is from the entry
+of the callback that completes a set to the return of publish. The reference receives the same
+messages at the same rates; whenever a scan has arrived, one thread decodes the newest message of
+each sensor and runs the encoder of the full subset on them, back to back. Printed are the
+percentiles of both with their ratio, the numbers of messages published, received and rejected, and
+the sets dropped.
 
     python benchmarks/node_latency.py [--model FILE] [--seconds 30] [--threads 1]
 
-Without ``--model`` an untrained model of the default architecture is measured: it is as fast.
+Without ``--model``, an untrained model of the default architecture is measured: it is as fast.
 """
 
 from __future__ import annotations
@@ -54,24 +55,26 @@ from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.model import M2VAE
 
 WARM_UP = 3.0  # s
-MOMENTS = 30  # of the drive, replayed again and again
+MOMENTS = 30  # of the drive, published in a loop
 NAMES = tuple(spec.name for spec in SENSORS)
 
 
 def spin(node: Any, seconds: float | None = None) -> None:
-    """Spin as the node's own process does, for a time or until somebody writes to stdin."""
-    told = threading.Event()
+    """Spin as the node's own process does, for some seconds, or until a line arrives on stdin."""
+    told_to_end = threading.Event()
     if seconds is None:
-        threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True).start()
+        threading.Thread(
+            target=lambda: (sys.stdin.readline(), told_to_end.set()), daemon=True,
+        ).start()
     end = time.monotonic() + (seconds or float('inf'))
     executor = make_executor()
     executor.add_node(node)
-    while rclpy.ok() and not told.is_set() and time.monotonic() < end:
+    while rclpy.ok() and not told_to_end.is_set() and time.monotonic() < end:
         executor.spin_once(timeout_sec=0.1)
 
 
-def recorded(stamp_ns: int = 0) -> list[dict[str, Any]]:
-    """Return the messages of some moments of a drive."""
+def recorded_moments(stamp_ns: int = 0) -> list[dict[str, Any]]:
+    """Return sensor -> message, of `MOMENTS` moments of a drive."""
     robot = Robot(World(12345), 12345)
     classes = ros_message_classes()
     moments = []
@@ -82,8 +85,8 @@ def recorded(stamp_ns: int = 0) -> list[dict[str, Any]]:
 
 
 def publish() -> dict[str, int]:
-    """Publish at full rates, from when everybody listens until told; return how many."""
-    moments = recorded()
+    """Publish at full rates from the first subscription of each topic on; return the counts."""
+    moments = recorded_moments()
     node = rclpy.create_node('sensors')
     counts: Counter[str] = Counter()
     publishers = {
@@ -108,8 +111,8 @@ def publish() -> dict[str, int]:
     return dict(counts)
 
 
-def fuse(model: str, threads: int) -> list[float]:
-    """Run the node until told; return the latency in ms of each set of all sensors."""
+def run_node(model: str, threads: int) -> list[float]:
+    """Run the node until told to end; return the latency in ms of each set of all sensors."""
     traces: list[Any] = []
     overrides = {'model': model, 'threads': threads, 'device': 'cpu'}
     node = FusionNode(trace=traces.append, parameter_overrides=[
@@ -124,8 +127,8 @@ def fuse(model: str, threads: int) -> list[float]:
     ]
 
 
-def refer(model: str, threads: int) -> list[float]:
-    """Decode and encode the newest of all sensors, back to back, whenever a scan has come."""
+def run_reference(model: str, threads: int) -> list[float]:
+    """Decode and encode the newest messages whenever a scan has arrived; return the times, ms."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     engine = Engine(checkpoint.load(model).model, device='cpu')
@@ -156,11 +159,11 @@ def refer(model: str, threads: int) -> list[float]:
     spin(node)
     arrived.put(None)
     worker.join()
-    return [took for begin, took in times if begin > times[0][0] + WARM_UP]
+    return [milliseconds for begin, milliseconds in times if begin > times[0][0] + WARM_UP]
 
 
 class Role:
-    """This file in a process of its own, which answers once when it is told to end."""
+    """This file in another process, which prints its result when it is told to end."""
 
     def __init__(self, role: str, arguments: argparse.Namespace, **environment: str) -> None:
         self._process = subprocess.Popen(
@@ -171,13 +174,13 @@ class Role:
         )
 
     def end(self) -> Any:
-        """Tell it to end and return its answer."""
-        answer, _ = self._process.communicate('end\n')
-        return json.loads(answer.splitlines()[-1])
+        """Tell it to end and return its result."""
+        output, _ = self._process.communicate('end\n')
+        return json.loads(output.splitlines()[-1])
 
 
 class Diagnostics:
-    """The newest diagnostics of the node."""
+    """The newest diagnostics of the node, by status name and key."""
 
     def __init__(self, node: Any) -> None:
         self.values: dict[str, dict[str, str]] = {}
@@ -191,7 +194,7 @@ class Diagnostics:
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Run both after one another under the same load and print what came of it."""
+    """Run node and reference one after the other under the same load and print the results."""
     node = rclpy.create_node('measure')
     diagnostics = Diagnostics(node)
     times = {}
@@ -200,19 +203,19 @@ def measure(arguments: argparse.Namespace) -> None:
         measured = Role(role, arguments)
         spin(node, arguments.seconds + WARM_UP)
         published = sensors.end()
-        spin(node, 2.5)  # the diagnostics of after the last message
+        spin(node, 2.5)  # for diagnostics from after the last message
         times[role] = np.array(measured.end())
         if role == 'node':
             report(published, diagnostics.values)
     print(f'{"":10} {"node":>10} {"reference":>10} {"ratio":>6}   milliseconds')
     for percentile in (50, 99):
-        ours, theirs = (np.percentile(times[role], percentile) for role in times)
-        print(f'{f"p{percentile}":10} {ours:10.2f} {theirs:10.2f} {ours / theirs:6.2f}')
+        ours, reference = (np.percentile(times[role], percentile) for role in times)
+        print(f'{f"p{percentile}":10} {ours:10.2f} {reference:10.2f} {ours / reference:6.2f}')
     print(f'{"sets":10} {len(times["node"]):10} {len(times["reference"]):10}')
 
 
 def report(published: dict[str, int], values: dict[str, dict[str, str]]) -> None:
-    """Print what of the published messages came where."""
+    """Print how many messages were published, received and rejected, and the node's counts."""
     print(f'{"sensor":10} {"published":>10} {"received":>10} {"rejected":>10}')
     for name, count in published.items():
         status = values[f'fusion: {name}']
@@ -223,7 +226,7 @@ def report(published: dict[str, int], values: dict[str, dict[str, str]]) -> None
 
 
 def main() -> None:
-    """Read the arguments and play a role."""
+    """Measure; in a process of `Role`, play that role."""
     find_wheels_shares()
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('--model', default='')
@@ -235,9 +238,9 @@ def main() -> None:
     if arguments.role == 'sensors':
         print(json.dumps(publish()))
     elif arguments.role == 'node':
-        print(json.dumps(fuse(arguments.model, arguments.threads)))
+        print(json.dumps(run_node(arguments.model, arguments.threads)))
     elif arguments.role == 'reference':
-        print(json.dumps(refer(arguments.model, arguments.threads)))
+        print(json.dumps(run_reference(arguments.model, arguments.threads)))
     else:
         with tempfile.TemporaryDirectory() as folder:
             if not arguments.model:

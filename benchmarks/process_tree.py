@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Run a command and watch how much memory it takes, its children included (Linux).
+Run a command and measure its memory, child processes included (Linux).
 
-Memory is the proportional set size: what several processes share counts once, mapped files count
-as far as they are in memory.
+Memory is the proportional set size: memory shared by several processes counts once, and mapped
+files count as far as they are in memory.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ import sys
 import tempfile
 import time
 
-_PERIOD = 0.1  # s, between two looks
-_LINES = re.compile(r'^(Pss|Rss):\s+(\d+) kB', re.M)
+_PERIOD = 0.1  # s, between two measurements of memory
+_MEMORY_LINES = re.compile(r'^(Pss|Rss):\s+(\d+) kB', re.M)
 
 
 @dataclass(frozen=True)
 class Measured:
     """
-    What a command took.
+    Time and memory of a command.
 
     Parameters
     ----------
     seconds
         From start to end.
     peak_bytes
-        Most memory, what processes share counted once.
+        Peak memory; shared memory counts once.
     peak_resident_bytes
-        The same, counted for each of them.
+        Peak memory; shared memory counts for each process.
     output
-        What it said on both outputs.
+        Standard output and standard error.
 
     """
 
@@ -57,12 +57,12 @@ def run(words: Sequence[str], environment: Mapping[str, str] | None = None) -> M
     words
         The command line.
     environment
-        Variables besides those of this process.
+        Environment variables besides those of this process.
 
     Raises
     ------
     SystemExit
-        If the command fails; with what it said.
+        If the command fails; with the end of its output.
 
     """
     print('$', ' '.join(words), file=sys.stderr, flush=True)
@@ -75,44 +75,44 @@ def run(words: Sequence[str], environment: Mapping[str, str] | None = None) -> M
         )
         try:
             while process.poll() is None:
-                once, each = _memory(process.pid)
-                peak, resident = max(peak, once), max(resident, each)
+                shared_once, shared_each = _memory(process.pid)
+                peak, resident = max(peak, shared_once), max(resident, shared_each)
                 time.sleep(_PERIOD)
         finally:
             process.kill()
             process.wait()
         seconds = time.monotonic() - started
         output.seek(0)
-        said = output.read()
+        text = output.read()
     if process.returncode:
-        raise SystemExit(f'{" ".join(words)}: exit code {process.returncode}\n{said[-3000:]}')
-    return Measured(seconds, peak, resident, said)
+        raise SystemExit(f'{" ".join(words)}: exit code {process.returncode}\n{text[-3000:]}')
+    return Measured(seconds, peak, resident, text)
 
 
-def seconds_until(words: Sequence[str], seen: Callable[[], bool]) -> float:
+def seconds_until(words: Sequence[str], is_reached: Callable[[], bool]) -> float:
     """
-    Run a command until something is there, and end it; how much memory it takes is not looked at.
+    Return the seconds from the start of a command until a condition holds, and kill the command.
 
     Parameters
     ----------
     words
         The command line.
-    seen
-        Asked again and again.
+    is_reached
+        The condition, called repeatedly.
 
     Raises
     ------
     SystemExit
-        If the command ends before that.
+        If the command ends before.
 
     """
     print('$', ' '.join(words), file=sys.stderr, flush=True)
     started = time.monotonic()
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while not seen():
+        while not is_reached():
             if process.poll() is not None:
-                raise SystemExit(f'{" ".join(words)}: ended before what was waited for was there')
+                raise SystemExit(f'{" ".join(words)}: ended before the condition was reached')
             time.sleep(_PERIOD / 10)
         return time.monotonic() - started
     finally:
@@ -121,20 +121,20 @@ def seconds_until(words: Sequence[str], seen: Callable[[], bool]) -> float:
 
 
 def _memory(root: int) -> tuple[int, int]:
-    """Return the memory of a process and all below it: shared parts once, and each time."""
+    """Return a process tree's memory in bytes: with shared memory once, and for each process."""
     parents = {}
     for folder in Path('/proc').glob('[0-9]*'):
         with suppress(OSError):
             after_name = (folder / 'stat').read_text().rpartition(')')[2].split()
             parents[int(folder.name)] = int(after_name[1])
-    tree, found = set(), {root}
-    while found:
-        tree |= found
-        found = {pid for pid, parent in parents.items() if parent in tree} - tree
-    once = each = 0
+    tree, children = set(), {root}
+    while children:
+        tree |= children
+        children = {pid for pid, parent in parents.items() if parent in tree} - tree
+    shared_once = shared_each = 0
     for pid in tree:
         with suppress(OSError):  # it has ended
-            sizes = dict(_LINES.findall(Path(f'/proc/{pid}/smaps_rollup').read_text()))
-            once += 1024 * int(sizes.get('Pss', 0))
-            each += 1024 * int(sizes.get('Rss', 0))
-    return once, each
+            sizes = dict(_MEMORY_LINES.findall(Path(f'/proc/{pid}/smaps_rollup').read_text()))
+            shared_once += 1024 * int(sizes.get('Pss', 0))
+            shared_each += 1024 * int(sizes.get('Rss', 0))
+    return shared_once, shared_each

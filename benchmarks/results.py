@@ -1,7 +1,7 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-The record that a benchmark leaves, from which `report.py` writes docs/benchmarks.md.
+The record that a benchmark leaves, from which `report.py` writes its page and the verdict.
 
 A record is JSON: benchmark, command, seconds, machine, and results: ``tables``, each with title,
 columns, rows and note, and ``bars``, each with bar, value and met (true, false or null where

@@ -4,10 +4,10 @@
 Compare M2VAE with MultiVae's models on the simulated robot: camera, lidar and depth.
 
 All models have our trunks, heads, decoders and likelihoods, the same latent size, data, steps and
-optimiser. None is tuned: ours has the settings of the model that the package ships, the others
-have the library's own. The training is short, so this compares how fast they learn as well. MMVAE
-has one draw per encoder, not the library's ten, which would decode 90 times in a step. The latent
-space is wide: read log p with its effective sample size beside it, as a lower bound.
+optimiser. None is tuned: ours has the settings of the shipped model, the others have the library's
+defaults. The training is short, so this compares how fast they learn as well. MMVAE has one draw
+per encoder; the library's ten would decode 90 times in a step. The latent space is wide: read
+log p with its effective sample size, as a lower bound.
 
     python benchmarks/robot_comparison.py --out benchmarks/results/robot_comparison.json
 """
@@ -47,11 +47,11 @@ SPECS = {spec.name: spec for spec in SENSORS}
 
 
 def networks(dataset: SampleDataset | None = None) -> Networks:
-    """Return our networks, normalised for a data set."""
-    measures = M2VAE(SENSORS)
+    """Return our networks, normalised for a data set; None = not normalised."""
+    model = M2VAE(SENSORS)
     if dataset is not None:
-        dataset.fit_normalisation(measures)
-    normalisation = {name: measures.normalisation(name) for name in SPECS}
+        dataset.fit_normalisation(model)
+    normalisation = {name: model.normalisation(name) for name in SPECS}
     return Networks(
         names=tuple(SPECS),
         latent=LATENT,
@@ -66,7 +66,7 @@ def networks(dataset: SampleDataset | None = None) -> Networks:
 
 
 def random_batch(size: int) -> dict[str, SensorBatch]:
-    """Return measurements of nothing in particular, to time a step with."""
+    """Return random measurements, to time a step with."""
     return {
         name: SensorBatch(
             torch.rand(size, *spec.shape),
@@ -109,12 +109,12 @@ def run(
 
 
 def main() -> None:
-    """Run every trial that has not been run, and write."""
+    """Run every setting that is not in the file of runs, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--out', type=Path, required=True, help='JSON to write')
     parser.add_argument(
         '--runs', type=Path, default=Path('build/robot_comparison.runs.jsonl'),
-        help='where the figures of each run are kept, to go on with later',
+        help='file of the figures of each run, from which a later call continues',
     )
     parser.add_argument('--seeds', type=int, default=3)
     parser.add_argument('--steps', type=int, default=200)

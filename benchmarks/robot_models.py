@@ -1,12 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Hold models of the simulated robot against each other, in worlds that none was trained on.
+Compare models of the simulated robot, in worlds that none was trained on.
 
 For each model file: the error of every sensor's reconstruction from every subset, by how much it
-grows when a sensor is added to the subset ("more sensors must not mean less"), and
-importance-sampled likelihoods. Likelihoods of later models are also given as paired differences
-from the first.
+grows when a sensor is added to the subset (it should not), and importance-sampled likelihoods.
+Likelihoods of the second model and later ones are also given as paired differences from the first.
 
     python benchmarks/robot_models.py --models config/models/default.safetensors other.safetensors
 """
@@ -22,20 +21,21 @@ from results import bar, table, write
 import torch
 from torch import Tensor
 
-from m2vae_ros.evaluation.reconstruction import reconstruction_errors, ReconstructionError
+from m2vae_ros.evaluation.relative_errors import relative_errors, RelativeError
 from m2vae_ros.samples.dataset import SampleDataset
 from m2vae_ros.simulation.generator import generate, world_seeds
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae import checkpoint
-from m2vae_ros.vae.estimators import Estimate, log_likelihood, predictive
+from m2vae_ros.vae.estimators import log_likelihood, predictive
+from m2vae_ros.vae.importance import Estimate
 from m2vae_ros.vae.likelihoods import SensorBatch
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import lattice, without
 
-MOST_GROWTH = 0.05  # of an error when a sensor is added
+MAX_GROWTH = 0.05  # of an error when a sensor is added
 
 
-def growths(errors: list[ReconstructionError]) -> list[tuple[float, str]]:
+def growths(errors: list[RelativeError]) -> list[tuple[float, str]]:
     """Return by how much each error grows when a sensor is added, the largest first."""
     by_source = {(error.sensor, error.source): error.error for error in errors}
     return sorted((
@@ -82,15 +82,15 @@ def main() -> None:
     data = SampleDataset(
         SENSORS, generate(world_seeds('test', arguments.worlds), 16, processes=2).sensors
     )
-    apart = max(1, len(data) // arguments.scored)
-    batch = data[range(0, len(data), apart)[:arguments.scored]].sensors
+    spacing = max(1, len(data) // arguments.scored)
+    batch = data[range(0, len(data), spacing)[:arguments.scored]].sensors
     tables: list[dict[str, Any]] = []
     bars: list[dict[str, Any]] = []
     first: dict[str, Estimate] = {}
     rows: dict[str, list[str]] = {}
     for path in arguments.models:
         model = checkpoint.load(path).model
-        errors = reconstruction_errors(model, data)
+        errors = relative_errors(model, data)
         cells = {(error.source, error.sensor): error.ratio for error in errors}
         tables.append(table(
             f'{path.stem}: error of the reconstruction over that of the mean predictor',
@@ -101,8 +101,8 @@ def main() -> None:
         ))
         worst, where = growths(errors)[0]
         bars.append(bar(
-            f'{path.stem}: no error grows by more than {MOST_GROWTH:.0%} when a sensor is added',
-            f'{worst:+.1%} ({where})', worst <= MOST_GROWTH,
+            f'{path.stem}: no error grows by more than {MAX_GROWTH:.0%} when a sensor is added',
+            f'{worst:+.1%} ({where})', worst <= MAX_GROWTH,
         ))
         found = likelihoods(model, batch, arguments.draws)
         first = first or found
@@ -124,12 +124,12 @@ def main() -> None:
     ))
     write(arguments.out, 'robot_models', f'python benchmarks/robot_models.py --models '
           f'{" ".join(path.name for path in arguments.models)}', started, tables, bars)
-    for one in tables:
-        print(f'\n{one["title"]}')
-        for line in (one['columns'], *one['rows']):
+    for each in tables:
+        print(f'\n{each["title"]}')
+        for line in (each['columns'], *each['rows']):
             print(''.join(f'{cell:>22}' for cell in line))
-    for one in bars:
-        print(f'{one["bar"]}: {one["value"]}: {"met" if one["met"] else "NOT met"}')
+    for each in bars:
+        print(f'{each["bar"]}: {each["value"]}: {"met" if each["met"] else "NOT met"}')
 
 
 if __name__ == '__main__':

@@ -1,11 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Scores that hold for every model that `multivae_models.build` makes, whatever its posterior.
+Scores for every model that `multivae_models.build` makes, whatever its posterior.
 
-One estimator for all, `fitted_sampling.log_integral`: each model's own posterior with its own
-density is a proposal, a mixture if it is one, and each model's own prior is its prior. All are
-means over the batch, in nats.
+All are estimated by `fitted_sampling.log_integral`, with each model's own posterior as a proposal,
+a mixture if it is one, and each model's own prior. They are means over the batch, in nats.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from m2vae_ros.vae.subsets import Subset, without
 @dataclass(frozen=True)
 class Effort:
     """
-    How much the estimates of likelihoods may cost.
+    How much to compute for the estimates of likelihoods.
 
     Parameters
     ----------
     samples
-        Draws of each integral.
+        Draws for each integral.
     fit_steps, fit_draws
-        Of the fit of a proposal, see `fitted_sampling.log_integral`.
+        Steps and draws of the fit of a proposal, see `fitted_sampling.log_integral`.
 
     """
 
@@ -44,7 +43,7 @@ class Effort:
 
 
 def criterion(model: Model, batch: Batch, effort: Effort) -> dict[str, float]:
-    """Return what a setting is chosen by: ``joint`` and ``other_given_one`` of `likelihoods`."""
+    """Return the figures by which a setting is chosen, ``joint`` and ``other_given_one``."""
     return {
         'joint': float(joint(model, batch, effort).value.mean()),
         'other_given_one': _mean([
@@ -57,11 +56,12 @@ def likelihoods(model: Model, batch: Batch, effort: Effort) -> dict[str, float]:
     """
     Return the likelihoods that the models are compared by.
 
-    ``joint`` is log p(x_M), that of the generative model alone. ``other_given_one`` and
-    ``one_given_rest``, means over the sensors, are predictive: the log of the integral of
-    p(x_T|z) q_S(z). ``drawn_other_given_one`` is the first of them as the log of a mean over
-    draws of q_S, as many as the others had: what it lacks, the draws did not meet. The effective
-    sample sizes are medians over the samples, that of the predictive the least of its sensors.
+    ``joint`` is log p(x_M), which depends on the generative model alone. ``other_given_one`` and
+    ``one_given_rest`` are predictive, the log of the integral of p(x_T|z) q_S(z), and means over
+    the sensors. ``drawn_other_given_one`` estimates the first of them as the log of a mean over
+    draws of q_S, as many as the other estimates have; it lacks what the draws do not meet. The
+    effective sample sizes are medians over the samples; that of the predictive is the smallest of
+    all sensors.
     """
     names = tuple(model.names)
     whole = joint(model, batch, effort)
@@ -83,7 +83,7 @@ def joint(model: Model, batch: Batch, effort: Effort) -> Estimate:
     """Return log p(x_M) of every sample."""
     prior = model.prior()
     return log_integral(
-        lambda z: _score(model, batch, model.names, z) + prior.log_prob(z),
+        lambda z: _log_likelihood(model, batch, model.names, z) + prior.log_prob(z),
         [_posterior(model, batch, tuple(model.names))],
         samples=effort.samples, steps=effort.fit_steps, draws=effort.fit_draws,
     )
@@ -91,9 +91,9 @@ def joint(model: Model, batch: Batch, effort: Effort) -> Estimate:
 
 def predictive(model: Model, batch: Batch, given: Subset, effort: Effort) -> Estimate:
     """Return the predictive log p(x_T|x_S) of every sample; T is what S lacks."""
-    posterior, target = _posterior(model, batch, given), _lacking(model, given)
+    posterior, target = _posterior(model, batch, given), _missing_from(model, given)
     return log_integral(
-        lambda z: _score(model, batch, target, z) + posterior.log_prob(z),
+        lambda z: _log_likelihood(model, batch, target, z) + posterior.log_prob(z),
         [posterior, _posterior(model, batch, tuple(model.names))],
         samples=effort.samples, steps=effort.fit_steps, draws=effort.fit_draws,
     )
@@ -102,10 +102,10 @@ def predictive(model: Model, batch: Batch, given: Subset, effort: Effort) -> Est
 @torch.no_grad()
 def drawn(model: Model, batch: Batch, given: Subset, samples: int, chunk: int = 64) -> Tensor:
     """Return the log of the mean of p(x_T|z) over draws of q_S, per sample."""
-    posterior, target = model.posterior(batch, given), _lacking(model, given)
+    posterior, target = model.posterior(batch, given), _missing_from(model, given)
     sizes = [min(chunk, samples - start) for start in range(0, samples, chunk)]
     scores = torch.cat([
-        _score(model, batch, target, posterior.sample((size,))) for size in sizes
+        _log_likelihood(model, batch, target, posterior.sample((size,))) for size in sizes
     ])
     return scores.logsumexp(0) - log(samples)
 
@@ -115,11 +115,11 @@ def _posterior(model: Model, batch: Batch, subset: Subset) -> Distribution:
     return model.posterior(batch, subset)
 
 
-def _lacking(model: Model, given: Subset) -> Subset:
+def _missing_from(model: Model, given: Subset) -> Subset:
     return tuple(name for name in model.names if name not in given)
 
 
-def _score(model: Model, batch: Batch, sensors: Sequence[str], latents: Tensor) -> Tensor:
+def _log_likelihood(model: Model, batch: Batch, sensors: Sequence[str], latents: Tensor) -> Tensor:
     """Return log p(x_T|z)."""
     total = torch.zeros(latents.shape[:-1])
     for name in sensors:

@@ -1,12 +1,12 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-How hard the simulated world is for who knows nothing of it, and what simulating it costs.
+The errors of the mean predictor in the simulated worlds, and the CPU time of the simulation.
 
-The mean predictor answers every question with the mean over training worlds: per pixel and
-colour of the camera, per bearing and cell of lidar and depth (over what returned). Its errors on
-worlds of the test split are printed as JSON, with the median number of objects that the lidar's
-plane shows within 3.5 m, and the CPU time of one sample and of one second of the robot.
+The mean predictor always predicts the mean over training worlds: per pixel and colour of the
+camera, per bearing or cell of lidar and depth (over the returns). Its errors on worlds of the test
+split are printed as JSON, with the median number of objects that the lidar sees within 3.5 m, and
+the CPU time of one sample and of one second of the robot.
 
     python benchmarks/simulation.py --worlds 100 --samples 20
 """
@@ -43,7 +43,7 @@ def mean_predictor_errors(known: Samples, asked: Samples) -> dict[str, float]:
 
 
 def median_objects(samples: Samples) -> float:
-    """Return how many objects the robot has around it."""
+    """Return the median number of objects around the robot."""
     worlds = {int(seed): World(int(seed)) for seed in np.unique(samples.seeds)}
     return float(np.median([
         len(objects_around(worlds[int(seed)], Pose(*pose)))
@@ -59,9 +59,9 @@ def robot_share_of_a_core(seconds: float = 5.0) -> float:
         for tick in range(int(seconds / period))
     )
     start, now = time.process_time(), 0.0
-    for at, name in due:
-        robot.step(at - now)
-        now = at
+    for seconds_driven, name in due:
+        robot.step(seconds_driven - now)
+        now = seconds_driven
         observe(robot, name, 1, PLAIN_CLASSES)
     return (time.process_time() - start) / seconds
 

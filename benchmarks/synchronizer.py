@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-What the synchronizer costs: processor time per message of a 30, 10 and 12 Hz robot.
+The synchronizer's processor time per message of a robot with sensors of 30, 10 and 12 Hz.
 
-Beside it, in the same run, the least that any synchroniser must do: put each message into a
-queue of its sensor and look at the heads of all.
+Beside it, in the same run, the minimum that any synchroniser must do: append each message to the
+queue of its sensor and look at the heads of all queues.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def messages() -> list[tuple[int, str, int]]:
 
 
 def synchronize(stream: list[tuple[int, str, int]]) -> float:
-    """Return the share of lidar messages that left in complete sets."""
+    """Return the share of lidar messages that were emitted in complete sets."""
     synchronizer = Synchronizer(tuple(_PERIODS))
     for now, sensor, stamp in stream:
         due = synchronizer.next_deadline_ns
@@ -47,7 +47,7 @@ def synchronize(stream: list[tuple[int, str, int]]) -> float:
 
 
 def queue_only(stream: list[tuple[int, str, int]]) -> None:
-    """Put and look, nothing else."""
+    """Append each message to its queue and look at the heads, nothing else."""
     queues: dict[str, deque[int]] = {sensor: deque(maxlen=10) for sensor in _PERIODS}
     for _, sensor, stamp in stream:
         queues[sensor].append(stamp)

@@ -1,17 +1,17 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Measure a training step: beside MultiVae's JMVAE, and as the number of sensors grows.
+Measure a training step, compared with MultiVae's JMVAE and by the number of sensors.
 
 The contenders take turns in every round, so that a ratio holds on a busy machine. A step is the
-loss, its gradient and the optimiser's step. With one thread, times are those of the processor;
-with two, which may wait for each other, they are those of the clock.
+loss, its gradient and the optimiser's step. With one thread, times are processor times; with two,
+which may wait for each other, they are wall-clock times.
 
-* Beside MultiVae's JMVAE with the same networks, batch and optimiser: m2vae in closed form, with
-  sampled orderings or reconstructions, and jmvae, which for two sensors has the library's terms;
-  and how often each runs trunks and decoders, and how much it calculates.
-* For 1..8 sensors with small networks: the same, and Eq. 83 as it is written, a recursion of N!
-  branches that encodes and decodes anew in each call.
+* Compared with MultiVae's JMVAE with the same networks, batch and optimiser: m2vae in closed form,
+  with sampled orderings or reconstructions, and jmvae, which for two sensors has the library's
+  terms; also how often each runs trunks and decoders, and how much it computes.
+* For 1..8 sensors with small networks: the same, and Eq. 83 literally, a recursion of N! branches
+  that encodes and decodes again in each call.
 
     python benchmarks/training_speed.py --out benchmarks/results/training_speed.json
 """
@@ -103,7 +103,7 @@ class SampledReconstructions(nn.Module):
 
 
 class Recursion(nn.Module):
-    """Our model, trained by Eq. 83 as it is written."""
+    """Our model, trained by Eq. 83 literally."""
 
     def __init__(self, networks: Networks) -> None:
         super().__init__()
@@ -136,8 +136,8 @@ CONTENDERS: Mapping[str, Callable[[Networks], Any]] = {
 }
 
 
-def stepping(model: Any, batch: Batch) -> Callable[[], None]:
-    """Return a training step of a model."""
+def make_step(model: Any, batch: Batch) -> Callable[[], None]:
+    """Return a function that takes one training step of a model."""
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
 
     def step() -> None:
@@ -148,44 +148,44 @@ def stepping(model: Any, batch: Batch) -> Callable[[], None]:
     return step
 
 
-def rounds(
+def time_rounds(
     steps: Mapping[str, Callable[[], None]],
     count: int,
     seconds: float,
     clock: Callable[[], float] = time.process_time,
 ) -> Times:
-    """Return each contender's time of a step in each round, in seconds."""
+    """Return contender -> seconds per step in each round, of about `seconds` each."""
     repeats = {}
     for name, step in steps.items():
         step()
-        repeats[name] = max(1, round(seconds / _timed(step, clock)))
+        repeats[name] = max(1, round(seconds / _time(step, clock)))
     times: Times = {name: [] for name in steps}
     for _ in range(count):
         for name, step in steps.items():
-            times[name].append(_timed(step, clock, repeats[name]))
+            times[name].append(_time(step, clock, repeats[name]))
     return times
 
 
-def _timed(step: Callable[[], None], clock: Callable[[], float], repeats: int = 1) -> float:
+def _time(step: Callable[[], None], clock: Callable[[], float], repeats: int = 1) -> float:
     start = clock()
     for _ in range(repeats):
         step()
     return (clock() - start) / repeats
 
 
-def beside_multivae(networks: Networks, batch: Batch, count: int, threads: int) -> Times:
-    """Return the time of a step of each contender in every round, the library's first."""
-    steps = {name: stepping(make(networks), batch) for name, make in CONTENDERS.items()}
+def time_contenders(networks: Networks, batch: Batch, count: int, threads: int) -> Times:
+    """Return contender -> seconds per step in each round; the library's model is the first."""
+    steps = {name: make_step(make(networks), batch) for name, make in CONTENDERS.items()}
     clock = time.process_time if threads == 1 else time.perf_counter
     torch.set_num_threads(threads)
     try:
-        return rounds(steps, count, 0.05, clock)
+        return time_rounds(steps, count, 0.05, clock)
     finally:
         torch.set_num_threads(1)
 
 
-def work(make: Callable[[Networks], Any], networks: Networks, batch: Batch) -> list[float]:
-    """Return a step's runs of trunks and of decoders, of a batch each, and its Gflop."""
+def count_work(make: Callable[[Networks], Any], networks: Networks, batch: Batch) -> list[float]:
+    """Return how often a step runs trunks and decoders on a batch, and its Gflop."""
     runs = {'trunk': 0.0, 'decoder': 0.0}
 
     def counted(kind: str, name: str) -> nn.Module:
@@ -204,11 +204,11 @@ def work(make: Callable[[Networks], Any], networks: Networks, batch: Batch) -> l
     return [*runs.values(), counter.get_total_flops() / 1e9]
 
 
-def growth(count: int, largest: int) -> dict[int, Times]:
-    """Return, for 1.. sensors, the time of a step in every round."""
+def time_by_sensors(count: int, largest: int) -> dict[int, Times]:
+    """Return number of sensors -> form of m2vae -> seconds per step in each round."""
     result = {}
     for sensors in range(1, largest + 1):
-        networks = _small(sensors)
+        networks = _small_networks(sensors)
         values = torch.rand(BATCH, 16)
         batch = {name: SensorBatch(values, values, values) for name in networks.names}
         models = {
@@ -218,39 +218,38 @@ def growth(count: int, largest: int) -> dict[int, Times]:
         }
         if sensors <= LARGEST_RECURSION:
             models['recursion'] = Recursion(networks)
-        steps = {form: stepping(model, batch) for form, model in models.items()}
-        result[sensors] = rounds(steps, count, 0.05)
+        steps = {form: make_step(model, batch) for form, model in models.items()}
+        result[sensors] = time_rounds(steps, count, 0.05)
     return result
 
 
-def _small(sensors: int) -> Networks:
+def _small_networks(sensors: int) -> Networks:
     """Return the networks of a quadrant of the digits for any number of sensors."""
-    like = digits.networks(4)
-    return Networks(
-        tuple(f'sensor_{index}' for index in range(sensors)),
-        like.latent, like.trunk, like.head, like.decoder, like.packing,
-    )
+    quadrants = digits.networks(4)
+    return replace(quadrants, names=tuple(f'sensor_{index}' for index in range(sensors)))
 
 
-def _spread(values: list[float]) -> str:
+def _format_spread(values: list[float]) -> str:
     low, _, high = quantiles(values, n=4) if len(values) > 1 else 3 * values
     return f'{median(values):.2f} ({low:.2f}-{high:.2f})'
 
 
 def _beside_tables(cases: Mapping[tuple[str, int], Times]) -> tuple[list[Any], list[Any]]:
-    """Return the table of samples a second, and the bars on the ratios."""
+    """Return the table of samples per second, and the bars on the ratios."""
     rows, bars = [], []
     for (title, threads), times in cases.items():
-        for name, ours in times.items():
+        for name, seconds in times.items():
             ratios = [
-                theirs / own for theirs, own in zip(times[LIBRARY], ours, strict=True)
+                library / own for library, own in zip(times[LIBRARY], seconds, strict=True)
             ]
-            rows.append([title, threads, name, f'{BATCH / median(ours):.0f}', _spread(ratios)])
+            rows.append([
+                title, threads, name, f'{BATCH / median(seconds):.0f}', _format_spread(ratios),
+            ])
             if name != LIBRARY:
-                on = 'one thread' if threads == 1 else f'{threads} threads'
+                clause = 'one thread' if threads == 1 else f'{threads} threads'
                 bars.append(bar(
-                    f'{title}, {on}: {name} at least {FASTER} times the samples a second of '
-                    f'{LIBRARY}', _spread(ratios), median(ratios) >= FASTER,
+                    f'{title}, {clause}: {name} at least {FASTER} times the samples a second of '
+                    f'{LIBRARY}', _format_spread(ratios), median(ratios) >= FASTER,
                 ))
     note = f'Batches of {BATCH}; median and quartiles over the rounds.'
     columns = ['networks', 'threads', 'objective', 'samples/s', 'times the library']
@@ -258,10 +257,10 @@ def _beside_tables(cases: Mapping[tuple[str, int], Times]) -> tuple[list[Any], l
 
 
 def _work_table(cases: Mapping[str, tuple[Networks, Batch]]) -> Any:
-    """Return the table of what a step runs, however long it takes."""
+    """Return the table of what a step computes."""
     rows = []
     for title, case in cases.items():
-        found = {name: work(make, *case) for name, make in CONTENDERS.items()}
+        found = {name: count_work(make, *case) for name, make in CONTENDERS.items()}
         rows += [
             [title, name, f'{trunks:g}', f'{decoders:g}', f'{flop:.3g}',
              f'{found[LIBRARY][-1] / flop:.2f}']
@@ -279,8 +278,11 @@ def _growth_tables(times: Mapping[int, Times]) -> tuple[list[Any], list[Any]]:
     """Return the table of step times by the number of sensors, and the bars on their growth."""
     forms = list(times[1])
     rows = [
-        [n, *(_spread([1000 * t for t in at[form]]) if form in at else '' for form in forms)]
-        for n, at in times.items()
+        [n, *(
+            _format_spread([1000 * t for t in of_n[form]]) if form in of_n else ''
+            for form in forms
+        )]
+        for n, of_n in times.items()
     ]
     bars = []
     for form, law, steps in (
@@ -288,7 +290,8 @@ def _growth_tables(times: Mapping[int, Times]) -> tuple[list[Any], list[Any]]:
         ('sampled orderings', 'N', lambda n: n),
     ):
         growths = {
-            n: median(at[form]) / median(times[1][form]) for n, at in times.items() if n > 1
+            n: median(of_n[form]) / median(times[1][form])
+            for n, of_n in times.items() if n > 1
         }
         bars.append(bar(
             f'A step of m2vae, {form}, grows no faster than {law} from 1 sensor on',
@@ -324,7 +327,7 @@ def main() -> None:
     cases['robot, 3 sensors'] = robot_comparison.networks(), robot_comparison.random_batch(BATCH)
     few = max(4, arguments.rounds // 5)
     beside = {
-        (title, threads): beside_multivae(
+        (title, threads): time_contenders(
             *case, few if title.startswith('robot') else arguments.rounds, threads
         )
         for threads in (1, 2)
@@ -332,7 +335,7 @@ def main() -> None:
     }
     tables, bars = _beside_tables(beside)
     tables.append(_work_table(cases))
-    more, growths = _growth_tables(growth(few, arguments.largest))
+    more, growths = _growth_tables(time_by_sensors(few, arguments.largest))
     write(
         arguments.out, 'training_speed', shlex.join(['python', *sys.argv]), started,
         tables + more, bars + growths,

@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Start the simulated robot and the fusion node that listens to it.
+Start the simulated robot and the fusion node that subscribes to it.
 
-All arguments are those of ``fusion.launch.py``; namespace and ``<name>_topic`` move the robot's
-topics as well. The robot's process is given the Fast DDS profile that lets images out, as
-a camera driver has to be (a publisher on defaults loses them).
+The arguments are those of ``fusion.launch.py``; ``namespace`` and ``<name>_topic`` also apply to
+the robot's topics. The robot gets the Fast DDS profile for large messages, which a camera driver
+needs too: with the default profile its images are lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from m2vae_ros.node.share import large_messages_environment
 
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 TOPICS = {'camera': 'camera/image_raw', 'lidar': 'scan', 'depth': 'depth/points'}
-# A sensor's place on the robot, metres from its centre on the floor, and its axes (REP-103).
+# Where a sensor is mounted, metres from the robot's centre on the floor, and its axes (REP-103).
 OPTICAL = ['--roll', '-1.5707963', '--yaw', '-1.5707963']
 FRAMES = {
     'laser': ['--z', '0.25'],
@@ -32,14 +32,14 @@ FRAMES = {
 
 
 def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Return the robot, with its topics where the fusion node expects them."""
+    """Return the robot's node, remapped to the topics that the fusion node subscribes to."""
     values = context.launch_configurations
-    moved = {topic: values.get(f'{sensor}_topic', '') for sensor, topic in TOPICS.items()}
+    targets = {topic: values.get(f'{sensor}_topic', '') for sensor, topic in TOPICS.items()}
     nodes = [Node(
         package='m2vae_ros', executable='robot_node', name='robot', output='screen',
         namespace=values['namespace'],
         parameters=[{'use_sim_time': values['use_sim_time'] == 'true'}],
-        remappings=[(topic, target) for topic, target in moved.items() if target],
+        remappings=[(topic, target) for topic, target in targets.items() if target],
         ros_arguments=['--log-level', values['log_level']] if values['log_level'] else [],
         additional_env=large_messages_environment(),
     )]
@@ -47,13 +47,13 @@ def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         nodes += [Node(
             package='tf2_ros', executable='static_transform_publisher', name=f'{frame}_mount',
             output='log', namespace=values['namespace'],
-            arguments=['--frame-id', 'base_link', '--child-frame-id', frame, *place],
-        ) for frame, place in FRAMES.items()]
+            arguments=['--frame-id', 'base_link', '--child-frame-id', frame, *mount],
+        ) for frame, mount in FRAMES.items()]
     return nodes
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the fusion node's launch and the robot."""
+    """Return the launch of the fusion node and the robot."""
     return LaunchDescription([
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(str(SHARE / 'launch' / 'fusion.launch.py'))

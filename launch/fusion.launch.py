@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Start the fusion node, and RViz where asked for.
+Start the fusion node, and RViz on request.
 
-An argument that is not set leaves to ``params_file`` what it stands for. Every sensor of the model
-has an argument ``<name>_topic``; they are read from the model's file, so
+Where an argument is not set, ``params_file`` decides. Every sensor of the model has an argument
+``<name>_topic``. The sensors are read from the model's file, so
 ``ros2 launch m2vae_ros fusion.launch.py model:=FILE --show-args`` lists those of FILE.
 """
 
@@ -26,7 +26,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 import yaml
 
 from m2vae_ros.vae.header import read_header
-from m2vae_ros.vae.weights_file import CheckpointError
+from m2vae_ros.weights_file import CheckpointError
 
 UNSET = ''
 SHARE = Path(get_package_share_directory('m2vae_ros'))
@@ -34,7 +34,7 @@ DEFAULT_MODEL = SHARE / 'config' / 'models' / 'default.safetensors'
 
 
 def sensor_topics(model: Path) -> dict[str, str]:
-    """Return sensor -> default topic, of a model's header."""
+    """Return sensor -> default topic, from the header of a model file."""
     try:
         return {spec.name: spec.topic for spec in read_header(model).sensors}
     except CheckpointError as error:
@@ -42,14 +42,14 @@ def sensor_topics(model: Path) -> dict[str, str]:
 
 
 def model_in(params_file: Path) -> str:
-    """Return the parameter ``model`` of a parameter file, unset where it has none."""
+    """Return the parameter ``model`` in a parameter file, or UNSET."""
     if not params_file.is_file():
         raise RuntimeError(f'params_file {params_file}: no such file')
     return _model_of(yaml.safe_load(params_file.read_text()) or {})
 
 
 def _model_of(section: object, name: str = '', model: str = UNSET) -> str:
-    """Return the model that a section sets for the node; namespaces may be nested in it."""
+    """Return the model that a section sets for the node; its keys may be nested namespaces."""
     if not isinstance(section, dict):
         return model
     for key, content in section.items():
@@ -72,17 +72,17 @@ class DeclareSensorTopics(Action):
     """
     Declare ``<name>_topic`` for each sensor of the chosen model.
 
-    ``--show-args`` only asks actions to describe themselves and hands no arguments on, so there
-    they come from the command line. In a launch, also one included by another, this action is
-    executed, and the model is the one that the launch arguments name.
+    ``--show-args`` only asks actions for their sub-entities, without any launch arguments, so the
+    model is then read from the command line. In a launch, also one included by another, this
+    action is executed and gets the launch arguments.
     """
 
     def get_sub_entities(self) -> list[LaunchDescriptionEntity]:
-        """Describe the arguments for the model on the command line, else the default model."""
+        """Return the arguments for the model on the command line, or for the default model."""
         return self._declare(dict(word.split(':=', 1) for word in sys.argv if ':=' in word))
 
     def execute(self, context: LaunchContext) -> list[LaunchDescriptionEntity]:
-        """Declare the arguments for the model of this launch."""
+        """Return the arguments for the model of this launch."""
         return self._declare(context.launch_configurations)
 
     def _declare(self, arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
@@ -96,7 +96,7 @@ class DeclareSensorTopics(Action):
 
 
 def set_parameters(values: dict[str, str], sensors: list[str]) -> dict[str, ParameterValue]:
-    """Return the parameters of those launch arguments that are set."""
+    """Return the node's parameters for the launch arguments that are set."""
     texts = {'model': 'model', 'device': 'device'}
     texts |= {f'{sensor}_topic': f'{sensor}.topic' for sensor in sensors}
     parameters = {
@@ -113,7 +113,7 @@ def set_parameters(values: dict[str, str], sensors: list[str]) -> dict[str, Para
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Return the nodes, for the arguments as they are."""
+    """Return the nodes to start."""
     values = context.launch_configurations
     topics = chosen_topics(values)
     for name in values:
@@ -134,28 +134,30 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def rviz(values: dict[str, str], topics: dict[str, str]) -> Node:
-    """Return RViz, whose displays follow the namespace and the topics of the launch."""
+    """Return RViz, with its displays remapped to the namespace and topics of the launch."""
     try:
         get_package_prefix('rviz2')
     except PackageNotFoundError:
         raise RuntimeError(
             'rviz:=true needs RViz: sudo apt install ros-$ROS_DISTRO-rviz2'
         ) from None
-    moved = {f'/{topic}': values[f'{sensor}_topic'] or topic for sensor, topic in topics.items()}
-    moved |= {
+    remapped = {
+        f'/{topic}': values[f'{sensor}_topic'] or topic for sensor, topic in topics.items()
+    }
+    remapped |= {
         f'/{output}': output
         for output in (f'fusion/{sensor}/reconstruction' for sensor in topics)
     }
     return Node(
         package='rviz2', executable='rviz2', name='rviz', output='log',
         namespace=values['namespace'], arguments=['-d', str(SHARE / 'config' / 'fusion.rviz')],
-        remappings=list(moved.items()),
+        remappings=list(remapped.items()),
         parameters=[{'use_sim_time': values['use_sim_time'] == 'true'}],
     )
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the arguments and what is started with them."""
+    """Return the arguments and what they start."""
     switch = ['true', 'false']
     return LaunchDescription([
         DeclareLaunchArgument(
@@ -164,7 +166,7 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument(
             'model', default_value=UNSET,
-            description='Checkpoint (.safetensors). Unset: that of params_file, else the '
+            description='Model file (.safetensors). Unset: that of params_file, else the '
             'installed default model, which knows only the simulated robot',
         ),
         DeclareLaunchArgument(
@@ -178,17 +180,17 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument(
             'use_sim_time', default_value=UNSET, choices=[UNSET, *switch],
-            description='Take the time from /clock, as a played bag needs (ros2 bag play '
-            '--clock). Unset: that of params_file, else false',
+            description='Take the time from /clock, as for a bag (ros2 bag play --clock). Unset: '
+            'that of params_file, else false',
         ),
         DeclareLaunchArgument(
             'autostart', default_value=UNSET, choices=[UNSET, *switch],
-            description='Configure and activate by itself. Unset: that of params_file, else true',
+            description='Configure and activate at start. Unset: that of params_file, else true',
         ),
         DeclareLaunchArgument(
             'log_level', default_value=UNSET,
             choices=[UNSET, 'debug', 'info', 'warn', 'error', 'fatal'],
-            description="Least severe log lines shown. Unset: ROS's own, info",
+            description="Lowest severity of log lines shown. Unset: ROS's default, info",
         ),
         DeclareLaunchArgument(
             'rviz', default_value='false', choices=switch,

@@ -1,10 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Play a bag with its time into the fusion node and record the latents to another bag.
+Play a bag, with its time, into the fusion node and record the latents to another bag.
 
-The bag's topics are those of the model, or the same with ``/compressed`` behind an image's, or
-what ``topics`` says; the node is told to listen to them. It all ends when the bag has ended.
+The node subscribes to the model's topics where the bag has them, for an image also with
+``/compressed`` appended, and to those that the argument ``topics`` names. When the bag has ended,
+everything ends.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ from launch_ros.actions import Node
 
 from m2vae_ros.bags.bag import Bag, resolve_topics
 from m2vae_ros.vae.header import read_header
-from m2vae_ros.vae.weights_file import CheckpointError
+from m2vae_ros.weights_file import CheckpointError
 
 UNSET = ''
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 DEFAULT_MODEL = SHARE / 'config' / 'models' / 'default.safetensors'
-BACKLOG = 100  # fused sets that may wait: none of a recording is to be lost
-MESSAGES = 30  # of a sensor that may wait
-LAST_LATENTS = 2.0  # s, from the end of the bag to the end of all
+BACKLOG = 100  # fused sets that may wait for the model, so that none is dropped
+QUEUE_DEPTH = 30  # messages of a sensor that may wait
+SHUTDOWN_DELAY = 2.0  # s after the end of the bag, for the last latents
 
 
 def chosen_topics(text: str) -> dict[str, str]:
-    """Return sensor -> topic, of ``sensor=topic`` separated by spaces or commas."""
+    """Return sensor -> topic, from SENSOR=TOPIC pairs separated by spaces or commas."""
     pairs = text.replace(',', ' ').split()
     for pair in pairs:
         if '=' not in pair:
@@ -47,7 +48,7 @@ def chosen_topics(text: str) -> dict[str, str]:
 
 
 def sensor_parameters(values: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the node's parameters about topics, and the topics of the bag to play."""
+    """Return the fusion node's parameters and the topics of the bag to play."""
     model = Path(values['model'] or DEFAULT_MODEL).expanduser()
     try:
         sensors = read_header(model).sensors
@@ -65,19 +66,19 @@ def sensor_parameters(values: dict[str, str]) -> tuple[dict[str, Any], list[str]
         compressed = spec.kind == 'image' and topic.endswith('/compressed')
         raw = topic.removesuffix('/compressed') if compressed else topic
         parameters[f'{spec.name}.topic'] = raw
-        parameters[f'qos_overrides.{topic}.subscription.depth'] = MESSAGES
+        parameters[f'qos_overrides.{topic}.subscription.depth'] = QUEUE_DEPTH
         if spec.kind == 'image':
             parameters[f'{spec.name}.transport'] = 'compressed' if compressed else 'raw'
     return parameters, list(topics.values())
 
 
-def latents(namespace: str) -> str:
-    """Return the topic that is recorded."""
+def latent_topic(namespace: str) -> str:
+    """Return the topic of the latents in a namespace."""
     return '/' + f'{namespace.strip("/")}/fusion/latent'.lstrip('/')
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Return node, player and recorder, for the arguments as they are."""
+    """Return the fusion node, the recorder and the player."""
     values = context.launch_configurations
     parameters, topics = sensor_parameters(values)
     if values['device'] != UNSET:
@@ -100,28 +101,28 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             '--start-offset', values['start_offset'],
             *(['--loop'] if values['loop'] == 'true' else []),
             *(['--pause'] if values['pause'] == 'true' else []),
-            '--topics', *topics, '--wait-for', *topics, latents(values['namespace']),
+            '--topics', *topics, '--wait-for', *topics, latent_topic(values['namespace']),
         ], **common,
     )
     ended = EmitEvent(event=Shutdown(reason='the bag has ended'))
     return [fusion, recorder, player, RegisterEventHandler(OnProcessExit(
-        target_action=player, on_exit=[TimerAction(period=LAST_LATENTS, actions=[ended])],
+        target_action=player, on_exit=[TimerAction(period=SHUTDOWN_DELAY, actions=[ended])],
     )), RegisterEventHandler(OnProcessExit(
-        target_action=recorder, on_exit=[EmitEvent(event=Shutdown(reason='nobody records'))],
+        target_action=recorder, on_exit=[EmitEvent(event=Shutdown(reason='the recorder ended'))],
     ))]
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the arguments and what is started with them."""
+    """Return the arguments and what they start."""
     switch = ['true', 'false']
     return LaunchDescription([
         DeclareLaunchArgument('bag', description='Folder or file of the bag to play'),
         DeclareLaunchArgument(
-            'output', description='Folder of the bag of latents that is written; must not exist',
+            'output', description='Folder for the bag of latents; must not exist',
         ),
         DeclareLaunchArgument(
             'model', default_value=UNSET,
-            description='Checkpoint (.safetensors). Unset: the installed default model, which '
+            description='Model file (.safetensors). Unset: the installed default model, which '
             'knows only the simulated robot',
         ),
         DeclareLaunchArgument(
@@ -144,7 +145,7 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument(
             'start_offset', default_value='0.0',
-            description='Seconds of the bag to leave out at its beginning',
+            description='Seconds of the bag to skip at its beginning',
         ),
         DeclareLaunchArgument(
             'loop', default_value='false', choices=switch,
@@ -152,16 +153,16 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument(
             'pause', default_value='false', choices=switch,
-            description='Begin paused; the service ~/resume of the player goes on',
+            description='Begin paused, until the service ~/resume of the player is called',
         ),
         DeclareLaunchArgument(
             'namespace', default_value=UNSET,
-            description='Namespace of the nodes and of what the fusion node publishes',
+            description='Namespace of the nodes and of the topics that the fusion node publishes',
         ),
         DeclareLaunchArgument(
             'log_level', default_value=UNSET,
             choices=[UNSET, 'debug', 'info', 'warn', 'error', 'fatal'],
-            description="Least severe log lines shown. Unset: ROS's own, info",
+            description="Lowest severity of log lines shown. Unset: ROS's default, info",
         ),
         OpaqueFunction(function=start),
     ])

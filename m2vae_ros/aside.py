@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Hidden folders beside a path, in which what it will be is written; a killed process's go too."""
+"""Hidden folders in which a bag or report is written before it is moved to its path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNLOCKED_AGE = 60.0  # s, after which a folder without a lock is no longer abou
 @contextmanager
 def folder_aside(path: Path, kind: str) -> Iterator[Path]:
     """
-    Give an empty hidden folder beside a path; it is removed when the context ends.
+    Yield an empty hidden folder beside a path; it is removed when the context ends.
 
     Those of the same path and kind whose process was killed are removed first.
 

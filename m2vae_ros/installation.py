@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import os
 from pathlib import Path
 import shlex
+import shutil
 import sys
 import sysconfig
 
@@ -77,6 +78,25 @@ def advice(module: str) -> str | None:
         f'{missing}: source your ROS 2 (source /opt/ros/DISTRIBUTION/setup.bash), or without one: '
         f'{_pip(ROS)}'
     )
+
+
+def command(words: str = '') -> str:
+    """
+    Return how the `m2vae` command is called here, with some words behind it.
+
+    Its path in a virtual environment that is not active, or through ``ros2 run`` where colcon has
+    installed it, since it is not on the shell's path then.
+    """
+    beside = Path(sys.executable).with_name('m2vae')
+    if shutil.which('m2vae'):
+        name = 'm2vae'
+    elif Path(sys.argv[0]).parent.name == 'm2vae_ros':  # where colcon puts executables
+        name = 'ros2 run m2vae_ros m2vae'
+    elif beside.exists():
+        name = shlex.quote(os.path.relpath(beside))
+    else:
+        name = f'{shlex.quote(sys.executable)} -m m2vae_ros.cli'
+    return f'{name} {words}'.strip()
 
 
 def find_wheels_shares() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from m2vae_ros.samples.augmentation import AugmentationOptions, augmented, AugmentedSamples
+from m2vae_ros.samples.augmentation import augment, AugmentationOptions, AugmentedSamples
 from m2vae_ros.samples.dataset import SampleDataset
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae.likelihoods import SensorBatch
@@ -36,7 +36,7 @@ def images(level, count=2000):
 
 def varied(spec, batch, seed=0, **options):
     generator = torch.Generator().manual_seed(seed)
-    return augmented(spec, batch, AugmentationOptions(**options), generator)
+    return augment(spec, batch, AugmentationOptions(**options), generator)
 
 
 def samples(count=20):
@@ -53,15 +53,15 @@ def samples(count=20):
     return SampleDataset(SENSORS, arrays)
 
 
-def same(one, other):
+def same(first, second):
     return all(
-        torch.equal(a, b) for name in one.sensors
-        for a, b in zip(one.sensors[name], other.sensors[name], strict=True)
+        torch.equal(a, b) for name in first.sensors
+        for a, b in zip(first.sensors[name], second.sensors[name], strict=True)
     )
 
 
 def test_nothing_is_varied_by_default():
-    assert not AugmentationOptions().vary
+    assert not AugmentationOptions().is_active
     plain = samples()
     assert same(AugmentedSamples(plain, AugmentationOptions())[range(20)], plain[range(20)])
 
@@ -120,13 +120,13 @@ def test_contrast_keeps_the_mean():
 
 @given(st.integers(0, 1000))
 def test_images_saturate_as_cameras_do(seed):
-    values = augmented(CAMERA, images(0.95, 4), ALL, torch.Generator().manual_seed(seed)).values
+    values = augment(CAMERA, images(0.95, 4), ALL, torch.Generator().manual_seed(seed)).values
     assert values.min() >= 0
     assert values.max() <= 1
 
 
 @given(st.integers(0, 1000))
-def test_what_is_not_valid_or_has_not_returned_stays_so(seed):
+def test_cells_that_are_not_valid_or_not_returned_stay_so(seed):
     random = torch.Generator().manual_seed(seed)
     for spec in SENSORS:
         valid = torch.rand(3, *spec.spatial_shape, generator=random) < 0.5
@@ -134,7 +134,7 @@ def test_what_is_not_valid_or_has_not_returned_stays_so(seed):
         seen = valid.unsqueeze(1) if spec.kind == 'image' else returned
         values = torch.where(seen, 0.5, 0.0).expand(3, *spec.shape).contiguous()
         before = SensorBatch(values.clone(), valid.clone(), returned.clone())
-        after = augmented(spec, before, ALL, random)
+        after = augment(spec, before, ALL, random)
         assert not (after.valid & ~valid).any()
         assert not (after.returned & ~returned).any()
         assert not (after.returned & ~after.valid).any()
@@ -143,21 +143,21 @@ def test_what_is_not_valid_or_has_not_returned_stays_so(seed):
         assert torch.equal(before.values, values)  # the input is not changed
 
 
-def test_what_is_drawn_depends_on_the_seed_and_the_batch_alone():
+def test_the_draws_depend_on_the_seed_and_the_batch_alone():
     plain = samples()
-    one = AugmentedSamples(plain, ALL, seed=3)
-    first = one[[4, 1, 7]]
-    one[[2, 3]]
+    varied_samples = AugmentedSamples(plain, ALL, seed=3)
+    first = varied_samples[[4, 1, 7]]
+    varied_samples[[2, 3]]
     torch.rand(5)
-    assert same(one[[4, 1, 7]], first)
+    assert same(varied_samples[[4, 1, 7]], first)
     assert same(AugmentedSamples(plain, ALL, seed=3)[[4, 1, 7]], first)
     assert not same(AugmentedSamples(plain, ALL, seed=4)[[4, 1, 7]], first)
 
 
 def test_a_sample_is_varied_anew_in_every_epoch():
-    one = AugmentedSamples(samples(), ALL)
-    again = one[[7, 4, 1]].sensors['lidar'].values[[1, 2, 0]]
-    assert not torch.equal(one[[4, 1, 7]].sensors['lidar'].values, again)
+    varied_samples = AugmentedSamples(samples(), ALL)
+    again = varied_samples[[7, 4, 1]].sensors['lidar'].values[[1, 2, 0]]
+    assert not torch.equal(varied_samples[[4, 1, 7]].sensors['lidar'].values, again)
 
 
 def test_statistics_are_those_of_the_samples_as_measured():
@@ -166,9 +166,9 @@ def test_statistics_are_those_of_the_samples_as_measured():
     plain.fit_normalisation(models[0])
     AugmentedSamples(plain, ALL).fit_normalisation(models[1])
     for spec in SENSORS:
-        one, other = (model.normalisation(spec.name).state_dict() for model in models)
-        assert one.keys() == other.keys()
-        assert all(torch.equal(one[key], other[key]) for key in one)
+        first, second = (model.normalisation(spec.name).state_dict() for model in models)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 @pytest.mark.parametrize('name', [option.name for option in fields(AugmentationOptions)])

@@ -42,7 +42,7 @@ def test_a_topic_may_be_chosen(tmp_path):
         assert '--topic lidar=/front/scan' in text
         assert resolve_topics(bag, SENSORS[1:2], {'lidar': '/front/scan'}) == \
             {'lidar': '/front/scan'}
-        with pytest.raises(BagError, match='no such sensor; there are lidar'):
+        with pytest.raises(BagError, match='no such sensor; the sensors are lidar'):
             resolve_topics(bag, SENSORS[1:2], {'ladar': '/front/scan'})
     with Bag(path) as bag:
         assert 'take lidar out' in explanation(

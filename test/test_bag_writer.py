@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Bags are written whole or not at all, as Humble and later read them."""
+"""Bags are written atomically, in a format that Humble and later read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.bag_files import SCAN, START_NS, STRING, write_drive
 
 
 def test_the_written_bag_is_one_that_humble_reads(tmp_path):
-    """Its metadata names version 8 at most, with the quality of service as a text."""
+    """Its metadata has version 8 at most, with the quality of service as text."""
     path = write_drive(tmp_path / 'bag', seconds=0.3, sensors=('lidar',))
     facts = yaml.safe_load((path / 'metadata.yaml').read_text())['rosbag2_bagfile_information']
     assert facts['version'] <= 8
@@ -29,7 +29,7 @@ def test_the_written_bag_is_one_that_humble_reads(tmp_path):
     assert b'float32[] ranges' in content
 
 
-def test_a_bag_is_there_whole_or_not_at_all(tmp_path):
+def test_a_bag_is_written_atomically(tmp_path):
     def fail():
         with BagWriter(tmp_path / 'bag') as writer:
             writer.add_topic('/said', STRING)
@@ -54,14 +54,14 @@ def test_a_bag_is_there_whole_or_not_at_all(tmp_path):
     lambda path: BagWriter(path / 'new').write('/x', 1, None),
 ])
 def test_what_cannot_be_written_is_refused(tmp_path, wrong):
-    with pytest.raises(BagError, match=r'exists already|no folder|must be|unknown|announced'):
+    with pytest.raises(BagError, match=r'exists already|no folder|must be|unknown|not added'):
         wrong(tmp_path)
 
 
 def test_a_foreign_message_is_refused_by_name(tmp_path):
     writer = BagWriter(tmp_path / 'bag')
     writer.add_topic('/scan', SCAN)
-    with pytest.raises(BagError, match=f'topic /scan: SimpleNamespace is no {re.escape(SCAN)}'):
+    with pytest.raises(BagError, match=f'topic /scan: SimpleNamespace is not a {re.escape(SCAN)}'):
         writer.write('/scan', START_NS, SimpleNamespace())
     writer.abandon()
 
@@ -80,7 +80,7 @@ def test_a_full_disk_ends_in_an_error_that_names_the_bag(tmp_path, storage):
 
 
 def fill(writer, full):
-    """Let a writer's file be on a full disk, and write."""
+    """Write to a bag whose file is on a full disk."""
     storage = writer._writer.storage
     if hasattr(storage, 'bio'):
         storage.bio.close()

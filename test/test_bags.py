@@ -23,7 +23,7 @@ from m2vae_ros.simulation.robot import SENSORS
 from support.bag_files import (
     change_metadata,
     contents,
-    said,
+    read_strings,
     same,
     SCAN,
     START_NS,
@@ -101,14 +101,14 @@ def test_a_slice_reads_only_its_part_of_the_file(tmp_path):
 @pytest.mark.parametrize('mode', [CompressionMode.FILE, CompressionMode.MESSAGE])
 def test_compressed_files_and_messages_are_unpacked(tmp_path, plugin, mode):
     path = write_strings(tmp_path / 'bag', mode=mode, plugin=plugin)
-    assert said(path) == ['one', 'two', 'three']
+    assert read_strings(path) == ['one', 'two', 'three']
 
 
 def test_what_is_unpacked_is_shared_and_goes_when_the_bag_is_closed(tmp_path):
     path = write_strings(tmp_path / 'bag', mode=CompressionMode.FILE)
     with Bag(path) as bag:
         assert bag.readable != path
-        assert said(bag.readable) == ['one', 'two', 'three']
+        assert read_strings(bag.readable) == ['one', 'two', 'three']
         readable = bag.readable
     assert not readable.exists()
     with Bag(write_strings(tmp_path / 'plain')) as plain:
@@ -120,7 +120,7 @@ def test_what_is_unpacked_is_shared_and_goes_when_the_bag_is_closed(tmp_path):
 def test_bags_of_every_distribution_are_read(tmp_path, store, plugin):
     version = 8 if store.value in ('ros2_humble', 'ros2_iron', 'ros2_jazzy') else 9
     path = write_strings(tmp_path / 'bag', store=store, version=version, plugin=plugin)
-    assert said(path) == ['one', 'two', 'three']
+    assert read_strings(path) == ['one', 'two', 'three']
 
 
 def test_a_bag_without_definitions_is_read_with_those_of_its_distribution(tmp_path):
@@ -129,7 +129,7 @@ def test_a_bag_without_definitions_is_read_with_those_of_its_distribution(tmp_pa
     with sqlite3.connect(file) as database:
         database.execute('DELETE FROM message_definitions')
     database.close()
-    assert said(path) == ['one', 'two', 'three']
+    assert read_strings(path) == ['one', 'two', 'three']
 
 
 def test_a_lone_file_is_a_bag(scans):
@@ -145,8 +145,8 @@ def test_a_split_bag_is_one_bag_in_one_order(tmp_path):
     change_metadata(
         first, relative_file_paths=['first.mcap', 'second.mcap'], message_count=6,
     )
-    assert said(first) == ['0', '2', '3', '4', '5', '6']
-    assert said(first, start_ns=START_NS + 2_100_000) == ['5', '6']
+    assert read_strings(first) == ['0', '2', '3', '4', '5', '6']
+    assert read_strings(first, start_ns=START_NS + 2_100_000) == ['5', '6']
 
 
 def test_a_bag_of_ros_1_is_read_with_its_own_definitions(tmp_path):
@@ -216,11 +216,11 @@ def test_serialised_messages_can_be_written_again(tmp_path, drive):
 
 def test_the_fingerprint_is_that_of_the_content(tmp_path, scans):
     shutil.copytree(scans['mcap'], tmp_path / 'moved')
-    with Bag(scans['mcap']) as one, Bag(tmp_path / 'moved') as other:
-        assert one.fingerprint == other.fingerprint
+    with Bag(scans['mcap']) as first, Bag(tmp_path / 'moved') as second:
+        assert first.fingerprint == second.fingerprint
     other_drive = write_drive(tmp_path / 'other', sensors=('lidar',), seed=3)
-    with Bag(scans['mcap']) as one, Bag(other_drive) as other:
-        assert one.fingerprint != other.fingerprint
+    with Bag(scans['mcap']) as first, Bag(other_drive) as second:
+        assert first.fingerprint != second.fingerprint
 
 
 PEAK = """

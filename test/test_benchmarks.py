@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 import sys
@@ -16,18 +17,85 @@ sys.path.insert(0, str(BENCHMARKS))
 
 from gaussian_mixture_truth import (  # noqa: E402
     bayes_accuracy,
-    drawn,
+    draw_samples,
     expected_log_density,
     log_density,
     mean_and_error,
 )
 from linear_gaussian_optimum import LinearGaussian, optimum  # noqa: E402
+import questions  # noqa: E402
 import report  # noqa: E402
 
 
-def test_the_document_is_what_the_records_say():
-    records = [json.loads(path.read_text()) for path in report.RECORDS.glob('*.json')]
-    assert report.DOCUMENT.read_text() == report.document(records)
+def recorded():
+    return [json.loads(path.read_text()) for path in sorted(report.RECORDS.glob('*.json'))]
+
+
+def bar(records, benchmark, words):
+    """Return the first bar of a record that has some words."""
+    (record,) = [record for record in records if record['benchmark'] == benchmark]
+    return next(bar for bar in record['results']['bars'] if words in bar['bar'])
+
+
+def test_the_pages_are_what_the_records_say():
+    written = report.pages(recorded())
+    assert {name: (report.DOCS / name).read_text() for name in written} == written
+    found = {f'benchmarks/{path.name}' for path in (report.DOCS / 'benchmarks').iterdir()}
+    assert found | {report.VERDICT} == set(written)
+
+
+def test_every_bar_and_table_of_a_record_is_on_its_page():
+    for record in recorded():
+        page = report.page(record)
+        results = record['results']
+        for words in [bar['bar'] for bar in results['bars']]:
+            assert words.replace('|', '\\|') in page
+        for table in results['tables']:
+            assert f'\n## {table["title"]}\n' in page
+            assert '\n'.join(report.table(table['columns'], table['rows'])) in page
+
+
+def test_the_numbers_of_the_verdict_are_those_of_the_records():
+    records = recorded()
+    found = bar(records, 'linear_gaussian', 'variance ratios')
+    found['value'] = 'largest difference 1.23%'
+    page = report.verdict(records)
+    assert '(variances within 1.23%)' in page
+    assert '| largest difference 1.23% |' in page
+
+
+def test_a_bar_that_is_not_met_is_said_so():
+    records = recorded()
+    unmet = [
+        bar for record in records for bar in record['results']['bars']
+        if bar['met'] is False and '1.5 times' not in bar['bar']
+    ]
+    page = report.verdict(records)
+    assert unmet
+    for bar_ in unmet:
+        value = bar_['value'].replace('+-', '±')
+        assert f'| **no** | {value} |' in page
+    assert page.count('1.5 times the steps') - 1 == len(questions.OBJECTIVES)
+
+
+@pytest.mark.parametrize(('benchmark', 'words'), [
+    ('linear_gaussian', 'variance ratios'), ('digits', 'on log p(M)'),
+    ('digits', 'on log p(other | one)'), ('robot_comparison', 'on log p(M)'),
+    ('training_speed', '1.5 times'), ('robot_models', 'default'),
+])
+def test_words_that_a_record_does_not_bear_out_are_not_written(benchmark, words):
+    records = copy.deepcopy(recorded())
+    found = bar(records, benchmark, words)
+    found['met'] = not found['met']
+    with pytest.raises(ValueError, match='the records do not say so'):
+        report.verdict(records)
+
+
+def test_a_question_without_its_bar_is_an_error():
+    records = recorded()
+    bar(records, 'linear_gaussian', 'variance ratios')['bar'] = 'variance ratios within 3%'
+    with pytest.raises(ValueError, match='no bar has the words'):
+        report.verdict(records)
 
 
 def test_without_the_joint_prior_the_exact_posterior_is_the_optimum():
@@ -61,7 +129,7 @@ def test_no_posterior_near_the_optimum_is_better(objective, knobs):
     (('x',), 0.698, 0.954), (('w',), 0.900, -0.395), (('x', 'w'), 1.000, 2.251),
 ])
 def test_the_mixture_is_the_published_one(subset, accuracy, nats):
-    samples = drawn(50_000, np.random.default_rng(0))
+    samples = draw_samples(50_000, np.random.default_rng(0))
     assert bayes_accuracy(samples, subset) == pytest.approx(accuracy, abs=0.01)
     closed, _ = expected_log_density(samples, subset)
     assert closed == pytest.approx(nats, abs=0.01)

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What a bag says is decoded once, in several processes, and is what a live node would fuse."""
+"""A bag is decoded once, in several processes, to the sets that a live node would fuse."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def cached(drive):
 
 
 class Live:
-    """The road of the pipeline up to the sets."""
+    """Decodes and synchronises as the pipeline does, without inference."""
 
     def __init__(self):
         self.synchronizer = Synchronizer(NAMES)
@@ -64,20 +64,21 @@ class Live:
 def test_the_sets_are_those_of_a_live_node_incomplete_ones_included(drive, cached):
     with Bag(drive) as bag:
         live = list(play(Live(), [(TOPICS[m[0]], *m[1:]) for m in bag.messages(TOPICS)]))
-    assert cached.sets.stamps.tolist() == [one.stamp_ns for one in live]
-    assert len({tuple(one.items) for one in live}) > 1
+    assert cached.sets.stamps.tolist() == [fused_set.stamp_ns for fused_set in live]
+    assert len({tuple(fused_set.items) for fused_set in live}) > 1
     for column, spec in enumerate(SENSORS):
         rows = cached.sets.rows[:, column]
-        assert [row != -1 for row in rows] == [spec.name in one.items for one in live]
-        seen = [one.items[spec.name] for one in live if spec.name in one.items]
+        assert [row != -1 for row in rows] == [spec.name in fused_set.items for fused_set in live]
+        measurements = [each.items[spec.name] for each in live if spec.name in each.items]
         values = cached.take(spec, VALUES, rows[rows != -1])
-        expected = np.stack([one.values for one in seen])
+        expected = np.stack([measurement.values for measurement in measurements])
         if spec is CAMERA:
             expected = np.rint(expected * 255)
         np.testing.assert_array_equal(values, expected)
         for part in (VALID, RETURNED)[:1 if spec is CAMERA else 2]:
             taken = cached.take(spec, part, rows[rows != -1])
-            np.testing.assert_array_equal(taken, [getattr(one, part) for one in seen])
+            expected = [getattr(measurement, part) for measurement in measurements]
+            np.testing.assert_array_equal(taken, expected)
 
 
 def test_several_processes_write_the_same_files(drive, cached, tmp_path):
@@ -88,19 +89,19 @@ def test_several_processes_write_the_same_files(drive, cached, tmp_path):
 
 @pytest.mark.parametrize(('storage', 'compression'), [('sqlite3', 'zstd'), ('mcap', 'zstd')])
 def test_processes_read_compressed_bags(tmp_path, storage, compression):
-    """A file that is compressed as a whole is unpacked for them once."""
+    """Compressed files are decompressed once for all of them."""
     drive = {'seconds': 6.0, 'sensors': ('lidar',)}
     bags = [
         write_drive(tmp_path / 'plain', **drive),
         write_drive(tmp_path / 'packed', storage=storage, compression=compression, **drive),
     ]
-    one, other = (open_cache(bag, [LIDAR], CacheOptions(processes=2)) for bag in bags)
+    plain, packed = (open_cache(bag, [LIDAR], CacheOptions(processes=2)) for bag in bags)
     for file in ('lidar.values', 'lidar.times', 'sets.npy'):
-        assert (one.folder / file).read_bytes() == (other.folder / file).read_bytes()
+        assert (plain.folder / file).read_bytes() == (packed.folder / file).read_bytes()
 
 
 def test_a_year_without_a_message_takes_no_time(tmp_path):
-    """As where a clock was set while a recording ran."""
+    """As when the clock was set during a recording."""
     year = 365 * 24 * 3600 * 10**9
     with BagWriter(tmp_path / 'drive') as writer:
         writer.add_topic('/scan', 'sensor_msgs/msg/LaserScan')
@@ -143,7 +144,7 @@ def test_other_content_under_the_same_name_is_not_confused(tmp_path):
     assert first.folder.parent == second.folder.parent
 
 
-def test_messages_of_no_use_are_counted_and_told(tmp_path):
+def test_unusable_messages_are_counted_and_reported(tmp_path):
     def broken(topic, count, message):
         if topic == '/scan' and count < 3:
             message.ranges[:] = np.nan
@@ -158,7 +159,7 @@ def test_messages_of_no_use_are_counted_and_told(tmp_path):
     sets, lidar = cached.report()
     assert f'{len(cached.sets)} fused sets' in sets
     assert 'camera+lidar+depth' in sets
-    assert 'topic /scan: 3 of 10 messages are of no use (no_valid_range 3)' in lidar
+    assert 'topic /scan: 3 of 10 messages cannot be used (no_valid_range 3)' in lidar
 
 
 def zero(topic, count, message):
@@ -187,17 +188,17 @@ def half_turn(topic, count, message):
 
 
 def in_turn(topic, count, message):
-    """One half of the drive is the lidar's, the other that of all others."""
+    """Keep the lidar's messages in the first half of the drive, the others in the second half."""
     return message if (topic == '/scan') == (message.header.stamp.nanosec < 500_000_000) else None
 
 
 @pytest.mark.parametrize(('change', 'expected'), [
     (zero, 'all 10 messages are stamped with time 0.* the driver stamping'),
     (hour_late, r'all 10 stamps lie 3600\.0 s before the time of recording: .*--clock header'),
-    (not_a_number, 'not one of 10 messages can be used; the first: no_valid_range: none'),
+    (not_a_number, 'none of 10 messages can be used; the first: no_valid_range: none'),
     (half_turn, r'the scan changes 0\.5 s after the start from 360 beams .* to 180 beams .*'
                 '--allow-geometry-changes'),
-    (in_turn, r'none of its \d+ messages is of the time of another sensor \(stamps: '
+    (in_turn, r'none of its \d+ messages has a stamp close to one of another sensor \(stamps: '
               r'/camera/image_raw .* s; /scan .* s; /depth/points .* s\): record them together'),
 ])
 def test_what_cannot_be_fused_is_one_clear_error(tmp_path, change, expected):
@@ -209,7 +210,7 @@ def test_what_cannot_be_fused_is_one_clear_error(tmp_path, change, expected):
     assert not [path for path in bag.with_name('drive.m2vae_cache').iterdir() if path.is_dir()]
 
 
-def test_a_scan_that_changes_is_taken_where_that_is_allowed(tmp_path):
+def test_a_scan_that_changes_is_accepted_if_that_is_allowed(tmp_path):
     bag = write_drive(tmp_path / 'drive', seconds=1.0, change=half_turn)
     cached = open_cache(bag, SENSORS, CacheOptions(processes=1, allow_geometry_changes=True))
     valid = cached.take(LIDAR, VALID, np.arange(10))
@@ -235,14 +236,14 @@ def test_stamps_of_another_time_can_be_the_clock(tmp_path):
 
 
 def test_receive_times_are_the_clock_and_not_the_stamps(cached, drive):
-    """The last set leaves after its stamp by at least the time that messages took."""
+    """In the cache, times of receipt are later than stamps by the delay of the messages."""
     assert np.all(np.diff(cached.sets.stamps) > 0)
     times = np.fromfile(cached.folder / 'lidar.times', np.int64).reshape(-1, 3)
     assert set(times[:, 0] - times[:, 1]) == {DELAY_NS}
 
 
 def test_sets_by_their_sensors_add_up(cached):
-    counts = cached.sets.subsets()
+    counts = cached.sets.subset_counts()
     assert sum(counts.values()) == len(cached.sets)
     expected = defaultdict(int)
     for row in cached.sets.rows != -1:

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Temperatures and coverage where the right ones are known."""
+"""Temperatures and coverage of a model whose right ones are known."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def references(model, samples=100, count=SAMPLES):
 
 
 def within(found, expected, spread, count):
-    """Say whether a mean of a count of numbers lies within four standard errors."""
+    """Return whether the mean of so many numbers lies within four standard errors."""
     return abs(found - expected) < 4 * spread / sqrt(count)
 
 
@@ -55,10 +55,10 @@ def test_the_temperature_undoes_a_wrong_variance_of_every_subset(scale):
         ):
             spread = sqrt(level * (1 - level))
             assert within(joint.item(), level, spread, SAMPLES)
-            assert all(within(one.item(), level, spread, SAMPLES) for one in single)
+            assert all(within(share.item(), level, spread, SAMPLES) for share in single)
 
 
-def test_no_other_temperature_makes_references_likelier():
+def test_no_other_temperature_makes_references_more_likely():
     model = exact_model(scale=1.7, shift=0.2)
     batch, reference = references(model, count=50)
     posterior = model.encode(batch, ('b',))
@@ -92,7 +92,7 @@ def test_a_region_ends_at_the_chi_square_quantile(dimensions):
     for squared in (0.1, 1.0, 7.0, 95.0, 130.0):
         if dimensions == 1:
             probability = erf(sqrt(squared / 2))
-        else:  # a Poisson sum, for even numbers
+        else:  # a Poisson sum, for an even number of dimensions
             probability = 1 - exp(-squared / 2) * sum(
                 (squared / 2) ** i / factorial(i) for i in range(dimensions // 2))
         if not 1e-6 < probability < 1 - 1e-6:
@@ -106,7 +106,7 @@ def test_a_region_ends_at_the_chi_square_quantile(dimensions):
             assert (inside == 1).all()
 
 
-def test_the_largest_trained_subset_proposes_where_the_joint_one_is_untrained():
+def test_the_largest_trained_subset_is_the_proposal_where_the_joint_one_is_untrained():
     model = exact_model(scale=3.0, trained_subsets=[('a',), ('b',)])
     batch, reference = references(model, samples=1000, count=500)
     exact = exact_model()

@@ -10,13 +10,13 @@ from types import ModuleType
 
 import pytest
 
-from m2vae_ros import __version__, cli
+from m2vae_ros import __version__, cli, installation
 
 
 def run_python(code):
     """Run a script in a fresh interpreter, from this tree's package."""
     return subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, timeout=60,
+        [sys.executable, '-c', code], capture_output=True, text=True,
     )
 
 
@@ -108,3 +108,18 @@ def test_the_prefix_of_the_wheels_is_added_once(monkeypatch):
     for _ in range(2):
         cli.installation.find_wheels_shares()
         assert cli.installation.os.environ['AMENT_PREFIX_PATH'] == f'/opt/a:{sys.prefix}'
+
+
+@pytest.mark.parametrize(('path', 'program', 'expected'), [
+    (True, 'm2vae', 'm2vae train'),
+    (False, 'install/m2vae_ros/lib/m2vae_ros/m2vae', 'ros2 run m2vae_ros m2vae train'),
+    (False, 'bin/m2vae', 'bin/m2vae train'),
+])
+def test_a_message_names_m2vae_as_it_can_be_called(path, program, expected, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'bin').mkdir()
+    (tmp_path / 'bin' / 'm2vae').touch(mode=0o755)
+    monkeypatch.setenv('PATH', str(tmp_path / 'bin') if path else '')
+    monkeypatch.setattr(sys, 'argv', [program])
+    monkeypatch.setattr(sys, 'executable', str(tmp_path / 'bin' / 'python'))
+    assert installation.command('train') == expected

@@ -52,11 +52,11 @@ def compared(tmp_path, capsys):
 
 
 def test_the_same_latents_are_equal(compared):
-    code, found = compared(latents(), latents())
+    code, report = compared(latents(), latents())
     assert code == 0
-    assert found['equal'] is True
-    assert found['bit_identical'] == found['equal_members'] == COUNT
-    assert (found['mean_difference'], found['symmetric_kl']) == (0, 0)
+    assert report['equal'] is True
+    assert report['bit_identical'] == report['equal_members'] == COUNT
+    assert (report['mean_difference'], report['symmetric_kl']) == (0, 0)
 
 
 def test_a_single_bit_is_reported_and_tolerated_on_request(compared, tmp_path):
@@ -64,11 +64,11 @@ def test_a_single_bit_is_reported_and_tolerated_on_request(compared, tmp_path):
     mean = np.nextafter(other[7].mean, np.float32(9))
     other[7] = replace(other[7], mean=mean)
     difference = float(np.abs(mean.astype(float) - latents()[7].mean).max())
-    code, found = compared(latents(), other)
+    code, report = compared(latents(), other)
     assert code == 1
-    assert found['bit_identical'] == COUNT - 1
-    assert found['mean_difference'] == difference
-    assert found['symmetric_kl'] > 0
+    assert report['bit_identical'] == COUNT - 1
+    assert report['mean_difference'] == difference
+    assert report['symmetric_kl'] > 0
     paths = [str(tmp_path / name) for name in 'ab']
     assert cli.main(['compare', *paths, '--tolerance', str(difference)]) == 0
     assert cli.main(['compare', *paths, '--tolerance', str(difference * 0.9)]) == 1
@@ -88,17 +88,17 @@ def test_sets_of_other_sensors_are_not_compared_but_counted(compared):
     other = [
         replace(latent, sensors=0b011, mean=latent.mean + 1) for latent in latents()[:3]
     ]
-    code, found = compared(latents(), other + latents()[3:], '--share', '0.9')
+    code, report = compared(latents(), other + latents()[3:], '--share', '0.9')
     assert code == 0
-    assert found['other_members'] == 3
-    assert found['mean_difference'] == 0
+    assert report['other_members'] == 3
+    assert report['mean_difference'] == 0
 
 
 def test_of_a_bag_played_in_a_loop_the_first_round_is_compared(compared):
     again = [replace(latent, mean=latent.mean + 1) for latent in latents()[:5]]
-    code, found = compared(latents() + again, latents())
+    code, report = compared(latents() + again, latents())
     assert code == 0
-    assert (found['repeated_a'], found['repeated_b']) == (5, 0)
+    assert (report['repeated_a'], report['repeated_b']) == (5, 0)
 
 
 def test_nan_is_not_equal(compared):
@@ -159,6 +159,6 @@ def test_a_cloud_that_is_not_a_latent_is_named_with_its_topic(tmp_path, capsys):
 
     drive = write_drive(tmp_path / 'drive', seconds=0.3, sensors=('depth',))
     good = write_latents(tmp_path / 'good', latents())
-    said = failure(capsys, drive, good, '--topic', '/depth/points', '--topic', TOPIC)
-    assert 'drive: topic /depth/points holds no latents' in said
-    assert '--topic' in said
+    error = failure(capsys, drive, good, '--topic', '/depth/points', '--topic', TOPIC)
+    assert 'drive: topic /depth/points holds no latents' in error
+    assert '--topic' in error

@@ -24,7 +24,7 @@ from support.bag_files import (
     contents,
     explanation,
     read_all,
-    said,
+    read_strings,
     same,
     SCAN,
     START_NS,
@@ -67,14 +67,13 @@ def test_damage_in_the_middle_is_an_error_or_harmless_but_nothing_else(tmp_path,
     (file,) = [found for found in path.iterdir() if found.name != 'metadata.yaml']
     content = file.read_bytes()
     rng = np.random.default_rng(7)
-    refused = 0
-    for position in np.linspace(0, len(content) - 64, 60).astype(int).tolist():
+    tries, harmless = 60, 0
+    for position in np.linspace(0, len(content) - 64, tries).astype(int).tolist():
         file.write_bytes(content[:position] + rng.bytes(64) + content[position + 64:])
         with suppress(BagError):
             read_all(path)
-            refused -= 1
-        refused += 1
-    assert refused > 0
+            harmless += 1
+    assert harmless < tries
 
 
 def test_a_truncated_bag_of_ros_1_is_refused(tmp_path):
@@ -107,7 +106,7 @@ def test_an_mcap_whose_summary_was_never_written_is_refused_or_read_whole(tmp_pa
 def test_a_file_with_fewer_messages_than_the_metadata_says_is_refused(tmp_path):
     path = write_strings(tmp_path / 'bag')
     change_metadata(path, message_count=5)
-    assert 'tells of 5 messages, its files hold 3' in explanation(path)
+    assert 'counts 5 messages, its files hold 3' in explanation(path)
 
 
 def test_an_empty_bag_is_refused(tmp_path):
@@ -146,7 +145,7 @@ def test_a_file_that_is_gone_is_named(tmp_path, scans):
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path, scans, monkeypatch):
-    """The system's refusal is played, for root is never refused."""
+    """The refusal is simulated, because root may read everything."""
     shutil.copytree(scans['mcap'], tmp_path / 'bag')
     allowed = Path.open
 
@@ -171,7 +170,7 @@ def test_a_bag_that_was_recorded_without_a_clock_is_refused(tmp_path):
 
 
 def test_a_bag_of_a_simulation_may_begin_at_zero(tmp_path):
-    assert said(write_strings(tmp_path / 'bag', start=0)) == ['one', 'two', 'three']
+    assert read_strings(write_strings(tmp_path / 'bag', start=0)) == ['one', 'two', 'three']
 
 
 def test_an_unknown_message_type_is_an_error_only_for_whoever_asks_for_it(tmp_path):

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Damaged and changed model files: loaded as they were written, or refused in one line."""
+"""Damaged and changed model files load as they were written, or are rejected in one line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import torch
 
 from m2vae_ros.fusion.engine import blank, Engine
 from m2vae_ros.vae import checkpoint
-from m2vae_ros.vae.weights_file import CheckpointError
-from support.hostile_files import bounded, content_of, ESCAPE, joined, LONG, parts, small_model
+from m2vae_ros.weights_file import CheckpointError
+from support.hostile_files import bounded, content_of, ESCAPE, joined, LONG, small_model, split
 
 SHIPPED = Path(__file__).resolve().parents[1] / 'config' / 'models' / 'default.safetensors'
 
@@ -32,8 +32,8 @@ def content(model, tmp_path_factory):
     return content_of(model, tmp_path_factory.mktemp('model') / 'm.safetensors')
 
 
-def loaded_or_refused(path):
-    """Return the checkpoint, or None where it was refused in one printable line."""
+def loaded_or_none(path):
+    """Return the checkpoint, or None where the file is rejected in one printable line."""
     with bounded():
         try:
             return checkpoint.load(path)
@@ -44,9 +44,9 @@ def loaded_or_refused(path):
 
 
 def same(loaded, model, content):
-    """Return whether a loaded checkpoint is what was written."""
+    """Return whether a loaded checkpoint is the one that was written."""
     state, wanted = loaded.model.state_dict(), model.state_dict()
-    return loaded.header.to_json() == json.dumps(parts(content)[1]) and all(
+    return loaded.header.to_json() == json.dumps(split(content)[1]) and all(
         torch.equal(state[name], wanted[name].half().float() if '.' in name else wanted[name])
         or torch.equal(state[name], wanted[name]) for name in wanted
     )
@@ -58,22 +58,22 @@ def same(loaded, model, content):
 def test_a_damaged_file_loads_as_it_was_written_or_not_at_all(tmp_path, model, content, data):
     changed = bytearray(content)
     kind = data.draw(st.sampled_from(['flip', 'cut', 'insert', 'remove', 'overwrite']))
-    place = data.draw(st.integers(0, len(content) - 1) | st.integers(0, 3000))
-    place = min(place, len(content) - 1)
+    offset = data.draw(st.integers(0, len(content) - 1) | st.integers(0, 3000))
+    offset = min(offset, len(content) - 1)
     if kind == 'flip':
-        changed[place] ^= 1 << data.draw(st.integers(0, 7))
+        changed[offset] ^= 1 << data.draw(st.integers(0, 7))
     elif kind == 'cut':
-        del changed[place:]
+        del changed[offset:]
     elif kind == 'insert':
-        changed[place:place] = data.draw(st.binary(min_size=1, max_size=9))
+        changed[offset:offset] = data.draw(st.binary(min_size=1, max_size=9))
     elif kind == 'remove':
-        del changed[place:place + data.draw(st.integers(1, 9))]
+        del changed[offset:offset + data.draw(st.integers(1, 9))]
     else:
         new = data.draw(st.binary(min_size=1, max_size=9))
-        changed[place:place + len(new)] = new
+        changed[offset:offset + len(new)] = new
     path = tmp_path / 'm.safetensors'
     path.write_bytes(bytes(changed))
-    loaded = loaded_or_refused(path)
+    loaded = loaded_or_none(path)
     assert loaded is None or same(loaded, model, content)
 
 
@@ -91,7 +91,7 @@ def test_no_damaged_bit_of_the_shipped_model_goes_unnoticed(tmp_path):
 
 def without_digest(content):
     """Return a file as older versions wrote it."""
-    table, ours, weights = parts(content)
+    table, ours, weights = split(content)
     return joined(table, ours, weights)
 
 
@@ -103,7 +103,7 @@ def test_a_digest_is_added_and_nothing_else_changes(tmp_path, model, content):
     loaded = checkpoint.load(path)
     assert loaded.has_digest
     assert same(loaded, model, content)
-    assert parts(path.read_bytes()) == parts(content)
+    assert split(path.read_bytes()) == split(content)
     whole = path.read_bytes()
     assert not checkpoint.add_digest(path)
     assert path.read_bytes() == whole
@@ -119,13 +119,13 @@ def test_no_digest_is_added_to_what_is_no_model(tmp_path, content):
     assert path.read_bytes() == damaged
 
 
-def places(value, prefix=()):
-    """Return every place in a JSON value."""
+def paths(value, prefix=()):
+    """Yield the path of keys and indices to every part of a JSON value."""
     yield prefix
     inner = value.items() if isinstance(value, dict) else \
         enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from places(one, (*prefix, key))
+    for key, part in inner:
+        yield from paths(part, (*prefix, key))
 
 
 ANYTHING = st.recursive(
@@ -141,29 +141,29 @@ ANYTHING = st.recursive(
           suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_changed_json_makes_a_model_or_one_clear_error(tmp_path, content, data):
-    header, ours, weights = parts(content)
+    header, ours, weights = split(content)
     for _ in range(data.draw(st.integers(1, 3))):
         target = data.draw(st.sampled_from([ours, header]))
-        place = data.draw(st.sampled_from([p for p in places(target) if p]))
-        for step in place[:-1]:
+        *steps, last = data.draw(st.sampled_from([p for p in paths(target) if p]))
+        for step in steps:
             target = target[step]
         how = data.draw(st.sampled_from(['replace', 'remove', 'add']))
         if how == 'replace':
-            target[place[-1]] = data.draw(ANYTHING)
+            target[last] = data.draw(ANYTHING)
         elif how == 'remove':
-            del target[place[-1]]
+            del target[last]
         elif isinstance(target, dict):
             target[data.draw(st.text(max_size=9))] = data.draw(ANYTHING)
         else:
             target.append(deepcopy(data.draw(ANYTHING)))
     path = tmp_path / 'm.safetensors'
     path.write_bytes(joined(header, ours, weights))
-    loaded = loaded_or_refused(path)
+    loaded = loaded_or_none(path)
     if loaded is None:
         return
-    engine = Engine(loaded.model, device='cpu')  # what it says is well-formed: it runs
+    engine = Engine(loaded.model, device='cpu')  # a header that loads describes a model that runs
     for subset in loaded.model.trained_subsets:
-        seen = {name: blank(loaded.model.sensor(name)) for name in subset}
-        posterior, shown = engine.fuse(seen, reconstruct=loaded.model.names)
+        measurements = {name: blank(loaded.model.sensor(name)) for name in subset}
+        posterior, reconstructed = engine.fuse(measurements, reconstruct=loaded.model.names)
         assert bool(posterior.mean.isfinite().all())
-        assert set(shown) == set(loaded.model.names)
+        assert set(reconstructed) == set(loaded.model.names)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 import time
 
 import pytest
@@ -16,8 +17,8 @@ from std_msgs.msg import String  # noqa: E402
 
 from m2vae_ros.node.deferred_destruction import DeferredDestruction  # noqa: E402
 from m2vae_ros.node.process import make_executor  # noqa: E402
-
-DOMAIN = 78
+from support.domains import reserved_domain  # noqa: E402
+from support.waiting import wait_until  # noqa: E402
 
 
 class DeferringNode(DeferredDestruction, Node):
@@ -27,18 +28,14 @@ class DeferringNode(DeferredDestruction, Node):
 @pytest.fixture(params=[SingleThreadedExecutor, make_executor], ids=lambda make: make.__name__)
 def spinning(request):
     """Return a node and a function that spins until a condition holds."""
-    rclpy.init(domain_id=DOMAIN)
-    node, executor = DeferringNode('deferring'), request.param()
-    executor.add_node(node)
-
-    def spin_until(condition):
-        while not condition():
-            executor.spin_once(timeout_sec=0.1)
-
-    yield node, spin_until
-    executor.shutdown()
-    node.destroy_node()
-    rclpy.shutdown()
+    with reserved_domain() as domain:
+        rclpy.init(domain_id=domain)
+        node, executor = DeferringNode('deferring'), request.param()
+        executor.add_node(node)
+        yield node, partial(wait_until, step=lambda: executor.spin_once(timeout_sec=0.1))
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown()
 
 
 def test_a_subscription_destroyed_while_messages_of_it_are_queued(spinning):
@@ -94,10 +91,11 @@ def test_publishers_with_events_and_clients(spinning):
 
 
 def test_without_an_executor_destruction_is_immediate():
-    rclpy.init(domain_id=DOMAIN)
-    node = DeferringNode('deferring')
-    publisher = node.create_publisher(String, 'words', 10)
-    assert node.destroy_publisher(publisher)
-    assert not node.destroy_publisher(publisher)
-    node.destroy_node()
-    rclpy.shutdown()
+    with reserved_domain() as domain:
+        rclpy.init(domain_id=domain)
+        node = DeferringNode('deferring')
+        publisher = node.create_publisher(String, 'words', 10)
+        assert node.destroy_publisher(publisher)
+        assert not node.destroy_publisher(publisher)
+        node.destroy_node()
+        rclpy.shutdown()

@@ -10,8 +10,6 @@ import os
 from pathlib import Path
 import signal
 import subprocess
-import sys
-import time
 
 import cv2
 import pytest
@@ -23,30 +21,31 @@ from m2vae_ros import cli  # noqa: E402
 from m2vae_ros.demo.drive import PHASES  # noqa: E402
 from m2vae_ros.demo.processes import Processes  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
-from m2vae_ros.vae import checkpoint  # noqa: E402
-from m2vae_ros.vae.model import Architecture, M2VAE  # noqa: E402
+from support.domains import reserved_domain  # noqa: E402
+from support.processes import entry, Process  # noqa: E402
+from support.waiting import slowdown, wait_until  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
-DOMAIN = 74
-PATIENCE = 60.0  # s, on a busy machine
 NAMES = {spec.name for spec in SENSORS}
+needs_proc = pytest.mark.skipif(
+    not Path('/proc/self/task').exists(), reason='needs Linux: it reads /proc'
+)
 
 
-@pytest.fixture(scope='module')
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp('model') / 'untrained.safetensors'
-    untrained = M2VAE(SENSORS, Architecture(8, 32, 32))
-    checkpoint.save(path, untrained, checkpoint.describe(untrained))
-    return path
+@pytest.fixture
+def start(untrained_model, tmp_path):
+    """Return a function that starts the demo; at the end no process of it is left."""
+    with reserved_domain() as domain:
+        started = []
 
+        def start(out, *options):
+            words = ['demo', '--out', out, '--model', untrained_model, *options]
+            log = tmp_path / 'demo.log'
+            started.append(Process(entry('main'), words, log, ROS_DOMAIN_ID=str(domain)))
+            return started[0]
 
-def start(model, out, *options):
-    code = 'import sys; from m2vae_ros.cli import main; sys.exit(main())'
-    return subprocess.Popen(
-        [sys.executable, '-c', code, 'demo', '--out', str(out), '--model', str(model), *options],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, text=True,
-        env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN)}, start_new_session=True,
-    )
+        yield start
+        for process in started:
+            process.stop()
 
 
 def children(process):
@@ -57,25 +56,18 @@ def children(process):
     return []
 
 
-def wait_until(condition, process):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < end, 'timeout'
-        time.sleep(0.05)  # of polling; the condition ends the wait
-
-
-def test_the_demo_leaves_a_picture_and_a_summary(model, tmp_path):
-    process = start(model, tmp_path / 'out', '--seconds', '2')
-    output, _ = process.communicate(timeout=PATIENCE + 30)
-    assert process.returncode == 0, output
-    assert cv2.imread(str(tmp_path / 'out' / 'demo.png')).std() > 10
-    summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
+def test_the_demo_leaves_a_picture_and_a_summary(start, tmp_path):
+    seconds = 2 * slowdown()  # of a phase
+    out = tmp_path / 'out'
+    process = start(out, '--seconds', seconds)
+    assert process.wait() == 0, process.log
+    assert cv2.imread(str(out / 'demo.png')).std() > 10
+    summary = json.loads((out / 'summary.json').read_text())
     assert sum(summary['fused_sets'].values()) == sum(p['latents'] for p in summary['phases'])
     assert {'camera+lidar+depth', 'lidar+depth', 'camera+depth', 'depth'} <= \
         summary['fused_sets'].keys()
     assert [phase['title'] for phase in summary['phases']] == [phase.title for phase in PHASES]
-    assert 0 < summary['longest_gap_s'] < 2
+    assert 0 < summary['longest_gap_s'] < seconds
     assert 0 < summary['latency_ms']['p50'] <= summary['latency_ms']['p99']
     assert {row['sensor'] for row in summary['reconstruction']} == NAMES
     for row in summary['reconstruction']:
@@ -83,41 +75,34 @@ def test_the_demo_leaves_a_picture_and_a_summary(model, tmp_path):
         assert row['ratio'] == pytest.approx(row['error'] / row['mean_predictor_error'])
 
 
-@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='needs Linux: it reads /proc')
+@needs_proc
 @pytest.mark.parametrize('when', ['starting', 'driving'])
-def test_ctrl_c_ends_every_process(model, tmp_path, when):
-    process = start(model, tmp_path, '--seconds', '100')
-    wait_until(lambda: len(children(process)) == 2, process)
+def test_ctrl_c_ends_every_process(start, tmp_path, when):
+    process = start(tmp_path, '--seconds', 100)
+    process.wait_for(lambda: len(children(process)) == 2, 'both children')
     robot_and_node = children(process)
     if when == 'driving':
         log = tmp_path / 'fusion.log'
-        wait_until(lambda: 'warm after' in log.read_text(), process)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
-    assert process.returncode == 130, output
-    assert 'Traceback' not in output
+        process.wait_for(lambda: 'warm after' in log.read_text(), 'model')
+    assert process.stop(signal.SIGINT) == 130, process.log
+    assert 'Traceback' not in process.log
     assert not [pid for pid in robot_and_node if Path(f'/proc/{pid}').exists()]
     assert not (tmp_path / 'summary.json').exists()
 
 
-@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='needs Linux: it reads /proc')
+@needs_proc
 @pytest.mark.parametrize('when', ['starting', 'driving'])
 @pytest.mark.parametrize('by', [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
-def test_whatever_ends_the_demo_no_process_is_left(model, tmp_path, when, by):
-    process = start(model, tmp_path, '--seconds', '100')
-    wait_until(lambda: len(children(process)) == 2, process)
+def test_whatever_ends_the_demo_no_process_is_left(start, tmp_path, when, by):
+    process = start(tmp_path, '--seconds', 100)
+    process.wait_for(lambda: len(children(process)) == 2, 'both children')
     if when == 'driving':
         log = tmp_path / 'fusion.log'
-        wait_until(lambda: 'warm after' in log.read_text(), process)
+        process.wait_for(lambda: 'warm after' in log.read_text(), 'model')
     descendants = children(process)
-    process.send_signal(by)
-    output, _ = process.communicate(timeout=20)
-    assert process.returncode == (-by if by == signal.SIGKILL else 130), output
-    assert 'Traceback' not in output
-    end = time.monotonic() + 20
-    while left := [pid for pid in descendants if is_running(pid)]:
-        assert time.monotonic() < end, f'{left} live on'
-        time.sleep(0.05)  # of polling; the condition ends the wait
+    assert process.stop(by) == (-by if by == signal.SIGKILL else 130), process.log
+    assert 'Traceback' not in process.log
+    wait_until(lambda: not any(map(is_running, descendants)), 'end of the children')
 
 
 def is_running(pid):
@@ -127,20 +112,18 @@ def is_running(pid):
     return False
 
 
-@pytest.mark.skipif(not Path('/proc/self/task').exists(), reason='needs Linux: it reads /proc')
-def test_after_nohup_the_end_of_the_terminal_does_not_end_the_demo(model, tmp_path):
+@needs_proc
+def test_after_nohup_the_end_of_the_terminal_does_not_end_the_demo(start, tmp_path):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # is inherited
     try:
-        process = start(model, tmp_path, '--seconds', '100')
+        process = start(tmp_path, '--seconds', 100)
     finally:
         signal.signal(signal.SIGHUP, before)
-    wait_until(lambda: children(process), process)
+    process.wait_for(lambda: children(process), 'a child')
     process.send_signal(signal.SIGHUP)
     log = tmp_path / 'fusion.log'
-    wait_until(lambda: log.exists() and 'warm after' in log.read_text(), process)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
-    assert process.returncode == 130
+    process.wait_for(lambda: log.exists() and 'warm after' in log.read_text(), 'model')
+    assert process.stop(signal.SIGINT) == 130, process.log
 
 
 def test_ctrl_c_during_the_start_of_a_process_does_not_lose_it(tmp_path, monkeypatch):
@@ -158,30 +141,32 @@ def test_ctrl_c_during_the_start_of_a_process_does_not_lose_it(tmp_path, monkeyp
     assert started[0].poll() is not None
 
 
-def test_a_process_that_dies_ends_the_demo_with_the_end_of_its_log(model, tmp_path):
-    process = start(model, tmp_path, '--seconds', '100')
-    wait_until(lambda: len(children(process)) == 2, process)
-    other = children(process)
-    os.kill(other.pop(), signal.SIGKILL)
-    output, _ = process.communicate(timeout=20)
-    assert process.returncode == 2
-    assert 'ended with exit code -9' in output
-    assert 'Traceback' not in output
-    assert not Path(f'/proc/{other[0]}').exists()
+@needs_proc
+def test_a_process_that_dies_ends_the_demo_with_the_end_of_its_log(start, tmp_path):
+    process = start(tmp_path, '--seconds', 100)
+    process.wait_for(lambda: len(children(process)) == 2, 'both children')
+    first, second = children(process)
+    os.kill(second, signal.SIGKILL)
+    assert process.wait() == 2, process.log
+    assert 'ended with exit code -9' in process.log
+    assert 'Traceback' not in process.log
+    assert not Path(f'/proc/{first}').exists()
 
 
 @pytest.mark.parametrize(('options', 'words'), [
     (['--seconds', '0.5'], '--seconds 0.5'),
     (['--model', 'none.safetensors'], 'none.safetensors'),
 ])
-def test_wrong_options_end_in_one_line(model, tmp_path, capsys, options, words):
-    assert cli.main(['demo', '--out', str(tmp_path), '--model', str(model), *options]) == 2
+def test_wrong_options_end_in_one_line(untrained_model, tmp_path, capsys, options, words):
+    given = ['demo', '--out', str(tmp_path), '--model', str(untrained_model), *options]
+    assert cli.main(given) == 2
     output = capsys.readouterr().err
     assert words in output
     assert len(output.splitlines()) == 1
 
 
-def test_a_folder_that_cannot_be_written_is_named(model, tmp_path, capsys):
+def test_a_folder_that_cannot_be_written_is_named(untrained_model, tmp_path, capsys):
     (tmp_path / 'file').write_text('not a folder')
-    assert cli.main(['demo', '--out', str(tmp_path / 'file'), '--model', str(model)]) == 2
-    assert str(tmp_path / 'file') in capsys.readouterr().err
+    file = str(tmp_path / 'file')
+    assert cli.main(['demo', '--out', file, '--model', str(untrained_model)]) == 2
+    assert file in capsys.readouterr().err

@@ -17,14 +17,14 @@ import sys
 import pytest
 
 from m2vae_ros.cli import COMMANDS
-from m2vae_ros.evaluation.reconstruction import ReconstructionError, table
+from m2vae_ros.evaluation.relative_errors import format_ratios, RelativeError
 from m2vae_ros.installation import RUNTIME
 from m2vae_ros.sensors.kinds import message_type
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae.header import read_header
 from support.documents import anchors, code, INSTALLATION, README, ROOT, rows, section
 
-DOCUMENTS = sorted([ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')])
+DOCUMENTS = sorted([ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').rglob('*.md')])
 MODEL = ROOT / 'config' / 'models' / 'default.safetensors'
 README_WORDS = 1500  # at most; what a roboticist reads in five minutes
 COMMENT, END = '<!-- reconstruction table -->', '<!-- end -->'
@@ -34,10 +34,10 @@ def reconstruction_table(model: Path) -> str:
     """Return the README's table of reconstruction errors, from the header of a model file."""
     measured = read_header(model).evaluation['reconstruction']
     errors = [
-        ReconstructionError(e['sensor'], tuple(e['from']), e['error'], e['mean_predictor_error'])
+        RelativeError(e['sensor'], tuple(e['from']), e['error'], e['mean_predictor_error'])
         for e in measured
     ]
-    return f'```text\n{table(errors)}\n```'
+    return f'```text\n{format_ratios(errors)}\n```'
 
 
 def test_the_first_statement_is_not_to_trust_the_shipped_model() -> None:
@@ -76,16 +76,25 @@ def test_the_table_of_the_shipped_sensors_is_that_of_their_specs() -> None:
 
 
 @pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
+def test_a_page_says_how_m2vae_is_called_before_it_calls_it(document: Path) -> None:
+    shell = code('bash', document.read_text())
+    first = re.search(r'^m2vae ', shell, re.M)
+    assert first is None or 'alias m2vae=' in shell[:first.start()]
+
+
+@pytest.mark.parametrize('document', DOCUMENTS, ids=lambda path: path.name)
 def test_what_a_document_names_exists(document: Path) -> None:
     text = document.read_text()
-    links = [link for link in re.findall(r'\]\(([^)\s]+)\)', text) if '://' not in link]
+    prose = re.sub(r'^```.*?^```$', '', text, flags=re.M | re.S)
+    links = [link for link in re.findall(r'\]\(([^)\s]+)\)', prose) if '://' not in link]
     for link in links:
         path, _, anchor = link.partition('#')
         target = document.parent / path if path else document
         assert target.exists(), link
         assert not anchor or anchor in anchors(target.read_text()), link
     named = re.findall(
-        r'\b((?:config|launch|test|benchmarks|docs|m2vae_ros)/[\w/.*-]*[\w/])', text
+        r'\b((?:config|launch|test|benchmarks|docs|m2vae_ros)/[\w/.*-]*[\w/])',
+        re.sub(r'\]\([^)]*\)', ']', text),  # links are relative to their page
     )
     assert [name for name in named if not (ROOT / name).exists()] == []
     targets = set(re.search(r'^\.PHONY:(.*)$', (ROOT / 'Makefile').read_text(), re.M)[1].split())

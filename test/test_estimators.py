@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Importance-sampled likelihoods against those of a model in which all is known."""
+"""Importance-sampled likelihoods against a model whose likelihoods are known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from m2vae_ros.vae.subsets import lattice
 from support.exact_model import exact_log_likelihood, exact_model, measured
 
 DRAWS = 20_000
-OFF = {'scale': 1.4, 'shift': 0.3}  # posteriors that are wide and beside the exact ones
+WRONG = {'scale': 1.4, 'shift': 0.3}  # posteriors wider than the exact ones, and shifted
 
 
 def seeded(seed=0):
@@ -35,7 +35,7 @@ def close(found, expected, tolerance=0.01):
 
 
 @pytest.mark.parametrize('n', [1, 2, 3])
-def test_two_draws_of_the_exact_posterior_tell_the_likelihood(n):
+def test_two_draws_of_the_exact_posterior_give_the_exact_likelihood(n):
     model = exact_model(n)
     batch = measured(model, 5)
     for subset in model.trained_subsets:
@@ -46,8 +46,8 @@ def test_two_draws_of_the_exact_posterior_tell_the_likelihood(n):
 
 
 @pytest.mark.parametrize('subset', lattice('abc'), ids=''.join)
-def test_draws_of_a_wrong_posterior_tell_the_same_likelihood(subset):
-    model = exact_model(**OFF)
+def test_draws_of_a_wrong_posterior_give_the_same_likelihood(subset):
+    model = exact_model(**WRONG)
     batch = measured(model, 4)
     found = log_likelihood(model, batch, subset, samples=DRAWS, generator=seeded())
     close(found.value, exact_log_likelihood(model, batch, subset))
@@ -56,7 +56,7 @@ def test_draws_of_a_wrong_posterior_tell_the_same_likelihood(subset):
 
 
 @pytest.mark.parametrize(('sensors', 'proposal'), [('ab', 'b'), ('ab', 'abc'), ('c', 'ac')])
-def test_any_trained_subset_proposes(sensors, proposal):
+def test_any_trained_subset_can_be_the_proposal(sensors, proposal):
     model = exact_model(scale=4.0, trained_subsets=[tuple(proposal)])
     batch = measured(model, 4)
     found = log_likelihood(
@@ -69,7 +69,7 @@ def test_any_trained_subset_proposes(sensors, proposal):
 
 @pytest.mark.parametrize(('target', 'given'), [('a', 'b'), ('ab', 'c'), ('c', 'ab')])
 def test_the_conditional_likelihood_is_exact_whatever_the_encoder(target, given):
-    model = exact_model(**OFF)
+    model = exact_model(**WRONG)
     batch = measured(model, 4)
     found = conditional(model, batch, target, given, samples=DRAWS, generator=seeded())
     close(found.value, exact_log_likelihood(model, batch, sorted(target + given))
@@ -102,8 +102,8 @@ def test_the_standard_error_is_that_of_repetitions():
         assert found.standard_error.mean() == pytest.approx(spread.item(), rel=0.1)
 
 
-def test_the_chunk_decides_memory_and_nothing_else():
-    model = exact_model(**OFF)
+def test_the_chunk_affects_memory_and_nothing_else():
+    model = exact_model(**WRONG)
     batch = measured(model, 3)
     decoded = []
     model.decoders['a'].register_forward_hook(
@@ -120,7 +120,7 @@ def test_the_chunk_decides_memory_and_nothing_else():
 
 
 def test_the_generator_decides_the_draws():
-    model = exact_model(**OFF)
+    model = exact_model(**WRONG)
     batch = measured(model, 3)
     first, second, third = (
         log_likelihood(model, batch, 'abc', samples=10, generator=seeded(seed)).value
@@ -129,8 +129,8 @@ def test_the_generator_decides_the_draws():
     assert not torch.isclose(first, third).any()
 
 
-def test_what_hardly_any_draw_explains_is_finite():
-    model = exact_model(**OFF)
+def test_a_measurement_that_hardly_any_draw_explains_has_a_finite_estimate():
+    model = exact_model(**WRONG)
     batch = {name: each._replace(values=each.values + 1e3)
              for name, each in measured(model, 3).items()}
     found = log_likelihood(model, batch, 'abc', samples=100, generator=seeded(), proposal='a')
@@ -159,7 +159,7 @@ def test_single_precision_networks_are_summed_in_double():
 
 
 def test_a_data_set_gets_an_error_bar():
-    model = exact_model(**OFF)
+    model = exact_model(**WRONG)
     batch = measured(model, 900)
     parts = [{name: SensorBatch(*(part[rows] for part in each)) for name, each in batch.items()}
              for rows in (slice(0, 500), slice(500, 900))]
@@ -184,7 +184,7 @@ def test_a_data_set_gets_an_error_bar():
     (lambda m, x: predictive(m, x, 'ab', 'b', samples=9), 'b: cannot be both'),
     (lambda m, x: predictive(m, x, 'a', '', samples=9), 'one or more'),
 ])
-def test_what_cannot_be_estimated_says_why(call, reason):
+def test_wrong_arguments_are_rejected_with_their_reason(call, reason):
     model = exact_model(trained_subsets=[('a',)])
     with pytest.raises(ValueError, match=reason):
         call(model, measured(model, 2))

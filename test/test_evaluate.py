@@ -14,10 +14,10 @@ pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
 
 from m2vae_ros import cli  # noqa: E402
 from m2vae_ros.bags.bag import Bag  # noqa: E402
-from m2vae_ros.evaluation.course import course, principal_plane  # noqa: E402
-from m2vae_ros.evaluation.errors import sensor_errors  # noqa: E402
 from m2vae_ros.evaluation.passage import pass_through  # noqa: E402
 from m2vae_ros.evaluation.report.folder import report_folder  # noqa: E402
+from m2vae_ros.evaluation.sensor_errors import sensor_errors  # noqa: E402
+from m2vae_ros.evaluation.timeline import make_timeline, principal_plane  # noqa: E402
 from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402
@@ -69,7 +69,7 @@ def metrics(report):
 
 @pytest.fixture
 def passage(model, drive):
-    """Return a pipeline and what came of the drive."""
+    """Return a pipeline and the passage of the drive through it."""
     pipeline = Pipeline(checkpoint.load(model).model, device='cpu')
     with Bag(drive) as bag:
         found = pass_through(
@@ -86,9 +86,9 @@ def test_the_latents_are_those_of_a_live_node(report, model, drive, tmp_path, ca
     assert found['bit_identical'] == found['sets_a'] == found['sets_b'] > 25
 
 
-def test_the_numbers_say_what_was_fused_and_what_became_of_the_rest(metrics):
+def test_the_metrics_count_the_fused_sets_and_every_other_message(metrics):
     assert set(metrics['fused_sets']) >= {'camera+lidar+depth', 'camera+depth'}
-    traffic = {one['sensor']: one for one in metrics['traffic']}
+    traffic = {entry['sensor']: entry for entry in metrics['traffic']}
     assert (traffic['camera']['messages'], traffic['lidar']['messages']) == (90, 20)
     assert traffic['camera']['rate_hz'] == pytest.approx(30, abs=0.1)
     used = sum(n for subset, n in metrics['fused_sets'].items() if 'camera' in subset.split('+'))
@@ -113,7 +113,7 @@ def test_every_sensor_from_every_subset_has_its_errors_beside_the_predictors(met
 
 
 def test_every_subset_has_bound_likelihoods_and_calibration(metrics):
-    subsets = {tuple(one['subset']): one for one in metrics['subsets']}
+    subsets = {tuple(entry['subset']): entry for entry in metrics['subsets']}
     names = [spec.name for spec in SENSORS]
     assert list(subsets) == lattice(names)
     for subset, found in subsets.items():
@@ -137,10 +137,10 @@ def test_errors_are_those_of_the_measurements_themselves(passage):
         pipeline.engine.model, found.kept)}
     for sensor, scale in (('lidar', 1), ('camera', 255)):
         absolute, right = [], []
-        for one in found.kept:
-            if sensor not in one.before['last']:
+        for kept in found.kept:
+            if sensor not in kept.earlier['last']:
                 continue
-            now, last = one.measurements[sensor], one.before['last'][sensor]
+            now, last = kept.measurements[sensor], kept.earlier['last'][sensor]
             assert last.stamp_ns < now.stamp_ns
             both = now.returned & last.returned & now.valid & last.valid
             mask = np.broadcast_to(both, now.values.shape)
@@ -152,17 +152,18 @@ def test_errors_are_those_of_the_measurements_themselves(passage):
             assert error.return_accuracy == pytest.approx(np.concatenate(right).mean())
 
 
-def test_what_was_a_second_old_is_that_and_no_older_than_need_be(passage):
+def test_the_measurement_that_was_a_second_old_is_the_newest_of_that_age(passage):
     _, found = passage
-    for one in found.kept[-5:]:
-        age = one.measurements['camera'].stamp_ns - one.before['one_second_old']['camera'].stamp_ns
+    for kept in found.kept[-5:]:
+        old = kept.earlier['one_second_old']['camera']
+        age = kept.measurements['camera'].stamp_ns - old.stamp_ns
         assert 10**9 <= age < 1.05e9
 
 
 def test_the_gain_is_the_divergence_from_the_posterior_without_the_sensor(passage):
     pipeline, found = passage
-    over_time = course(pipeline.engine, found)
-    row = next(i for i, one in enumerate(found.kept) if len(one.measurements) == 3)
+    timeline = make_timeline(pipeline.engine, found)
+    row = next(i for i, kept in enumerate(found.kept) if len(kept.measurements) == 3)
     heard = found.kept[row].measurements
     joint, _ = pipeline.engine.fuse(heard)
     rest, _ = pipeline.engine.fuse({n: heard[n] for n in ('lidar', 'depth')})
@@ -170,9 +171,9 @@ def test_the_gain_is_the_divergence_from_the_posterior_without_the_sensor(passag
         torch.distributions.Normal(g.mean, (0.5 * g.log_variance).exp()) for g in (joint, rest)
     )
     expected = float(torch.distributions.kl_divergence(p, q).sum())
-    assert over_time.gain[row, 0] == pytest.approx(expected, rel=1e-4)
-    silent = next(i for i, one in enumerate(found.kept) if 'lidar' not in one.measurements)
-    assert np.isnan(over_time.gain[silent, 1])
+    assert timeline.gain[row, 0] == pytest.approx(expected, rel=1e-4)
+    silent = next(i for i, kept in enumerate(found.kept) if 'lidar' not in kept.measurements)
+    assert np.isnan(timeline.gain[silent, 1])
 
 
 def test_the_plane_is_that_of_the_singular_vectors():
@@ -191,12 +192,12 @@ def test_kept_sets_are_spread_evenly_and_bounded(model, drive):
     topics = {name: topic for topic, name in TOPICS.items()}
     with Bag(drive) as bag:
         found = pass_through(pipeline, bag, topics, lambda latent: None, samples=8)
-    steps = np.diff([one.index for one in found.kept])
+    steps = np.diff([kept.index for kept in found.kept])
     assert 4 <= len(found.kept) <= 8
     assert set(steps) == {steps[0]}
 
 
-def test_a_model_of_one_sensor_is_evaluated_and_told_what_it_knows_by_heart(tmp_path, capsys):
+def test_a_model_of_one_sensor_is_evaluated_and_a_training_bag_is_reported(tmp_path, capsys):
     trained_on = {'bags': [{'name': 'drive'}]}
     model = save(tmp_path / 'scan.safetensors', SENSORS[1:2], provenance=trained_on)
     drive = write_drive(tmp_path / 'drive', seconds=2.0, sensors=('lidar',))
@@ -218,31 +219,31 @@ def test_sets_that_no_encoder_covers_are_counted(tmp_path, drive):
     metrics = json.loads((tmp_path / 'r' / 'metrics.json').read_text())
     assert set(metrics['fused_sets']) == {'+'.join(names)}
     assert metrics['untrained_sets']['camera+depth'] >= 8
-    assert [tuple(one['subset']) for one in metrics['subsets']] == [names]
+    assert [tuple(entry['subset']) for entry in metrics['subsets']] == [names]
 
 
-def test_a_bag_of_another_time_is_told_how_to_be_read(tmp_path, model, capsys):
+def test_the_error_for_stamps_of_another_time_names_the_option_to_use(tmp_path, model, capsys):
     late = write_drive(tmp_path / 'late', seconds=2.0, delay_ns=3600 * 10**9)
     words = ['evaluate', '--model', model, '--bag', late, '--report', tmp_path / 'r', *FEW]
     assert cli.main(list(map(str, words))) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert 'nothing could be fused' in said
-    assert 'ancient_stamp' in said
-    assert '--clock header' in said
+    output = capsys.readouterr().err.splitlines()[-1]
+    assert 'nothing could be fused' in output
+    assert 'ancient_stamp' in output
+    assert '--clock header' in output
     assert not (tmp_path / 'r').exists()
     assert cli.main([*map(str, words), '--clock', 'header']) == 0
 
 
-@pytest.mark.parametrize(('words', 'said'), [
+@pytest.mark.parametrize(('words', 'reason'), [
     (['--samples', '1'], '--samples 1: must be 2 or more'),
     (['--clock', 'wall'], '--clock wall: must be one of receive, header'),
     (['--topic', 'scan'], '--topic scan: must be SENSOR=TOPIC'),
     (['--topic', 'lidar=/front'], '/front'),
 ])
-def test_a_wrong_option_ends_in_one_line(tmp_path, model, drive, capsys, words, said):
+def test_a_wrong_option_ends_in_one_line(tmp_path, model, drive, capsys, words, reason):
     given = ['evaluate', '--model', model, '--bag', drive, '--report', tmp_path / 'r', *words]
     assert cli.main(list(map(str, given))) == 2
-    assert said in capsys.readouterr().err
+    assert reason in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -251,11 +252,11 @@ def test_a_folder_that_is_no_report_is_left_alone(tmp_path, model, drive, capsys
     (tmp_path / 'home' / 'thesis.tex').touch()
     words = ['evaluate', '--model', model, '--bag', drive, '--report', tmp_path / 'home']
     assert cli.main(list(map(str, words))) == 2
-    assert 'no report of m2vae evaluate' in capsys.readouterr().err
+    assert 'not a report of m2vae evaluate' in capsys.readouterr().err
     assert (tmp_path / 'home' / 'thesis.tex').exists()
 
 
-def test_a_report_is_replaced_whole_or_not_at_all(tmp_path):
+def test_a_report_is_replaced_atomically(tmp_path):
     path = tmp_path / 'report'
 
     def write(text, error=None):
@@ -270,15 +271,15 @@ def test_a_report_is_replaced_whole_or_not_at_all(tmp_path):
     with pytest.raises(ValueError, match=r'report: cannot be written: No space left'):
         write('2', OSError(28, 'No space left on device'))
     assert (path / 'metrics.json').read_text() == '1'
-    left = tmp_path / '.report.report.killed_1'
-    left.mkdir()
-    (left / '.lock').touch()
+    leftover = tmp_path / '.report.report.killed_1'
+    leftover.mkdir()
+    (leftover / '.lock').touch()
     write('3')
     assert (path / 'metrics.json').read_text() == '3'
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_start_is_where_the_first_set_is(passage):
+def test_stamps_start_with_the_drive_and_increase(passage):
     _, found = passage
     assert found.stamps[0] - START_NS < 0.5e9
     assert (np.diff(found.stamps) > 0).all()

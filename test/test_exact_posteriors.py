@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What the objectives are worth, and where their optimum lies, where every posterior is known."""
+"""The values and the optima of the objectives in a model whose posteriors are all known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH, SIZE = 5, 2
 
 
 class LinearGaussian:
-    """Sensors x_m = w_m z + noise of one latent number, so that each p(z|x_S) is diagonal."""
+    """Sensors x_m = w_m z + noise with one latent dimension, so every p(z|x_S) is diagonal."""
 
     def __init__(self, n, seed):
         generator = torch.Generator().manual_seed(seed)

@@ -15,57 +15,23 @@ rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
-from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters  # noqa: E402
+from rcl_interfaces.srv import DescribeParameters, GetParameters  # noqa: E402
 from sensor_msgs.msg import CompressedImage, PointCloud2  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from m2vae_ros.fusion.latent_message import latent_from_message  # noqa: E402
-from support.hostile_files import joined, parts  # noqa: E402
-from support.node_processes import (  # noqa: E402
-    NodeProcess,
-    parameter,
-    Peer,
-    save_untrained_model,
-    SimulatedSensors,
-    stamp_of,
-)
-
-DOMAIN = 71
+from support.hostile_files import joined, split  # noqa: E402
+from support.live_sensors import LiveSensors, NAMES  # noqa: E402
+from support.node_processes import peer_of_node, stamp_of  # noqa: E402
+from support.waiting import BusyClock  # noqa: E402
 
 
 @pytest.fixture(scope='module')
-def model(tmp_path_factory):
-    return save_untrained_model(tmp_path_factory.mktemp('model'))
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Return a function that starts a node and a peer; they end with the test."""
-    started = []
-
-    def start(*arguments, **parameters):
-        process = NodeProcess(DOMAIN, tmp_path, parameters, *arguments)
-        peer = Peer(DOMAIN, process)
-        started.append((process, peer))
-        return process, peer
-
-    yield start
-    for process, peer in started:
-        peer.close()
-        process.kill()
-
-
-@pytest.fixture(scope='module')
-def manual(model, tmp_path_factory):
-    """Return the peer of a node that waits to be told."""
-    process = NodeProcess(
-        DOMAIN + 5, tmp_path_factory.mktemp('node'), {'model': model, 'autostart': False}
-    )
-    peer = Peer(DOMAIN + 5, process)
-    yield peer
-    peer.close()
-    assert process.stop() == 0
-    assert 'Traceback' not in process.log
+def manual(untrained_model, tmp_path_factory):
+    """Return the peer of a node that changes its state only when asked."""
+    parameters = {'model': untrained_model, 'autostart': False}
+    with peer_of_node(tmp_path_factory.mktemp('node'), parameters) as peer:
+        yield peer
 
 
 def change(peer, transition):
@@ -78,95 +44,107 @@ def state(peer):
 
 
 def set_parameter(peer, name, value):
-    answer = peer.call(
-        SetParameters, 'fusion/set_parameters', parameters=[parameter(name, value)]
-    )
-    assert answer.results[0].successful, answer.results[0].reason
+    result = peer.set_parameter('fusion', name, value)
+    assert result.successful, result.reason
 
 
-def test_a_manager_leads_the_node_through_its_whole_life(start, model):
-    process, peer = start(model=model, autostart=False)
-    sensors = SimulatedSensors(peer)
+def nothing_is_fused(peer, latents):
+    """Return whether for a while no latent comes that is newer than now."""
+    now_ns = peer.now_ns()
+    peer.pass_time(0.3)
+    return all(stamp_of(latent) < now_ns for latent in latents)
+
+
+def test_a_manager_leads_the_node_through_its_whole_life(start_node):
+    peer = start_node(autostart=False)
+    sensors = LiveSensors(peer)
     latents = peer.hear(PointCloud2, 'fusion/latent')
     assert state(peer) == 'unconfigured'
     for _ in range(2):
         assert change(peer, Transition.TRANSITION_CONFIGURE)
         assert state(peer) == 'inactive'
-        peer.pass_time(0.3)
-        assert not latents
+        assert nothing_is_fused(peer, latents)
         assert sensors.publishers['camera'].get_subscription_count() == 0
         for _ in range(2):
             assert change(peer, Transition.TRANSITION_ACTIVATE)
-            peer.wait_for(lambda: len(latents) > 3, 'latents')
+            active_ns = peer.now_ns()
+            peer.wait_for(lambda since=active_ns: len(
+                [latent for latent in latents if stamp_of(latent) > since]
+            ) > 3, 'latents')
             assert change(peer, Transition.TRANSITION_DEACTIVATE)
-            peer.wait_for(lambda: sensors.publishers['camera'].get_subscription_count() == 0)
-            del latents[:]
-            peer.pass_time(0.3)
-            assert not latents
+            assert nothing_is_fused(peer, latents)
+            peer.wait_for(
+                lambda: sensors.publishers['camera'].get_subscription_count() == 0,
+                'end of the subscriptions',
+            )
         assert change(peer, Transition.TRANSITION_CLEANUP)
         assert state(peer) == 'unconfigured'
     assert change(peer, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
     assert state(peer) == 'finalized'
-    assert process.stop() == 0
-    assert 'Traceback' not in process.log
+    assert peer.process.stop() == 0
+    assert 'Traceback' not in peer.process.log
 
 
-def test_what_waited_at_deactivate_is_not_published_when_the_node_comes_back(start, model):
+def test_what_waited_at_deactivate_is_not_published_when_the_node_comes_back(start_node):
     max_wait = 2.0
-    _, peer = start(model=model, autostart=False, max_wait=max_wait, timeout=10.0)
-    sensors = SimulatedSensors(peer)
+    peer = start_node(autostart=False, max_wait=max_wait, timeout=10.0)
+    sensors = LiveSensors(peer)
     latents = peer.hear(PointCloud2, 'fusion/latent')
     assert change(peer, Transition.TRANSITION_CONFIGURE)
     assert change(peer, Transition.TRANSITION_ACTIVATE)
     peer.wait_for(
-        lambda: latents and latent_from_message(latents[-1]).sensors == 0b111, 'complete set'
+        lambda: latents and latent_from_message(latents[-1]).subset(NAMES) == NAMES,
+        'complete set',
     )
     sensors.silent.update(('lidar', 'depth'))
-    peer.pass_time(0.5)  # now images wait for the others, which are still taken for live
+    sent = len(sensors.stamps['camera'])
+    peer.wait_for(lambda: len(sensors.stamps['camera']) > sent + 10, 'images that wait')
     assert change(peer, Transition.TRANSITION_DEACTIVATE)
     sensors.silent.add('camera')
     peer.pass_time(1.5 * max_wait)
     del latents[:]
-    back_ns = peer.node.get_clock().now().nanoseconds
+    back_ns = peer.now_ns()
     sensors.silent.clear()
     assert change(peer, Transition.TRANSITION_ACTIVATE)
     peer.wait_for(lambda: len(latents) > 3, 'latents')
     assert all(stamp_of(latent) >= back_ns for latent in latents)
 
 
-def test_a_model_that_is_not_there_fails_to_configure_in_one_line(start, model, tmp_path):
-    process, peer = start(model=tmp_path / 'absent.safetensors')
+def test_a_model_that_is_not_there_fails_to_configure_in_one_line(
+    start_node, untrained_model, tmp_path,
+):
+    peer = start_node(model=tmp_path / 'absent.safetensors')
     heard = peer.hear(DiagnosticArray, '/diagnostics')
-    peer.wait_for(lambda: 'configure failed' in process.log, 'configure failed')
+    peer.wait_for(lambda: 'configure failed' in peer.process.log, 'configure failed')
     peer.wait_for(lambda: any(
         status.level == DiagnosticStatus.ERROR and 'absent.safetensors' in status.message
         for array in heard for status in array.status
     ), 'diagnostics')
     assert state(peer) == 'unconfigured'
-    assert process.log.count('\n') == 1
-    set_parameter(peer, 'model', str(model))
+    assert peer.process.log.count('\n') == 1
+    set_parameter(peer, 'model', str(untrained_model))
     assert change(peer, Transition.TRANSITION_CONFIGURE)
     assert change(peer, Transition.TRANSITION_ACTIVATE)
 
 
 @pytest.mark.parametrize('content', [b'', b'no model', bytes(100)])
-def test_a_file_that_is_no_model_is_named(manual, model, tmp_path, content):
+def test_a_file_that_is_no_model_is_named(manual, untrained_model, tmp_path, content):
     path = tmp_path / 'broken.safetensors'
     path.write_bytes(content)
     set_parameter(manual, 'model', str(path))
     assert not change(manual, Transition.TRANSITION_CONFIGURE)
     assert state(manual) == 'unconfigured'
     assert f'configure failed: {path}' in manual.process.log
-    set_parameter(manual, 'model', str(model))
+    set_parameter(manual, 'model', str(untrained_model))
 
 
-def test_a_model_without_a_digest_is_used_and_named(start, model, tmp_path):
+def test_a_model_without_a_digest_is_used_and_named(start_node, untrained_model, tmp_path):
     path = tmp_path / 'old.safetensors'
-    path.write_bytes(joined(*parts(model.read_bytes())))
-    process, peer = start(model=path)
-    peer.wait_for(lambda: 'warm after' in process.log, 'configured node')
-    assert f'{path}: no digest, so damage to it goes unnoticed' in process.log
-    assert 'm2vae inspect --add-digest' in process.log
+    path.write_bytes(joined(*split(untrained_model.read_bytes())))
+    peer = start_node(model=path)
+    peer.wait_for(lambda: 'warm after' in peer.process.log, 'configured node')
+    assert f'{path}: no digest, so damage to it goes unnoticed' in peer.process.log
+    assert 'm2vae inspect --add-digest' in peer.process.log
 
 
 def test_a_device_that_is_not_there_fails_to_configure(manual):
@@ -180,24 +158,26 @@ def test_a_device_that_is_not_there_fails_to_configure(manual):
     ('slop', 3, 'number with a point from 0.0 to 10.0'),
     ('reconstruct', 'never', 'one of missing, all'),
 ])
-def test_a_wrong_parameter_ends_the_start_with_its_name_rule_and_value(start, name, value, rule):
-    process, _ = start(**{name: value})
+def test_a_wrong_parameter_ends_the_start_with_its_name_rule_and_value(
+    start_node, name, value, rule,
+):
+    process = start_node(**{name: value}).process
     assert process.wait() == 2
     for word in (name, rule, str(value)):
         assert word in process.log
     assert 'Traceback' not in process.log
 
 
-def test_a_wrong_parameter_of_a_sensor_fails_to_configure(start, model):
-    process, peer = start(model=model, **{'camera.transport': 'pigeon'})
-    peer.wait_for(lambda: 'configure failed' in process.log, 'configure failed')
-    assert 'camera.transport must be one of raw, compressed' in process.log
-    assert 'pigeon' in process.log
-    assert 'Traceback' not in process.log
+def test_a_wrong_parameter_of_a_sensor_fails_to_configure(start_node):
+    peer = start_node(**{'camera.transport': 'pigeon'})
+    peer.wait_for(lambda: 'configure failed' in peer.process.log, 'configure failed')
+    assert 'camera.transport must be one of raw, compressed' in peer.process.log
+    assert 'pigeon' in peer.process.log
+    assert 'Traceback' not in peer.process.log
 
 
-def test_a_parameter_file_that_is_not_there_ends_the_start_in_one_line(start):
-    process, _ = start('--params-file', 'absent.yaml')
+def test_a_parameter_file_that_is_not_there_ends_the_start_in_one_line(start_node):
+    process = start_node('--params-file', 'absent.yaml').process
     assert process.wait() == 2
     assert 'absent.yaml' in process.log
     assert 'Traceback' not in process.log
@@ -240,22 +220,24 @@ def test_what_was_set_for_a_sensor_stays_after_a_cleanup(manual):
     assert change(manual, Transition.TRANSITION_CLEANUP)
 
 
-def test_a_busy_node_ends_at_once_and_well_on_a_termination_signal(start, model):
-    process, peer = start(model=model)
-    SimulatedSensors(peer)
+def test_a_busy_node_ends_at_once_and_well_on_a_termination_signal(start_node):
+    peer = start_node()
+    LiveSensors(peer)
     latents = peer.hear(PointCloud2, 'fusion/latent')
     peer.wait_for(lambda: latents, 'latent')
-    assert process.stop(signal.SIGTERM) == 0
-    assert 'Traceback' not in process.log
-    assert 'terminate called' not in process.log
+    with BusyClock() as clock:
+        assert peer.process.stop(signal.SIGTERM) == 0
+        assert clock.seconds() < 10.0
+    assert 'Traceback' not in peer.process.log
+    assert 'terminate called' not in peer.process.log
 
 
-def test_namespace_remapping_and_transport_choose_the_topics(start, model):
-    process, peer = start(
-        '-r', '__ns:=/rover', '-r', 'scan:=front/scan', model=model,
+def test_namespace_remapping_and_transport_choose_the_topics(start_node):
+    peer = start_node(
+        '-r', '__ns:=/rover', '-r', 'scan:=front/scan',
         **{'camera.topic': '/head/image', 'camera.transport': 'compressed'},
     )
-    peer.wait_for(lambda: 'warm' in process.log, 'model')
+    peer.wait_for(lambda: 'warm' in peer.process.log, 'model')
     expected = {
         '/head/image/compressed': 'sensor_msgs/msg/CompressedImage',
         '/rover/front/scan': 'sensor_msgs/msg/LaserScan',
@@ -278,4 +260,4 @@ def test_namespace_remapping_and_transport_choose_the_topics(start, model):
         data=jpeg.tobytes(),
     )))
     peer.wait_for(lambda: latents, 'latent of a compressed image')
-    assert latent_from_message(latents[0]).subset(('camera', 'lidar', 'depth')) == ('camera',)
+    assert latent_from_message(latents[0]).subset(NAMES) == ('camera',)

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on latents against integrals on a grid and against exact linear-Gaussian models."""
+"""Operations on posteriors against integrals on a grid and exact linear-Gaussian models."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_product_has_the_moments_of_the_multiplied_densities(first, second, th
 
 @given(GAUSSIANS, GAUSSIANS)
 @settings(max_examples=30, deadline=None)
-def test_fusion_and_mutual_information_are_the_integrals_they_say(first, second):
+def test_fusion_and_mutual_information_are_the_integrals_they_stand_for(first, second):
     old, new = gaussian(first), gaussian(second)
     inside = GRID.abs() < 15  # beyond, the prior underflows
     ratio = torch.where(inside, density(old) * density(new) / prior().clamp(min=1e-60), 0)
@@ -99,7 +99,7 @@ def test_fusing_exact_posteriors_gives_the_exact_joint_posterior():
     assert information.item() == pytest.approx((joint - alone).item(), abs=1e-9)
 
 
-def test_what_is_no_gaussian_is_marked_per_dimension():
+def test_what_is_not_a_gaussian_is_marked_per_dimension():
     wide, narrow = gaussian((0.5, 1.0), (0.5, -1.0)), gaussian((0.0, 1.0), (0.0, 1.0))
     fused, proper = fuse_in_place(wide, narrow)
     information, finite = pointwise_mutual_information(wide, narrow)
@@ -108,7 +108,7 @@ def test_what_is_no_gaussian_is_marked_per_dimension():
     assert information.isinf().tolist() == [[True, False]]
 
 
-def test_an_expert_less_sure_than_the_prior_takes_nothing_away():
+def test_an_expert_less_certain_than_the_prior_counts_as_no_evidence():
     wide, sharp = gaussian((0.5, 1.0)), gaussian((0.2, -1.0))
     fused = bayes_product([wide, sharp])
     assert bool(fused.mean.isfinite())
@@ -138,7 +138,7 @@ def test_the_expected_gain_is_the_mean_gain_over_predicted_measurements():
         expected.item(), abs=0.005)
 
 
-def test_the_gain_of_the_only_sensor_is_measured_from_the_prior():
+def test_the_gain_of_an_only_sensor_is_measured_from_the_prior():
     q = gaussian((0.4, -0.5), (1.0, 0.3))
     torch.testing.assert_close(
         information_gain(q), information_gain(q, DiagonalGaussian.standard_like(q)))

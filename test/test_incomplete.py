@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Samples that lack sensors, mixed in a batch, against each sample on its own."""
+"""A batch of samples that lack different sensors, compared with each sample on its own."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class VectorTrunk(nn.Sequential):
 
 
 class VectorDensity(Independent):
-    """A density over short vectors, which knows of no valid cells: NaN in is NaN out."""
+    """A density over short vectors without a mask: NaN in, NaN out."""
 
     def log_prob(self, batch):
         return super().log_prob(batch.values)
 
 
 class VectorDecoder(nn.Linear):
-    """A short vector with fixed noise."""
+    """A decoder to a short vector with fixed noise."""
 
     def forward(self, latents):
         return VectorDensity(Normal(super().forward(latents), 0.5), 1)
@@ -64,7 +64,7 @@ def robot_model():
 
 
 def drawn(shapes):
-    """Return a batch of samples; where a sensor is absent there is NaN that claims to be seen."""
+    """Return a batch of samples; absent sensors hold NaN that is marked as valid."""
     batch = {}
     for name, present in zip(NAMES, AVAILABLE.T, strict=True):
         values = torch.rand(len(AVAILABLE), *shapes[name], dtype=torch.float64)
@@ -78,7 +78,7 @@ def drawn(shapes):
 
 @pytest.fixture(params=[vector_model, robot_model])
 def model_and_batch(request, monkeypatch):
-    monkeypatch.setattr(  # the same sample, however many there are in the batch
+    monkeypatch.setattr(  # the same latent noise, whatever the size of the batch
         DiagonalGaussian, 'rsample',
         lambda self, _=None: self.mean + 0.7 * (0.5 * self.log_variance).exp())
     torch.manual_seed(0)
@@ -100,7 +100,7 @@ def together(model, batch, name, ordering):
 
 
 def one_by_one(model, batch, name, ordering):
-    """Return the bounds of samples that consist of nothing but what was measured."""
+    """Return the bounds of samples that hold only the sensors they have."""
     values = []
     for row, mask in enumerate(AVAILABLE.tolist()):
         has = tuple(sensor for sensor, there in zip(NAMES, mask, strict=True) if there)
@@ -139,7 +139,7 @@ def test_what_was_not_measured_changes_nothing(model_and_batch):
     assert all(gradient.isfinite().all() for gradient in grads[0].values())
 
 
-def test_without_a_list_all_trained_subsets_are_there(model_and_batch):
+def test_without_reconstruct_all_trained_subsets_are_computed(model_and_batch):
     model, batch = model_and_batch
     terms = model(batch, available=AVAILABLE)
     value = bound('m2vae', *terms, available=AVAILABLE, **KNOBS)

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""`m2vae inspect`: what a model file holds, and how fast it is here."""
+"""`m2vae inspect`: header, sizes and times of a model file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from m2vae_ros import cli
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.model import Architecture, M2VAE
-from support.hostile_files import joined, parts
+from support.hostile_files import joined, split
 
 SHIPPED = Path(__file__).resolve().parents[1] / 'config' / 'models' / 'default.safetensors'
 SMALL = Architecture(latent_size=4, feature_size=8, hidden_size=8)
@@ -27,7 +27,7 @@ def inspected(capsys, *words):
 
 @pytest.fixture
 def small(tmp_path):
-    """Return a function that writes a small model with what is known of it."""
+    """Return a function that writes a small model with entries of its header."""
     def write(subsets=None, **knowledge):
         path = tmp_path / 'small.safetensors'
         model = M2VAE(SENSORS, SMALL, subsets)
@@ -37,14 +37,14 @@ def small(tmp_path):
     return write
 
 
-def test_the_shipped_model_tells_everything(capsys):
-    said = inspected(capsys, SHIPPED, '--device', 'cpu')
+def test_everything_is_shown_of_the_shipped_model(capsys):
+    output = inspected(capsys, SHIPPED, '--device', 'cpu')
     for spec in SENSORS:
-        assert spec.name in said
-        assert spec.kind in said
+        assert spec.name in output
+        assert spec.kind in output
     for words in ('camera+lidar+depth', 'name: m2vae', 'latent_size: 96', 'simulated: 4000',
                   'lidar/front', 'ms', 'MB', 'CPU threads: 1'):
-        assert words in said
+        assert words in output
 
 
 def test_the_json_is_the_header_with_sizes_and_times(capsys, small):
@@ -69,7 +69,7 @@ def test_the_json_is_the_header_with_sizes_and_times(capsys, small):
 def test_a_file_without_a_digest_says_so_and_gets_one(capsys, small):
     path, _ = small()
     assert 'SHA-256 digest' in inspected(capsys, path, '--device', 'cpu')
-    path.write_bytes(joined(*parts(path.read_bytes())))
+    path.write_bytes(joined(*split(path.read_bytes())))
     assert 'no digest, so damage' in inspected(capsys, path, '--device', 'cpu')
     assert json.loads(inspected(capsys, path, '--json', '--device', 'cpu'))['has_digest'] is False
     assert inspected(capsys, path, '--add-digest') == f'{path}: a digest was added\n'
@@ -79,11 +79,11 @@ def test_a_file_without_a_digest_says_so_and_gets_one(capsys, small):
     assert 'cannot be read' in capsys.readouterr().err
 
 
-def test_a_file_that_knows_little_is_shown_too(capsys, small):
+def test_a_file_with_a_short_header_is_shown_too(capsys, small):
     path, _ = small()
-    said = inspected(capsys, path, '--device', 'cpu')
-    assert 'Held-out errors: none in the file' in said
-    assert 'Provenance: not in the file' in said
+    output = inspected(capsys, path, '--device', 'cpu')
+    assert 'Held-out errors: none in the file' in output
+    assert 'Provenance: not in the file' in output
 
 
 @pytest.mark.parametrize('evaluation', [
@@ -96,15 +96,15 @@ def test_errors_of_another_form_are_left_out(capsys, small, evaluation):
     assert 'Held-out errors: none' in inspected(capsys, path, '--device', 'cpu')
 
 
-def test_what_a_stranger_wrote_cannot_command_the_terminal(capsys, small):
+def test_control_characters_of_a_header_do_not_reach_the_terminal(capsys, small):
     path, _ = small(
         provenance={'data': '\x1b[2J\x1b]0;owned\x07 [red]x[/red] [/]', '\x1b[31m': 1},
         objective={'name': '\u202egnp.exe', 'note': 'y' * 100_000},
     )
-    said = inspected(capsys, path, '--device', 'cpu')
-    assert not {'\x1b', '\x07', '\u202e'} & set(said)
-    assert '[red]x[/red] [/]' in said
-    assert len(said) < 10_000
+    output = inspected(capsys, path, '--device', 'cpu')
+    assert not {'\x1b', '\x07', '\u202e'} & set(output)
+    assert '[red]x[/red] [/]' in output
+    assert len(output) < 10_000
 
 
 @pytest.mark.parametrize(('words', 'reason'), [
@@ -115,10 +115,10 @@ def test_what_a_stranger_wrote_cannot_command_the_terminal(capsys, small):
 ])
 def test_bad_input_is_one_line(capsys, words, reason):
     assert cli.main(['inspect', *map(str, words)]) == 2
-    said = capsys.readouterr()
-    assert said.out == ''
-    assert said.err.count('\n') == 1
-    assert reason in said.err
+    output = capsys.readouterr()
+    assert output.out == ''
+    assert output.err.count('\n') == 1
+    assert reason in output.err
 
 
 def test_the_measurement_leaves_the_threads_as_they_were(capsys, small):

@@ -4,32 +4,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import fields
-import os
 from pathlib import Path
-import signal
-import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
 import yaml
 
 from m2vae_ros.simulation.robot import SENSORS
+from support.domains import reserved_domain
 from support.launch_files import (
+    arguments_of,
     CONFIG,
-    described,
     module_of,
     needs_launch,
-    PATIENCE,
     RUN,
     write_model,
 )
-
-pytest_plugins = ['support.launch_files']  # for the fixture package
+from support.processes import Process
 
 ARGUMENTS = {
     'params_file', 'model', 'device', 'namespace', 'use_sim_time', 'autostart', 'log_level',
@@ -41,7 +36,7 @@ SENSOR_TOPICS = {f'{spec.name}_topic' for spec in SENSORS}
 @needs_launch
 @pytest.mark.parametrize('name', ['fusion.launch.py', 'demo.launch.py'])
 def test_show_args_lists_every_argument_with_a_description(package: Path, name: str) -> None:
-    arguments = described(package, name)
+    arguments = arguments_of(package, name)
     assert set(arguments) == ARGUMENTS | SENSOR_TOPICS
     for argument in arguments.values():
         assert argument.description not in ('', 'no description given')
@@ -53,7 +48,7 @@ def test_show_args_lists_the_sensors_of_the_model_on_the_command_line(
 ) -> None:
     other = write_model(tmp_path / 'other.safetensors', ('velodyne', 'points'))
     monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', f'model:={other}', '--show-args'])
-    arguments = described(package, 'demo.launch.py')
+    arguments = arguments_of(package, 'demo.launch.py')
     assert set(arguments) == ARGUMENTS | {'velodyne_topic'}
     assert 'points' in arguments['velodyne_topic'].description
 
@@ -103,7 +98,7 @@ def test_only_arguments_that_are_set_override_parameters(package: Path) -> None:
     from m2vae_ros.node.parameters import FusionParameters, SensorParameters
 
     launch_file = module_of(package, 'fusion.launch.py')
-    arguments = described(package, 'fusion.launch.py')
+    arguments = arguments_of(package, 'fusion.launch.py')
     context = LaunchContext()
     for argument in arguments.values():
         argument.execute(context)
@@ -124,7 +119,7 @@ def test_only_arguments_that_are_set_override_parameters(package: Path) -> None:
 def test_descriptions_name_the_defaults_of_unset_arguments(package: Path) -> None:
     from m2vae_ros.node.parameters import FusionParameters
 
-    arguments = described(package, 'fusion.launch.py')
+    arguments = arguments_of(package, 'fusion.launch.py')
     shipped = yaml.safe_load((CONFIG / 'fusion.yaml').read_text())
     (section,) = (node['ros__parameters'] for node in shipped.values())
     for name in ('device', 'autostart'):
@@ -151,93 +146,67 @@ def test_the_demos_robot_is_the_simulated_one(package: Path) -> None:
 
 
 @contextmanager
-def launched(file: Path, *arguments: str, domain: int) -> Iterator[subprocess.Popen[str]]:
-    """Launch a file in its own process group; end it as Ctrl-C does, and check exit code 0."""
-    environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain), 'OMP_NUM_THREADS': '1'}
-    process = subprocess.Popen(
-        [sys.executable, '-c', RUN, str(file), *arguments], env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )
-    try:
-        yield process
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=30)
-        assert process.returncode == 0, output
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            print(process.communicate()[0])
+def launched(file: Path, log: Path, *arguments: str) -> Iterator[Any]:
+    """Launch a file and give a peer; end the launch as Ctrl-C does, and check exit code 0."""
+    from support.node_processes import Peer
+
+    with (
+        reserved_domain() as domain,
+        Process(RUN, [file, *arguments], log, session=True, ROS_DOMAIN_ID=str(domain),
+                OMP_NUM_THREADS='1') as process,
+    ):
+        with closing(Peer(domain, process)) as peer:
+            yield peer
+        assert process.stop() == 0, process.log
 
 
-@pytest.fixture
-def fused_on() -> Iterator[Callable[..., Any]]:
-    """Return a function that publishes scans while it waits for a latent of given sensors."""
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-    from sensor_msgs.msg import LaserScan, PointCloud2
+def latent_of(peer: Any, topic: str, sensors: set[str]) -> Any:
+    """Wait for a latent that is fused of these sensors."""
+    from sensor_msgs.msg import PointCloud2
 
     from m2vae_ros.fusion.latent_message import latent_from_message
 
-    contexts = []
-
-    def wait(topic: str, sensors: set[str], domain: int, scan_topic: str | None = None) -> Any:
-        context = rclpy.Context()
-        contexts.append(context)
-        rclpy.init(context=context, domain_id=domain)
-        node = rclpy.create_node('listener', context=context)
-        executor = SingleThreadedExecutor(context=context)
-        executor.add_node(node)
-        received: list[Any] = []
-        node.create_subscription(PointCloud2, topic, received.append, 10)
-        if scan_topic is not None:
-            publisher = node.create_publisher(LaserScan, scan_topic, 10)
-
-            def publish() -> None:
-                scan = LaserScan(
-                    angle_min=-3.0, angle_max=3.0, angle_increment=0.1, range_min=0.1,
-                    range_max=10.0, ranges=[2.0] * 61,
-                )
-                scan.header.frame_id = 'laser'
-                scan.header.stamp = node.get_clock().now().to_msg()
-                publisher.publish(scan)
-
-            node.create_timer(0.1, publish)
-        names = [spec.name for spec in SENSORS]
-        mask = sum(1 << names.index(sensor) for sensor in sensors)
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            executor.spin_once(timeout_sec=0.5)
-            for message in received:
-                if latent_from_message(message).sensors == mask:
-                    return node, message
-            received.clear()
-        raise AssertionError(f'no latent of {sorted(sensors)} on {topic} within {PATIENCE} s')
-
-    yield wait
-    for context in contexts:
-        context.try_shutdown()
+    names = [spec.name for spec in SENSORS]
+    heard = peer.hear(PointCloud2, topic)
+    return peer.wait_for(lambda: next((
+        message for message in heard
+        if set(latent_from_message(message).subset(names)) == sensors
+    ), None), f'latent of {sorted(sensors)} on {topic}')
 
 
 @needs_launch
 def test_the_fusion_launch_fuses_a_remapped_scan_in_a_namespace(
-    package: Path, fused_on: Callable[..., Any],
+    package: Path, tmp_path: Path,
 ) -> None:
+    from sensor_msgs.msg import LaserScan
+
     file = package / 'launch' / 'fusion.launch.py'
-    with launched(file, 'namespace:=robot1', 'lidar_topic:=front/scan', 'device:=cpu', domain=91):
-        _, message = fused_on('/robot1/fusion/latent', {'lidar'}, 91, '/robot1/front/scan')
+    arguments = 'namespace:=robot1', 'lidar_topic:=front/scan', 'device:=cpu'
+    with launched(file, tmp_path / 'log', *arguments) as peer:
+        publisher = peer.node.create_publisher(LaserScan, '/robot1/front/scan', 10)
+
+        def publish() -> None:
+            scan = LaserScan(
+                angle_min=-3.0, angle_max=3.0, angle_increment=0.1, range_min=0.1,
+                range_max=10.0, ranges=[2.0] * 61,
+            )
+            scan.header.frame_id = 'laser'
+            scan.header.stamp = peer.node.get_clock().now().to_msg()
+            publisher.publish(scan)
+
+        peer.node.create_timer(0.1, publish)
+        message = latent_of(peer, '/robot1/fusion/latent', {'lidar'})
         assert [field.name for field in message.fields] == ['mean', 'log_variance', 'sensors']
 
 
 @needs_launch
 def test_the_demo_launch_fuses_all_sensors_of_a_remapped_robot_in_a_namespace(
-    package: Path, fused_on: Callable[..., Any],
+    package: Path, tmp_path: Path,
 ) -> None:
     file = package / 'launch' / 'demo.launch.py'
-    with launched(file, 'namespace:=robot2', 'camera_topic:=front/image', domain=92):
-        all_sensors = {spec.name for spec in SENSORS}
-        node, _ = fused_on('/robot2/fusion/latent', all_sensors, 92)
-        end = time.monotonic() + 10
-        while not node.count_publishers('/robot2/front/image') and time.monotonic() < end:
-            node.executor.spin_once(timeout_sec=0.1)
-        assert node.count_publishers('/robot2/front/image') == 1
-        assert node.count_publishers('/robot2/camera/image_raw') == 0
+    with launched(
+        file, tmp_path / 'log', 'namespace:=robot2', 'camera_topic:=front/image',
+    ) as peer:
+        latent_of(peer, '/robot2/fusion/latent', {spec.name for spec in SENSORS})
+        peer.wait_for(lambda: peer.node.count_publishers('/robot2/front/image') == 1, 'images')
+        assert peer.node.count_publishers('/robot2/camera/image_raw') == 0

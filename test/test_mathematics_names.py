@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""docs/mathematics.md ties symbols to functions: they are there."""
+"""The functions that docs/mathematics.md names exist."""
 
 from __future__ import annotations
 

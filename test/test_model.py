@@ -23,7 +23,7 @@ from m2vae_ros.vae.likelihoods import GaussianImage, MaskedRange, SensorBatch
 from m2vae_ros.vae.model import Architecture, HEADS, M2VAE
 from m2vae_ros.vae.objectives import bound
 from m2vae_ros.vae.terms import OBJECTIVES, required_subsets
-from m2vae_ros.vae.weights_file import CheckpointError
+from m2vae_ros.weights_file import CheckpointError
 
 RANGES = {'range_min': 0.1, 'range_max': 10.0}
 CAMERA = SensorSpec('camera', 'image', 'camera/image_raw', 'camera', (3, 13, 21))
@@ -62,9 +62,10 @@ def test_every_weight_gets_a_gradient_from_one_step(objective, heads):
     subsets = required_subsets(objective, tuple(spec.name for spec in SENSORS))
     model = small_model(architecture=replace(SMALL, heads=heads), trained_subsets=subsets)
     bound(objective, *model(random_batch(SENSORS))).sum().backward()
-    lame = [name for name, weight in model.named_parameters()
-            if weight.grad is None or not weight.grad.isfinite().all() or not weight.grad.any()]
-    assert lame == []
+    without = [name for name, weight in model.named_parameters()
+               if weight.grad is None or not weight.grad.isfinite().all()
+               or not weight.grad.any()]
+    assert without == []
 
 
 def test_a_step_calls_each_trunk_and_each_decoder_once():
@@ -79,7 +80,7 @@ def test_a_step_calls_each_trunk_and_each_decoder_once():
         (kind, name) for kind in ('trunk', 'decoder') for name in model.names)
 
 
-def test_the_stacked_step_is_what_each_subset_gives_alone():
+def test_the_stacked_step_equals_each_subset_on_its_own():
     model = small_model()
     batch = random_batch(SENSORS)
     posteriors, scores = model(batch, torch.Generator().manual_seed(5))
@@ -97,7 +98,7 @@ def test_the_stacked_step_is_what_each_subset_gives_alone():
                 rtol=1e-5, atol=1e-4)
 
 
-def test_a_joint_encoder_begins_as_the_product_of_the_single_ones():
+def test_a_joint_encoder_starts_as_the_product_of_the_single_ones():
     model = small_model()
     batch = random_batch(SENSORS)
     singles = [model.encode(batch, (name,)) for name in model.names]
@@ -110,7 +111,7 @@ def test_a_joint_encoder_begins_as_the_product_of_the_single_ones():
 
 
 @pytest.mark.parametrize('spec', SENSORS, ids=lambda spec: spec.name)
-def test_what_is_not_valid_changes_nothing(spec):
+def test_invalid_cells_change_nothing(spec):
     model = small_model()
     batch = random_batch([spec])
     spoilt = batch[spec.name].values.clone()
@@ -131,7 +132,7 @@ def test_a_full_circle_has_no_seam():
     spec = SensorSpec('lidar', 'laser_scan', 'scan', 'laser', (48,), LIDAR.geometry)
     model = small_model([spec])
     batch = random_batch([spec])['lidar']
-    eighth = 8  # bearings: a multiple of what three halvings join
+    eighth = 8  # bearings: a multiple of the 8 that three halvings merge into one
     trunk = model.trunks['lidar']
 
     def features(part):
@@ -212,13 +213,13 @@ def changed_header(path, change):
         ({'lidar+camera': 1.0}, r'lidar\+camera: no such trained subset'),
         ({'lidar': 0}, 'temperature of lidar: 0 must be a positive number'),
         ({'lidar': -1.5}, 'must be a positive number'),
-        ({'lidar': math.inf}, 'is no finite number'),
-        ({'lidar': math.nan}, 'is no finite number'),
+        ({'lidar': math.inf}, 'is not a finite number'),
+        ({'lidar': math.nan}, 'is not a finite number'),
         ({'lidar': '1.0'}, 'must be a positive number'),
         ({'lidar': True}, 'must be a positive number'),
         ([1.0], 'damaged')]),
 ])
-def test_a_wrong_file_says_what_is_wrong(tmp_path, spoil, reason):
+def test_a_wrong_file_is_rejected_with_its_reason(tmp_path, spoil, reason):
     path = tmp_path / 'model.safetensors'
     model = small_model()
     checkpoint.save(path, model, checkpoint.describe(model))
@@ -258,7 +259,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_models_are_refused_with_their_reason():
+def test_wrong_models_are_rejected_with_their_reason():
     with pytest.raises(ValueError, match='each once'):
         M2VAE([LIDAR, LIDAR])
     with pytest.raises(ValueError, match='must be some of'):

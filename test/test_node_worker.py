@@ -10,8 +10,6 @@ from hypothesis import given, strategies
 
 from m2vae_ros.node.worker import Delivery, Mailbox, Worker
 
-PATIENCE = 10.0  # s
-
 
 def delivery(number):
     return Delivery(fused_set=number, entered_ns=0)
@@ -34,7 +32,7 @@ def test_a_busy_worker_gets_the_newest_next():
 
     def work(delivered):
         busy.set()
-        free.wait(PATIENCE)
+        free.wait()
         worked.append(delivered.fused_set)
         if delivered.fused_set == 4:
             done.set()
@@ -42,11 +40,11 @@ def test_a_busy_worker_gets_the_newest_next():
     worker = Worker(work, failed=lambda error: None)
     worker.start()
     worker.mailbox.put([delivery(1)])
-    assert busy.wait(PATIENCE)
+    busy.wait()
     for number in (2, 3, 4):
         worker.mailbox.put([delivery(number)])
     free.set()
-    assert done.wait(PATIENCE)
+    done.wait()
     worker.stop()
     assert worked == [1, 4]
     assert worker.mailbox.dropped == 2
@@ -63,7 +61,7 @@ def test_a_set_that_cannot_be_fused_does_not_end_the_worker():
     worker = Worker(work, errors.append)
     worker.start()
     worker.mailbox.put([delivery(0), delivery(1)])
-    assert done.wait(PATIENCE)
+    done.wait()
     worker.stop()
     assert [str(error) for error in errors] == ['out of memory']
 
@@ -82,16 +80,15 @@ def test_stopping_ends_the_thread_although_a_set_is_in_hand_and_another_waits():
 
     def work(delivered):
         busy.set()
-        free.wait(PATIENCE)
+        free.wait()
 
     worker = Worker(work, failed=lambda error: None)
     worker.start()
     worker.mailbox.put([delivery(1)])
-    assert busy.wait(PATIENCE)
+    busy.wait()
     worker.mailbox.put([delivery(2)])
-    stopper = threading.Thread(target=worker.stop)
+    stopper = threading.Thread(target=worker.stop, daemon=True)
     stopper.start()
     free.set()
-    stopper.join(PATIENCE)
-    assert not stopper.is_alive()
+    stopper.join()
     assert 'fusion-worker' not in [thread.name for thread in threading.enumerate()]

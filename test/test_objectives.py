@@ -28,7 +28,7 @@ from support.objective_reference import (
 
 @pytest.mark.parametrize('name', OBJECTIVES)
 @pytest.mark.parametrize('n', range(1, 7))
-def test_a_bound_is_what_the_papers_recursion_gives(name, n):
+def test_a_bound_equals_the_papers_recursion(name, n):
     posteriors, log_likelihoods = random_terms(n, 4, seed=n)
     for knobs in ({}, random_knobs(n, 10 + n), random_knobs(n, 20 + n)):
         value = bound(name, posteriors, log_likelihoods, **knobs)
@@ -49,7 +49,7 @@ def test_a_sample_gets_the_objective_of_the_sensors_it_has(n, seed, name):
         torch.testing.assert_close(value[row:row + 1], expected, rtol=0, atol=1e-9)
 
 
-def test_what_a_sample_lacks_may_be_nan_in_value_and_gradient():
+def test_terms_of_absent_sensors_may_be_nan_in_value_and_gradient():
     posteriors, log_likelihoods = random_terms(2, 2, seed=0)
     for subset in (('b',), ('a', 'b')):
         posteriors[subset].mean[0] = torch.nan
@@ -108,7 +108,7 @@ def test_beta_follows_the_size_of_the_data():
         bound('m2vae', posteriors, log_likelihoods, beta={('a',): 1.0})
 
 
-def test_wrong_input_is_refused_with_its_reason():
+def test_wrong_input_is_rejected_with_its_reason():
     posteriors, log_likelihoods = random_terms(2, 2, seed=0)
     with pytest.raises(ValueError, match='must be one of vae, jvae'):
         bound('mvae', posteriors, log_likelihoods)

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The objective estimated from one ordering of the sensors: unbiased, and what it needs."""
+"""The objective estimated from one ordering of the sensors: it is unbiased and needs little."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_mean_over_all_orderings_is_the_objective(n):
 
 @given(n=st.integers(1, 4), seed=st.integers(0, 1000))
 @settings(max_examples=20, deadline=None)
-def test_it_is_unbiased_for_whatever_a_sample_has(n, seed):
+def test_it_is_unbiased_whatever_sensors_a_sample_has(n, seed):
     masks = torch.tensor([m for m in product([False, True], repeat=n) if any(m)])
     posteriors, log_likelihoods = random_terms(n, len(masks), seed)
     options = {'available': masks, **random_knobs(n, seed)}
@@ -39,7 +39,7 @@ def test_it_is_unbiased_for_whatever_a_sample_has(n, seed):
 
 
 def by_hand(ordering, posteriors, log_likelihoods, alpha, beta, gamma, joint_prior_weight):
-    """Add up one prefix of the ordering after the other."""
+    """Sum the terms of the prefixes of an ordering, one after the other."""
     value, before = 0, None
     for size, last in enumerate(ordering, start=1):
         subset = tuple(sorted(ordering[:size]))
@@ -53,7 +53,7 @@ def by_hand(ordering, posteriors, log_likelihoods, alpha, beta, gamma, joint_pri
 
 
 @pytest.mark.parametrize('ordering', ['abc', 'cab', 'bca'])
-def test_a_sample_passes_over_what_it_lacks(ordering):
+def test_a_sample_skips_the_sensors_that_it_lacks(ordering):
     masks = [m for m in product([False, True], repeat=3) if any(m)]
     terms, knobs = random_terms(3, len(masks), 0), random_knobs(3, 0)
     value = bound('m2vae', *terms, ordering=ordering, available=torch.tensor(masks), **knobs)
@@ -86,7 +86,7 @@ def test_what_is_needed_is_enough():
         assert torch.equal(value, bound('m2vae', posteriors, log_likelihoods, **options))
 
 
-def test_a_wrong_ordering_is_refused_with_its_reason():
+def test_a_wrong_ordering_is_rejected_with_its_reason():
     posteriors, log_likelihoods = random_terms(2, 2, seed=0)
     for ordering in ('a', 'aab', 'ac'):
         with pytest.raises(ValueError, match='must have each of'):

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A sensors file is proposed from what a bag holds, and fits it."""
+"""A sensors file is proposed for a bag, and fits its messages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def drive(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def proposed(drive, tmp_path_factory):
-    """Return what is proposed for the simulated robot: the file, and its sensors."""
+    """Return the sensors file that is proposed for the simulated robot, and its sensors."""
     file = tmp_path_factory.mktemp('proposed') / 'sensors.yaml'
     assert cli.main(['sensors', '--bag', str(drive), '--out', str(file)]) == 0
     return file, read_sensors(file)
@@ -73,13 +73,14 @@ def test_a_model_can_be_built_of_the_proposal_and_sees_the_bag(drive, proposed):
         }
     batch = {
         name: SensorBatch(*(
-            torch.from_numpy(part)[None] for part in (one.values, one.valid, one.returned)
-        )) for name, one in measured.items()
+            torch.from_numpy(getattr(measurement, part))[None]
+            for part in ('values', 'valid', 'returned')
+        )) for name, measurement in measured.items()
     }
     model = M2VAE(sensors, Architecture(latent_size=4, feature_size=16, hidden_size=16))
     posterior = model.encode(batch, tuple(measured))
-    for name, one in batch.items():
-        score = model.decode(posterior.mean, name).log_prob(one)
+    for name, measurement in batch.items():
+        score = model.decode(posterior.mean, name).log_prob(measurement)
         assert torch.isfinite(score).all(), name
 
 
@@ -95,10 +96,11 @@ def test_most_cells_of_the_proposed_depth_image_have_a_return(drive, proposed):
     assert returned.min() > 0.2
 
 
-def test_the_file_tells_rates_sizes_and_what_is_not_used(proposed, tmp_path):
+def test_the_file_says_rates_sizes_and_which_topics_are_not_used(proposed, tmp_path):
     text = proposed[0].read_text()
     for fact in (
-        '30 messages, 30.0 Hz; 18 of them', '640 x 480 pixels, rgb8', '360 beams', '60 rows of 96',
+        '30 messages, 30.0 Hz; 18 of them were read', '640 x 480 pixels, rgb8', '360 beams',
+        '60 rows of 96',
     ):
         assert fact in text, fact
     string = message_types()['std_msgs/msg/String']
@@ -210,8 +212,8 @@ def test_what_cannot_be_used_is_listed_with_the_reason(tmp_path):
         '/upside/scan': (SCAN, scan(limits=(5.0, 1.0))),
     })
     assert set(found) == {'scan'}
-    for line in ('/depth/image', '/odd/image', '/odd/points', '/odd/scan', '/upside/scan'):
-        (reason,) = [one for one in text.splitlines() if one.startswith(f'#   {line} (')]
+    for topic in ('/depth/image', '/odd/image', '/odd/points', '/odd/scan', '/upside/scan'):
+        (reason,) = [line for line in text.splitlines() if line.startswith(f'#   {topic} (')]
         assert len(reason.split(': ', 1)[1]) > 10
     assert 'a depth image' in text
     assert 'stamps in its headers are zero' in text
@@ -259,7 +261,8 @@ def test_a_reconstruction_of_a_proposed_sensor_is_a_message_that_decodes(propose
     for spec in proposed[1]:
         cells = np.ones(spec.spatial_shape, np.bool_)
         value = 0.5 if spec.kind == 'image' else 1.5
-        one = Measurement(np.full(spec.shape, value, np.float32), cells, cells, START_NS, 'f')
-        again = decode(spec, encode(spec, one, CLASSES))
-        assert np.allclose(again.values, one.values, atol=0.01), spec.name
-        assert again.stamp_ns == START_NS
+        values = np.full(spec.shape, value, np.float32)
+        measurement = Measurement(values, cells, cells, START_NS, 'f')
+        decoded = decode(spec, encode(spec, measurement, CLASSES))
+        assert np.allclose(decoded.values, measurement.values, atol=0.01), spec.name
+        assert decoded.stamp_ns == START_NS

@@ -6,23 +6,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-import os
+from contextlib import closing
 from pathlib import Path
 import re
-import subprocess
-import sys
-import time
 from typing import Any
 
 import pytest
 
 from m2vae_ros.simulation.robot import SENSORS
-from m2vae_ros.vae import checkpoint
-from m2vae_ros.vae.model import Architecture, M2VAE
 from support.documents import code, NODE, REPLAY, ROBOT, ROOT, rows, section
+from support.domains import reserved_domain
+from support.processes import Process
 
-DOMAIN = 85
-PATIENCE = 60.0  # s, on a busy machine
 # The unit at the end of a descriptor's sentence -> the same in a document.
 UNITS = {
     's': 's', 'Hz': 'Hz', 'metres': 'm', 'grey levels of 255': 'grey levels',
@@ -32,7 +27,7 @@ OF_EVERY_NODE = re.compile(r'use_sim_time|start_type_description_service|qos_ove
 
 
 @pytest.fixture(scope='module')
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def nodes(untrained_model: Path) -> Iterator[dict[str, Any]]:
     """Yield both nodes, `fusion` active, in this process and in a DDS domain of their own."""
     rclpy = pytest.importorskip('rclpy', reason='needs rclpy: source a ROS 2 installation')
     from rclpy.parameter import Parameter
@@ -40,24 +35,22 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     from m2vae_ros.node.fusion_node import FusionNode
     from m2vae_ros.node.robot_node import RobotNode
 
-    path = tmp_path_factory.mktemp('model') / 'small.safetensors'
-    small = M2VAE(SENSORS, Architecture(latent_size=4, feature_size=8, hidden_size=8))
-    checkpoint.save(path, small, checkpoint.describe(small))
-    rclpy.init(domain_id=DOMAIN)
-    made: dict[str, Any] = {}
-    try:
-        made['robot'] = RobotNode()
-        made['fusion'] = FusionNode(parameter_overrides=[
-            Parameter('model', value=str(path)), Parameter('device', value='cpu'),
-            Parameter('autostart', value=False),
-        ])
-        made['fusion'].trigger_configure()
-        made['fusion'].trigger_activate()
-        yield made
-    finally:
-        for node in made.values():
-            node.destroy_node()
-        rclpy.shutdown()
+    with reserved_domain() as domain:
+        rclpy.init(domain_id=domain)
+        made: dict[str, Any] = {}
+        try:
+            made['robot'] = RobotNode()
+            made['fusion'] = FusionNode(parameter_overrides=[
+                Parameter('model', value=str(untrained_model)), Parameter('device', value='cpu'),
+                Parameter('autostart', value=False),
+            ])
+            made['fusion'].trigger_configure()
+            made['fusion'].trigger_activate()
+            yield made
+        finally:
+            for node in made.values():
+                node.destroy_node()
+            rclpy.shutdown()
 
 
 def declared(node: Any) -> dict[str, dict[str, Any]]:
@@ -178,7 +171,7 @@ def test_the_launch_arguments_are_those_of_the_launch_file(
 
 
 def test_the_python_snippet_reads_a_latent_over_dds(tmp_path: Path) -> None:
-    rclpy = pytest.importorskip('rclpy', reason='needs rclpy: source a ROS 2 installation')
+    pytest.importorskip('rclpy', reason='needs rclpy: source a ROS 2 installation')
     import numpy as np
     from rclpy.qos import DurabilityPolicy, QoSProfile
     from sensor_msgs.msg import PointCloud2
@@ -187,35 +180,25 @@ def test_the_python_snippet_reads_a_latent_over_dds(tmp_path: Path) -> None:
     from m2vae_ros.fusion.latent_message import Latent
     from m2vae_ros.node.messages import latent_to_message
     from m2vae_ros.vae.header import ModelHeader
+    from support.node_processes import Peer
 
-    script = tmp_path / 'latent_reader.py'
-    script.write_text(code('python', section(NODE, 'Read a latent')))
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=DOMAIN + 1)
-    node = rclpy.create_node('publisher', context=context)
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    about = node.create_publisher(String, '/fusion/model', latched)
-    about.publish(String(data=ModelHeader(SENSORS, (), {}).to_json()))
-    latents = node.create_publisher(PointCloud2, '/fusion/latent', 10)
     message = latent_to_message(Latent(
         1, np.array([0.5, -2, 3, 9], np.float32), np.log(np.array([4, 1, 9, 1], np.float32)), 0b101
     ))
-    with (tmp_path / 'output').open('w') as output:
-        reader = subprocess.Popen(
-            [sys.executable, str(script)], stdout=output, stderr=subprocess.STDOUT,
-            env={**os.environ, 'ROS_DOMAIN_ID': str(DOMAIN + 1)},
-        )
-    wanted, said = 'camera+depth [ 0.5 -2.   3. ] [2. 1. 3.]', ''
-    try:
-        end = time.monotonic() + PATIENCE
-        while wanted not in said and time.monotonic() < end and reader.poll() is None:
+    expected = 'camera+depth [ 0.5 -2.   3. ] [2. 1. 3.]'
+    snippet = code('python', section(NODE, 'Read a latent'))
+    with (
+        reserved_domain() as domain,
+        closing(Peer(domain)) as peer,
+        Process(snippet, [], tmp_path / 'log', ROS_DOMAIN_ID=str(domain)) as reader,
+    ):
+        about = peer.node.create_publisher(String, '/fusion/model', latched)
+        about.publish(String(data=ModelHeader(SENSORS, (), {}).to_json()))
+        latents = peer.node.create_publisher(PointCloud2, '/fusion/latent', 10)
+
+        def is_read() -> bool:
             latents.publish(message)
-            with pytest.raises(subprocess.TimeoutExpired):
-                reader.wait(0.1)
-            said = (tmp_path / 'output').read_text()
-        assert wanted in said
-    finally:
-        reader.kill()
-        reader.wait()
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+            return expected in reader.log
+
+        reader.wait_for(is_read, expected)

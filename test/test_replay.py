@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing, ExitStack
 from itertools import pairwise
-import os
-import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -16,7 +13,6 @@ rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[
 pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
-from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CompressedImage, LaserScan, PointCloud2  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
@@ -27,145 +23,70 @@ from m2vae_ros.replay.compare import compare  # noqa: E402
 from m2vae_ros.replay.latents import read_latents  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from support.bag_files import DELAY_NS, START_NS, write_drive  # noqa: E402
+from support.domains import reserved_domain  # noqa: E402
 from support.latent_bags import offline_latents, write_latents  # noqa: E402
-from support.node_processes import (  # noqa: E402
-    NodeProcess,
-    parameter,
-    Peer,
-    ROOT,
-    save_untrained_model,
-    stamp_of,
-)
+from support.node_processes import Peer, stamp_of  # noqa: E402
+from support.processes import entry, Process, ROOT  # noqa: E402
+from support.waiting import slowdown  # noqa: E402
 
-DOMAIN = 93
 MODEL = ROOT / 'config' / 'models' / 'default.safetensors'
 TOPICS = {f'/{spec.topic}': spec.name for spec in SENSORS}
 SECONDS = 10.0  # of the drive whose latents are compared
-RUN = 'import sys; from m2vae_ros import cli; sys.exit(cli.{}())'
-PATIENCE = 60.0  # s, on a busy machine
-
-
-class Command:
-    """
-    A command or executable of the package in a process of its own.
-
-    Parameters
-    ----------
-    domain
-        ROS domain.
-    log
-        File for its output.
-    entry
-        Function of `cli` that it runs.
-    words
-        Arguments.
-
-    """
-
-    def __init__(self, domain, log, entry, *words):
-        self._log = log
-        with log.open('w') as file:
-            self.process = subprocess.Popen(
-                [sys.executable, '-c', RUN.format(entry), *map(str, words)], stdout=file,
-                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT,
-                env={**os.environ, 'ROS_DOMAIN_ID': str(domain)},
-            )
-
-    @property
-    def log(self):
-        return self._log.read_text()
-
-    def ended(self):
-        return self.process.poll() is not None
-
-    def stop(self):
-        """End it as Ctrl-C does, and return its exit code."""
-        if not self.ended():
-            self.process.send_signal(signal.SIGINT)
-        try:
-            return self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(f'it does not end:\n{self.log}') from None
 
 
 @pytest.fixture
 def start(tmp_path):
-    """Return a function that starts commands; after the test they end, with exit code 0."""
+    """Return a function that starts a script of the package; at the end all have ended well."""
     started = []
 
-    def start(domain, entry, *words):
-        command = Command(domain, tmp_path / f'{entry}{len(started)}.log', entry, *words)
-        started.append(command)
-        return command
+    with ExitStack() as stack:
+        def start(domain, function, *words):
+            log = tmp_path / f'{function}_{len(started)}.log'
+            process = Process(entry(function), words, log, ROS_DOMAIN_ID=str(domain))
+            started.append(stack.enter_context(process))
+            return process
 
-    yield start
-    codes = [command.stop() for command in started]
-    said = '\n'.join(command.log for command in started)
-    assert codes == [0] * len(started), said
-    assert 'Traceback' not in said
-
-
-@pytest.fixture
-def fusing(tmp_path):
-    """Return a function that starts a fusion node with simulation time, and returns a peer."""
-    started = []
-
-    def fusing(domain, model=None, **parameters):
-        node = NodeProcess(domain, tmp_path, {
-            'model': model or save_untrained_model(tmp_path), 'use_sim_time': True,
-            'device': 'cpu', **parameters,
-        })
-        started.append(node)
-        peer = Peer(domain, node)
-        started.append(peer)
-        return peer
-
-    yield fusing
-    for node_or_peer in reversed(started):
-        node_or_peer.close() if isinstance(node_or_peer, Peer) else node_or_peer.stop()
+        yield start
+        codes = [process.stop() for process in started]
+    output = '\n'.join(process.log for process in started)
+    assert codes == [0] * len(started), output
+    assert 'Traceback' not in output
 
 
-def dropped_by(statuses):
-    """Return how many sets the node dropped because its worker was busy."""
-    (last,) = (s for s in statuses[-1].status if s.name == 'fusion: fusion')
-    return int(next(value.value for value in last.values if value.key == 'sets dropped'))
-
-
-def test_live_and_offline_latents_have_the_same_bits(tmp_path, start, fusing, capsys):
+def test_live_and_offline_latents_have_the_same_bits(tmp_path, start, start_node, capsys):
     drive = write_drive(tmp_path / 'drive', seconds=SECONDS, silent={'camera': (4.0, 6.0)})
-    peer = fusing(DOMAIN, MODEL)
+    peer = start_node(model=MODEL, use_sim_time=True, device='cpu', backlog=100)
     statuses = peer.hear(DiagnosticArray, '/diagnostics')
     recorder = start(
-        DOMAIN, 'latent_recorder', '--ros-args', '-p', f'output:={tmp_path / "live"}',
+        peer.domain, 'latent_recorder', '--ros-args', '-p', f'output:={tmp_path / "live"}',
         '-p', 'use_sim_time:=true',
     )
-    player = start(DOMAIN, 'main', 'play', drive, '--wait-for', *TOPICS, '/fusion/latent')
-    peer.wait_for(player.ended, lambda: f'end of the bag; player:\n{player.log}', PATIENCE)
-    heard = len(statuses)
-    peer.wait_for(lambda: len(statuses) > heard + 1, 'diagnostics')
+    player = start(
+        peer.domain, 'main', 'play', drive, '--rate', 1 / slowdown(), '--wait-for', *TOPICS,
+        '/fusion/latent',
+    )
+    peer.wait_for(player.ended, lambda: f'end of the bag; player:\n{player.log}')
+    assert player.wait() == 0, player.log
+    before = len(statuses)
+    peer.wait_for(lambda: len(statuses) > before + 1, 'diagnostics')
     assert recorder.stop() == 0
 
     live = read_latents(tmp_path / 'live')
     write_latents(tmp_path / 'offline', offline_latents(MODEL, drive, TOPICS))
-    found = compare(live, read_latents(tmp_path / 'offline'))
-    assert found.sets_b > 9 * SECONDS
-    assert found.bit_identical == found.equal_members
-    # On a busy machine the worker may be late; the node then counts the sets that it drops.
-    assert found.missing_in_a <= 0.01 * found.sets_b + dropped_by(statuses), found
-    assert found.other_members + found.missing_in_b <= 0.01 * found.sets_b, found
-    if not dropped_by(statuses):
-        assert cli.main(['compare', str(tmp_path / 'live'), str(tmp_path / 'offline')]) == 0
+    result = compare(live, read_latents(tmp_path / 'offline'))
+    assert result.sets_b > 9 * SECONDS
+    assert result.bit_identical == result.equal_members
+    assert result.missing_in_a <= 0.01 * result.sets_b, result
+    assert result.other_members + result.missing_in_b <= 0.01 * result.sets_b, result
+    assert cli.main(['compare', str(tmp_path / 'live'), str(tmp_path / 'offline')]) == 0
 
 
-def test_a_looping_bag_can_be_paused_and_runs_at_any_rate(tmp_path, start, fusing):
+def test_a_looping_bag_can_be_paused_and_runs_at_any_rate(tmp_path, start, start_node):
     drive = write_drive(tmp_path / 'drive', seconds=4.0)
-    domain = DOMAIN + 1
-    peer = fusing(domain)
+    peer = start_node(use_sim_time=True, device='cpu')
     statuses = peer.hear(DiagnosticArray, '/diagnostics')
     latents = peer.hear(PointCloud2, 'fusion/latent', 1000)
-    player = start(domain, 'main', 'play', drive, '--loop', '--pause', '--wait-for', *TOPICS)
+    player = start(peer.domain, 'main', 'play', drive, '--loop', '--pause', '--wait-for', *TOPICS)
 
     def ask(service):
         response = peer.call(Trigger, f'player/{service}')
@@ -180,23 +101,21 @@ def test_a_looping_bag_can_be_paused_and_runs_at_any_rate(tmp_path, start, fusin
     assert ask('resume') == (True, 'playing')
     peer.wait_for(lambda: len(latents) > 5, 'latents')
     assert ask('toggle_paused') == (True, 'paused')
-    peer.pass_time(0.3)
-    before, paused_at = len(latents), len(statuses)
-    peer.wait_for(lambda: len(statuses) > paused_at + 4, 'diagnostics in the pause')
+    del statuses[:]
+    peer.wait_for(lambda: len(statuses) > 2, 'diagnostics in the pause')
+    before, paused = len(latents), len(statuses)
+    peer.wait_for(lambda: len(statuses) > paused + 2, 'more diagnostics in the pause')
     assert len(latents) == before
-    for array in statuses[paused_at:]:
+    for array in statuses[1:]:
         assert [s.message for s in array.status if s.level == DiagnosticStatus.ERROR] == []
 
     assert ask('play_next') == (True, 'paused')
     assert ask('resume') == (True, 'playing')
     # ros2 param set /player rate 3.0
-    answer = peer.call(
-        SetParameters, 'player/set_parameters', parameters=[parameter('rate', 3.0)]
-    )
-    assert answer.results[0].successful
+    assert peer.set_parameter('player', 'rate', 3.0 / slowdown()).successful
     peer.wait_for(lambda: any(
         stamp_of(b) < stamp_of(a) for a, b in pairwise(latents)
-    ), 'latents after the loop', 10.0)
+    ), 'latents after the loop')
     stamps = [stamp_of(latent) for latent in latents]
     back = next(i for i, (a, b) in enumerate(pairwise(stamps)) if b < a)
     assert stamps[:back + 1] == sorted(set(stamps[:back + 1]))
@@ -217,52 +136,45 @@ def test_messages_are_played_as_recorded_and_not_before_their_time(tmp_path, sta
     )
     with Bag(drive) as bag:
         recorded = {name: [m.data for m in bag.serialized([name])] for name in bag.topics}
-        received = [m.receive_ns for m in bag.messages(['/scan'])]
-    player = start(
-        DOMAIN + 2, 'main', 'play', drive, '--rate', '2', '--wait-for', '--start-offset', '1',
-        '--remap', '/scan:=/front/scan',
-    )
-    peer = Peer(DOMAIN + 2, player_process(player))
-    seen, images, now = [], [], [0]
-    try:
-        clock = []
+        due = [m.receive_ns for m in bag.messages(['/scan'])]
+    scans, images = recorded['/scan'][10:], recorded['/camera/image_raw/compressed'][30:]
+    clock, heard_scans, heard_images = [], [], []  # with the times at which they were sent
 
-        def on_clock(message):
-            now[0] = message.clock.sec * 10**9 + message.clock.nanosec
-            clock.append(now[0])
+    def hear(peer, message_class, topic, heard, raw):
+        def take(message, info):
+            heard.append((info['source_timestamp'], message))
 
-        peer.node.create_subscription(Clock, '/clock', on_clock, 100)
-        peer.node.create_subscription(
-            LaserScan, '/front/scan', lambda data: seen.append((now[0], data)), 100, raw=True)
-        peer.node.create_subscription(
-            CompressedImage, '/camera/image_raw/compressed', images.append, 100, raw=True)
-        peer.wait_for(player.ended, 'end of the bag', PATIENCE)
-        peer.pass_time(0.2)
-    finally:
-        peer.close()
-    assert [data for _, data in seen] == recorded['/scan'][10:]
-    assert images == recorded['/camera/image_raw/compressed'][30:]
-    lateness = [when - due for (when, _), due in zip(seen, received[10:], strict=True)]
-    assert min(lateness) >= 0
-    assert clock == sorted(clock)
-    assert clock[0] == START_NS + DELAY_NS + 10**9
+        peer.node.create_subscription(message_class, topic, take, 1000, raw=raw)
+
+    with reserved_domain() as domain, closing(Peer(domain)) as peer:
+        hear(peer, Clock, '/clock', clock, raw=False)
+        hear(peer, LaserScan, '/front/scan', heard_scans, raw=True)
+        hear(peer, CompressedImage, '/camera/image_raw/compressed', heard_images, raw=True)
+        player = start(
+            domain, 'main', 'play', drive, '--rate', 2 / slowdown(), '--wait-for',
+            '--start-offset', '1', '--remap', '/scan:=/front/scan',
+        )
+        peer.wait_for(player.ended, 'end of the bag')
+        assert player.wait() == 0, player.log
+        peer.wait_for(
+            lambda: len(heard_scans) >= len(scans) and len(heard_images) >= len(images),
+            lambda: f'{len(scans)} scans and {len(images)} images; heard {len(heard_scans)} and '
+                    f'{len(heard_images)}; player:\n{player.log}',
+        )
+    assert [data for _, data in heard_scans] == scans
+    assert [data for _, data in heard_images] == images
+    times = [(sent, m.clock.sec * 10**9 + m.clock.nanosec) for sent, m in clock]
+    for (sent, _), due_ns in zip(heard_scans, due[10:], strict=True):
+        assert max(now_ns for when, now_ns in times if when <= sent) >= due_ns
+    now_ns = [now_ns for _, now_ns in times]
+    assert now_ns == sorted(now_ns)
+    assert now_ns[0] == START_NS + DELAY_NS + 10**9
     # The time runs on, so that a set that waits for a missing sensor is still emitted.
-    assert clock[-1] > received[-1] + 0.9e9
-    assert max(b - a for a, b in pairwise(clock)) < 0.5e9
+    assert now_ns[-1] > due[-1] + 0.9e9
+    assert max(b - a for a, b in pairwise(now_ns)) < 0.5e9
 
 
-def player_process(command):
-    """Return a command in the form that Peer needs; it may end, with exit code 0."""
-    class Process:
-        log = property(lambda self: command.log)
-
-        def check(self):
-            assert command.process.poll() in (None, 0), command.log
-
-    return Process()
-
-
-@pytest.mark.parametrize(('words', 'said'), [
+@pytest.mark.parametrize(('words', 'message'), [
     (['-r', '0'], 'rate 0.0: must be from 0.001 to 1000'),
     (['-r', '-1'], 'rate -1.0: must be from 0.001 to 1000'),
     (['-r', '1e300'], 'rate 1e+300: must be from 0.001 to 1000'),
@@ -274,19 +186,19 @@ def player_process(command):
     (['--topics', '/tf'], '--topics /tf: the bag has /scan'),
     (['--remap', 'scan'], '--remap scan: must be FROM:=TO'),
 ])
-def test_what_cannot_be_played_ends_in_one_line(tmp_path, words, said):
+def test_what_cannot_be_played_ends_in_one_line(tmp_path, words, message):
     drive = write_drive(tmp_path / 'drive', seconds=0.5, sensors=('lidar',))
-    command = Command(DOMAIN + 3, tmp_path / 'log', 'main', 'play', drive, *words)
-    assert command.process.wait(PATIENCE) == 2
-    assert said in command.log
-    assert command.log.startswith('m2vae: error: ')
-    assert command.log.count('\n') == 1
+    with Process(entry('main'), ['play', drive, *words], tmp_path / 'log') as player:
+        assert player.wait() == 2
+    assert message in player.log
+    assert player.log.startswith('m2vae: error: ')
+    assert player.log.count('\n') == 1
 
 
 def test_a_recorder_without_a_folder_for_its_bag_ends_with_an_error(tmp_path):
-    for output, said in (('', 'output is empty'), (tmp_path, f'{tmp_path}: exists already')):
+    for output, message in (('', 'output is empty'), (tmp_path, f'{tmp_path}: exists already')):
         given = ['--ros-args', '-p', f'output:={output}'] if output else []
-        command = Command(DOMAIN + 3, tmp_path / 'log', 'latent_recorder', *given)
-        assert command.process.wait(PATIENCE) == 2
-        assert said in command.log
-        assert 'Traceback' not in command.log
+        with Process(entry('latent_recorder'), given, tmp_path / 'log') as recorder:
+            assert recorder.wait() == 2
+        assert message in recorder.log
+        assert 'Traceback' not in recorder.log

@@ -4,30 +4,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 import re
-import subprocess
-import sys
 
 import pytest
 
-from support.launch_files import (
-    described,
-    module_of,
-    needs_launch,
-    PATIENCE,
-    ROOT,
-    RUN,
-    write_model,
-)
-
-pytest_plugins = ['support.launch_files']  # for the fixture package
+from support.domains import reserved_domain
+from support.launch_files import arguments_of, module_of, needs_launch, RUN, write_model
+from support.processes import Process, ROOT
+from support.waiting import slowdown
 
 
 @needs_launch
 def test_replay_lists_every_argument_with_a_description(package: Path) -> None:
-    arguments = described(package, 'replay.launch.py')
+    arguments = arguments_of(package, 'replay.launch.py')
     assert set(arguments) == {
         'bag', 'output', 'model', 'params_file', 'topics', 'device', 'rate', 'start_offset',
         'loop', 'pause', 'namespace', 'log_level',
@@ -47,7 +37,7 @@ def test_replay_lists_every_argument_with_a_description(package: Path) -> None:
 
 
 @needs_launch
-def test_replay_tells_the_node_where_the_bag_has_its_sensors(
+def test_replay_sets_the_nodes_topics_to_those_of_the_bag(
     package: Path, tmp_path: Path,
 ) -> None:
     from support.bag_files import write_drive
@@ -65,8 +55,8 @@ def test_replay_tells_the_node_where_the_bag_has_its_sensors(
         replay.sensor_parameters({**values, 'topics': 'front=/back/scan'})
     with pytest.raises(RuntimeError, match='must be SENSOR=TOPIC'):
         replay.sensor_parameters({**values, 'topics': '/scan'})
-    assert replay.latents('/robot1/') == '/robot1/fusion/latent'
-    assert replay.latents('') == '/fusion/latent'
+    assert replay.latent_topic('/robot1/') == '/robot1/fusion/latent'
+    assert replay.latent_topic('') == '/fusion/latent'
 
 
 @needs_launch
@@ -79,12 +69,14 @@ def test_the_replay_launch_records_the_latents_of_a_bag_and_ends(
     drive = write_drive(tmp_path / 'drive', seconds=2.0, compressed_images=True)
     arguments = [
         f'bag:={drive}', f'output:={tmp_path / "latents"}', 'namespace:=robot3', 'device:=cpu',
+        f'rate:={1 / slowdown():.3f}',
     ]
-    done = subprocess.run(
-        [sys.executable, '-c', RUN, str(package / 'launch' / 'replay.launch.py'), *arguments],
-        env={**os.environ, 'ROS_DOMAIN_ID': '90', 'OMP_NUM_THREADS': '1'}, text=True,
-        capture_output=True, timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    launch_file = package / 'launch' / 'replay.launch.py'
+    with (
+        reserved_domain() as domain,
+        Process(RUN, [launch_file, *arguments], tmp_path / 'log', session=True,
+                ROS_DOMAIN_ID=str(domain), OMP_NUM_THREADS='1') as process,
+    ):
+        assert process.wait() == 0, process.log
     latents = read_latents(tmp_path / 'latents', '/robot3/fusion/latent').latents.values()
     assert sum(latent.sensors == 0b111 for latent in latents) > 15

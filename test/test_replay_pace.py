@@ -108,6 +108,6 @@ def test_without_a_terminal_no_key_is_pressed():
     code = ('from m2vae_ros.replay.keyboard import pressed_keys\n'
             'with pressed_keys() as keys:\n    print(repr(keys()))')
     done = subprocess.run(
-        [sys.executable, '-c', code], input='   ', capture_output=True, text=True, timeout=60,
+        [sys.executable, '-c', code], input='   ', capture_output=True, text=True,
     )
     assert done.stdout == "''\n", done.stderr

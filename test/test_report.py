@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The page of an evaluation: it needs nothing else, escapes what it shows, fits on a phone."""
+"""The page of an evaluation: it loads nothing, escapes what it shows, fits on a phone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 for module in ('jinja2', 'matplotlib', 'torch'):
     pytest.importorskip(module)
 
-from m2vae_ros.evaluation.findings import Course  # noqa: E402
+from m2vae_ros.evaluation.findings import Timeline  # noqa: E402
 from m2vae_ros.evaluation.report.page import render, write  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from support.plausible_findings import plausible_findings  # noqa: E402
@@ -25,7 +25,7 @@ VOID = {'meta', 'img', 'br', 'link', 'input', 'hr'}
 
 
 class Page(HTMLParser):
-    """What stands in a page, and whether its elements are closed in order."""
+    """Tags and text of a page; checks that its elements are closed in order."""
 
     def __init__(self, text):
         super().__init__()
@@ -60,7 +60,7 @@ def page(text):
     return Page(text)
 
 
-def test_the_page_is_whole(page):
+def test_the_page_is_complete(page):
     assert page.open == []
     assert page.every('html') == [{'lang': 'en'}]
     assert len(page.every('h1')) == 1
@@ -80,15 +80,15 @@ def test_the_page_loads_nothing(page):
 def test_truth_stands_beside_the_reconstruction_from_every_subset(page):
     pictures = page.every('img')
     assert len(pictures) == 2 * (3 + 7 * 3)
-    assert all(one['alt'] and one['src'].startswith('data:image/png') for one in pictures)
-    inferred = [one for one in page.every('figure') if 'inferred' in one['class']]
+    assert all(image['alt'] and image['src'].startswith('data:image/png') for image in pictures)
+    inferred = [image for image in page.every('figure') if 'inferred' in image['class']]
     assert len(inferred) == 2 * (3 * 2 + 3 * 1)
 
 
 def test_every_chart_says_what_it_shows(page):
-    charts = [one for one in page.every('figure') if one['class'] == 'chart']
+    charts = [chart for chart in page.every('figure') if chart['class'] == 'chart']
     assert len(charts) == len(page.every('svg')) == 4
-    assert all(one['role'] == 'img' and one['aria-label'] for one in charts)
+    assert all(chart['role'] == 'img' and chart['aria-label'] for chart in charts)
 
 
 def test_numbers_and_units_are_there(page):
@@ -107,21 +107,21 @@ def test_texts_from_files_are_escaped():
 
 def test_one_sensor_alone_and_nothing_measured_make_a_page_too():
     findings = plausible_findings([SENSORS[1]], moments=1)
-    course = findings.course
+    timeline = findings.timeline
     bare = replace(
         findings, moments=(), subsets=(), errors=(), information_gain={},
-        course=Course(course.seconds[:0], course.fused[:0], course.plane[:0], (0.0, 0.0),
-                      course.gain_seconds[:0], course.gain[:0]),
+        timeline=Timeline(timeline.seconds[:0], timeline.fused[:0], timeline.plane[:0], (0.0, 0.0),
+                          timeline.gain_seconds[:0], timeline.gain[:0]),
     )
-    for one in (findings, bare):
-        assert Page(render(one)).open == []
+    for each in (findings, bare):
+        assert Page(render(each)).open == []
 
 
 def test_the_same_findings_make_the_same_page(text):
     assert render(plausible_findings(moments=2)) == text
 
 
-def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_page_is_written_atomically(tmp_path, monkeypatch):
     write(tmp_path / 'report.html', plausible_findings(moments=1))
     before = (tmp_path / 'report.html').read_text()
     monkeypatch.setattr(os, 'replace', _killed)
@@ -131,7 +131,7 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not shutil.which('chromium'), reason='needs chromium: apt install chromium')
-def test_on_a_phone_nothing_sticks_out_sideways(tmp_path):
+def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path):
     html = render(plausible_findings(moments=1))
     measured = html.replace('</body>', (
         '<script>const all = document.documentElement;'
@@ -148,7 +148,7 @@ def test_on_a_phone_nothing_sticks_out_sideways(tmp_path):
          '--no-first-run', '--disable-background-networking', '--disable-component-update',
          '--disable-sync', '--allow-file-access-from-files', f'--user-data-dir={tmp_path / "u"}',
          '--virtual-time-budget=10000', '--dump-dom', frame.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, check=True,
     )
     assert '<title>0 of 360</title>' in dumped.stdout
 

@@ -1,15 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The robot's node in a process of its own, heard and told over DDS."""
+"""The simulated robot's node in a process of its own, over DDS, mostly in simulated time."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from contextlib import closing
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -19,151 +15,132 @@ from m2vae_ros.simulation.robot import SENSORS
 rclpy = pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps]')
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
-from rcl_interfaces.srv import SetParameters  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
-from sensor_msgs.msg import Image, LaserScan, PointCloud2  # noqa: E402
 
 from m2vae_ros.node.share import large_messages_environment  # noqa: E402
+from support.domains import reserved_domain  # noqa: E402
+from support.live_sensors import SimulatedTime, TYPES  # noqa: E402
+from support.node_processes import Peer, stamp_of  # noqa: E402
+from support.processes import entry, Process  # noqa: E402
 
-TYPES = {'camera': Image, 'lidar': LaserScan, 'depth': PointCloud2}
-RUN = 'import sys; from m2vae_ros.node.robot_node import main; sys.exit(main())'
+RATES = {'camera': 30, 'lidar': 10, 'depth': 12}  # Hz
 
 
-def start(environment, *arguments):
-    return subprocess.Popen(
-        [sys.executable, '-c', RUN, '--ros-args', *arguments], env=environment,
-        stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
+def start(log, domain, *arguments):
+    return Process(
+        entry('robot_node'), ['--ros-args', *arguments], log, ROS_DOMAIN_ID=str(domain),
+        **large_messages_environment(),
     )
 
 
-def spin_until(executor, condition, timeout=20.0):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, f'not within {timeout} s'
-        executor.spin_once(timeout_sec=0.1)
-
-
 class Listener:
-    """Hear all that the robot says."""
+    """
+    Hears all that the robot says.
 
-    def __init__(self, context):
-        self.node = rclpy.create_node('robot_listener', context=context)
-        self.executor = SingleThreadedExecutor(context=context)
-        self.executor.add_node(self.node)
-        self.heard = {name: [] for name in [*TYPES, 'pose']}
-        for spec in SENSORS:
-            self.node.create_subscription(
-                TYPES[spec.name], spec.topic, self.heard[spec.name].append,
-                qos_profile_sensor_data,
-            )
-        self.node.create_subscription(PoseStamped, 'robot/pose', self.heard['pose'].append, 10)
-        self.parameters = self.node.create_client(SetParameters, 'robot/set_parameters')
+    Parameters
+    ----------
+    peer
+        Subscribes.
 
-    def change(self, name, value):
-        parameter = Parameter(name, value=value).to_parameter_msg()
-        future = self.parameters.call_async(SetParameters.Request(parameters=[parameter]))
-        spin_until(self.executor, future.done)
-        return future.result().results[0]
+    """
 
-    def hear(self, seconds):
-        """Return what was said from now on, until the pose says that so much time has passed."""
-        for messages in self.heard.values():
-            messages.clear()
-        poses = self.heard['pose']
-        spin_until(self.executor, lambda: poses and stamp(poses[-1]) - stamp(poses[0]) > seconds)
-        return {name: list(messages) for name, messages in self.heard.items()}
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self._heard = {
+            spec.name: peer.hear(TYPES[spec.kind], spec.topic, qos_profile_sensor_data)
+            for spec in SENSORS
+        }
+        self._heard['pose'] = peer.hear(PoseStamped, 'robot/pose')
+        self._time = SimulatedTime(peer, 'robot')
+        self._time.advance_until(lambda: all(self._heard.values()), 'message of every sensor')
 
-
-def stamp(message):
-    return message.header.stamp.sec + 1e-9 * message.header.stamp.nanosec
+    def hear(self, seconds: float) -> dict[str, list]:
+        """Return name -> messages of the next seconds of simulated time."""
+        begin_ns = self._time.now_ns
+        self._time.advance(seconds)
+        end_ns = self._time.now_ns
+        self._time.advance_until(lambda: stamp_of(self._heard['pose'][-1]) > end_ns, 'last pose')
+        return {
+            name: [m for m in messages if begin_ns < stamp_of(m) <= end_ns]
+            for name, messages in self._heard.items()
+        }
 
 
 @pytest.fixture(scope='module')
-def environment():
-    return {
-        **os.environ, **large_messages_environment(),
-        'ROS_DOMAIN_ID': '51', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    }
-
-
-@pytest.fixture(scope='module')
-def robot(environment):
-    process = start(environment)
-    yield process
-    process.terminate()
-    process.communicate(timeout=10)
-
-
-@pytest.fixture(scope='module')
-def listener(robot):
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=51)
-    heard = Listener(context)
-    spin_until(heard.executor, lambda: all(heard.heard.values()))
-    yield heard
-    heard.executor.shutdown()
-    heard.node.destroy_node()
-    rclpy.shutdown(context=context)
+def listener(tmp_path_factory):
+    log = tmp_path_factory.mktemp('robot') / 'log'
+    parameters = '-p', 'use_sim_time:=true', '-p', 'stamp_jitter:=0.0'
+    with (
+        reserved_domain() as domain,
+        start(log, domain, *parameters) as process,
+        closing(Peer(domain, process)) as peer,
+    ):
+        yield Listener(peer)
 
 
 def test_every_sensor_is_heard_at_its_rate_and_decodes(listener):
-    heard = listener.hear(3.0)
-    for spec, rate in zip(SENSORS, (30, 10, 12), strict=True):
+    heard = listener.hear(2.0)
+    for spec in SENSORS:
         messages = heard[spec.name]
-        assert rate * 0.8 <= len(messages) / 3.0 <= rate * 1.2
-        stamps = [stamp(message) for message in messages]
-        assert stamps == sorted(set(stamps))
+        assert len(messages) / 2.0 == pytest.approx(RATES[spec.name], rel=0.1)
+        stamps = list(map(stamp_of, messages))
+        assert stamps == sorted(stamps)  # an executor may call a timer twice at a simulated time
         assert messages[0].header.frame_id == spec.frame_id
         assert decode(spec, messages[0]).valid.mean() > 0.9
     assert heard['camera'][0].encoding == 'rgb8'
     assert (heard['camera'][0].height, heard['camera'][0].width) == (480, 640)
     assert len(heard['lidar'][0].ranges) == 360
     assert heard['pose'][0].header.frame_id == 'map'
-    ways = [(message.pose.position.x, message.pose.orientation.z) for message in heard['pose']]
-    assert len(set(ways)) > 30
+    places = [(message.pose.position.x, message.pose.orientation.z) for message in heard['pose']]
+    assert len(set(places)) > 30
 
 
 @pytest.mark.parametrize('name', ['camera', 'lidar', 'depth'])
 def test_a_sensor_is_silenced_and_revived_by_its_parameter(listener, name):
-    assert listener.change(f'{name}.enabled', False).successful
-    listener.hear(0.3)  # what was on its way when it fell silent
-    heard = listener.hear(1.0)
+    assert listener.peer.set_parameter('robot', f'{name}.enabled', False).successful
+    heard = listener.hear(0.5)
     assert heard.pop(name) == []
     assert all(heard.values())
-    assert listener.change(f'{name}.enabled', True).successful
-    assert len(listener.hear(1.0)[name]) >= 6
+    assert listener.peer.set_parameter('robot', f'{name}.enabled', True).successful
+    assert len(listener.hear(0.5)[name]) >= 0.4 * RATES[name]
 
 
 def test_as_many_messages_are_lost_as_the_parameter_says(listener):
-    assert listener.change('camera.lost', 0.5).successful
-    listener.hear(0.2)
-    assert 20 <= len(listener.hear(3.0)['camera']) <= 70
-    assert listener.change('camera.lost', 0.0).successful
+    assert listener.peer.set_parameter('robot', 'camera.lost', 0.5).successful
+    assert 15 <= len(listener.hear(2.0)['camera']) <= 45
+    assert listener.peer.set_parameter('robot', 'camera.lost', 0.0).successful
 
 
 @pytest.mark.parametrize(('name', 'value'), [
     ('camera.lost', 1.5), ('camera.enabled', 1), ('stamp_jitter', -1.0), ('camera.rate', 5.0),
 ])
 def test_a_parameter_outside_of_its_range_type_or_time_is_refused(listener, name, value):
-    result = listener.change(name, value)
+    result = listener.peer.set_parameter('robot', name, value)
     assert not result.successful
     assert result.reason
 
 
-def test_ctrl_c_ends_the_node_without_a_traceback(environment):
-    process = start(environment, '-r', '__node:=second', '-r', '__ns:=/elsewhere')
-    assert any('driving through world' in line for line in process.stderr)
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=10)
-    assert process.returncode == 0
-    assert 'Traceback' not in rest
+def test_in_real_time_stamps_increase_and_ctrl_c_ends_the_node(tmp_path):
+    with (
+        reserved_domain() as domain,
+        start(tmp_path / 'log', domain, '-r', '__node:=second', '-r', '__ns:=/elsewhere') as robot,
+    ):
+        with closing(Peer(domain, robot)) as peer:
+            topic = '/elsewhere/camera/image_raw'
+            images = peer.hear(TYPES['image'], topic, qos_profile_sensor_data)
+            peer.wait_for(lambda: len(images) > 10, 'images')
+        stamps = list(map(stamp_of, images))
+        assert stamps == sorted(set(stamps))
+        assert 'driving through world' in robot.log
+        assert robot.stop(signal.SIGINT) == 0
+        assert 'Traceback' not in robot.log
 
 
-def test_a_wrong_start_parameter_ends_in_a_line_that_names_it(environment):
-    process = start(environment, '-p', 'noise.lost:=2.0', '-r', '__ns:=/elsewhere')
-    _, said = process.communicate(timeout=20)
-    assert process.returncode == 2
-    assert 'noise.lost' in said
-    assert 'Traceback' not in said
+def test_a_wrong_start_parameter_ends_in_a_line_that_names_it(tmp_path):
+    with (
+        reserved_domain() as domain,
+        start(tmp_path / 'log', domain, '-p', 'noise.lost:=2.0') as robot,
+    ):
+        assert robot.wait() == 2
+        assert 'noise.lost' in robot.log
+        assert 'Traceback' not in robot.log

@@ -58,7 +58,7 @@ def test_an_error_in_a_field_names_file_sensor_and_field(tmp_path, change, named
 @pytest.mark.parametrize(('content', 'named'), [
     ('', 'sensors'), ('sensors: 5', 'list'), ('sensors: []', 'list'), ('[1, 2]', 'sensors'),
     ('sensors: [5]', 'sensor 1'), ('sensors: [', 'not YAML'), ('a: 1\nsensors: []', "'a'"),
-    ('sensors: [{1: 2}]', 'must be a text'), (b'\xff\xfe\xfa', 'not YAML'),
+    ('sensors: [{1: 2}]', 'its name must be a text'), (b'\xff\xfe\xfa', 'not YAML'),
 ])
 def test_what_is_no_sensors_file_is_refused(tmp_path, content, named):
     file = tmp_path / 'sensors.yaml'

@@ -11,8 +11,8 @@ import torch
 from m2vae_ros.samples.augmentation import AugmentationOptions, AugmentedSamples
 from m2vae_ros.samples.cache import CacheOptions, open_cache
 from m2vae_ros.samples.dataset import SampleDataset
-from m2vae_ros.samples.recorded import from_bags, RecordedSamples
-from m2vae_ros.samples.simulated import simulated, SimulationOptions
+from m2vae_ros.samples.recorded import RecordedSamples, samples_from_bags
+from m2vae_ros.samples.simulated import samples_from_simulation, SimulationOptions
 from m2vae_ros.samples.splits import SplitOptions
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.vae.model import M2VAE
@@ -47,7 +47,7 @@ def in_memory(samples):
     )
 
 
-def test_samples_of_several_bags_are_numbered_through(recorded):
+def test_samples_of_several_bags_are_numbered_consecutively(recorded):
     bags = recorded.bags
     assert len(recorded) == sum(len(bag.sets) for bag in bags)
     last = len(bags[0].sets)
@@ -66,11 +66,11 @@ def test_any_order_of_samples_gives_the_same_samples(recorded):
     shuffled, straight = recorded[order], recorded[range(len(recorded))]
     assert torch.equal(shuffled.available, straight.available[order])
     for name in NAMES:
-        for one, other in zip(shuffled.sensors[name], straight.sensors[name], strict=True):
-            assert torch.equal(one, other[order])
+        for first, second in zip(shuffled.sensors[name], straight.sensors[name], strict=True):
+            assert torch.equal(first, second[order])
 
 
-def test_what_is_missing_is_marked_and_says_nothing(recorded):
+def test_missing_sensors_are_marked_and_have_no_valid_cell(recorded):
     batch = recorded[range(len(recorded))]
     lidar = NAMES.index('lidar')
     assert not batch.available[:, lidar].all()
@@ -91,13 +91,13 @@ def test_statistics_are_the_same_from_disk_and_from_memory(recorded):
     recorded.fit_normalisation(models[0], block=7)
     in_memory(recorded).fit_normalisation(models[1])
     for name in NAMES:
-        one, other = (model.normalisation(name).state_dict() for model in models)
-        for key in one:
-            torch.testing.assert_close(one[key], other[key])
+        first, second = (model.normalisation(name).state_dict() for model in models)
+        for key in first:
+            torch.testing.assert_close(first[key], second[key])
 
 
 def test_parts_of_recordings_share_no_set_and_are_described(drives, capsys):
-    splits = from_bags(drives, SENSORS, cache=ALONE)
+    splits = samples_from_bags(drives, SENSORS, cache=ALONE)
     parts = (splits.training, splits.validation, splits.test)
     total = sum(sum(bag['sets'].values()) for bag in splits.description['bags'])
     assert 0.8 * total < sum(map(len, parts)) <= total
@@ -107,33 +107,35 @@ def test_parts_of_recordings_share_no_set_and_are_described(drives, capsys):
     assert f'{drives[1]}: ' in capsys.readouterr().err
 
 
-def test_only_what_is_learned_from_is_varied(drives):
-    varied = from_bags(
+def test_only_training_samples_are_varied(drives):
+    varied = samples_from_bags(
         drives, SENSORS, cache=ALONE, augmentation=AugmentationOptions(lost_returns=0.5)
     )
-    plain = from_bags(drives, SENSORS, cache=ALONE, augmentation=AugmentationOptions())
+    plain = samples_from_bags(drives, SENSORS, cache=ALONE, augmentation=AugmentationOptions())
     assert isinstance(varied.training, AugmentedSamples)
     assert not isinstance(plain.training, AugmentedSamples)
     for part in ('validation', 'test'):
         assert type(getattr(varied, part)) is RecordedSamples
-    one, other = (each.training[range(8)].sensors['depth'].returned for each in (varied, plain))
-    assert one.sum().item() == pytest.approx(0.5 * other.sum().item(), rel=0.05)
+    varied_returns, plain_returns = (
+        each.training[range(8)].sensors['depth'].returned.sum().item() for each in (varied, plain)
+    )
+    assert varied_returns == pytest.approx(0.5 * plain_returns, rel=0.05)
 
 
-def test_a_sensor_that_is_silent_where_is_learned_is_an_error(tmp_path):
+def test_a_sensor_without_training_samples_is_an_error(tmp_path):
     bag = write_drive(tmp_path / 'drive', seconds=3.0, silent={'lidar': (0.0, 2.5)})
-    with pytest.raises(ValueError, match=rf'{bag} \(topic /scan\): sensor lidar says nothing in'):
-        from_bags([bag], SENSORS, cache=ALONE)
+    with pytest.raises(ValueError, match=rf'{bag} \(topic /scan\): sensor lidar is in none'):
+        samples_from_bags([bag], SENSORS, cache=ALONE)
 
 
 def test_a_bag_of_too_few_sets_is_named(tmp_path):
     bag = write_drive(tmp_path / 'drive', seconds=0.2, sensors=('lidar',))
     with pytest.raises(ValueError, match=f'{bag}: 2 fused sets: '):
-        from_bags([bag], [SENSORS[1]], cache=ALONE, splits=SplitOptions())
+        samples_from_bags([bag], [SENSORS[1]], cache=ALONE, splits=SplitOptions())
 
 
 def test_the_simulated_robot_gives_the_same_kind_of_samples():
-    splits = simulated(SimulationOptions(3, 4, 2, 1, processes=1))
+    splits = samples_from_simulation(SimulationOptions(3, 4, 2, 1, processes=1))
     assert [len(part) for part in (splits.training, splits.validation, splits.test)] == [12, 4, 8]
     assert splits.training[[0, 1]].available is None
     assert splits.training.availability().all()

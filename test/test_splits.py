@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Recordings are split by blocks of time, so that no sample is tested on its neighbour."""
+"""Recordings are split by blocks of time, so that no test sample is next to a training one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from m2vae_ros.samples.splits import split, SplitOptions
+from m2vae_ros.samples.splits import split_by_time, SplitOptions
 
 SECOND = 1_000_000_000
 
@@ -20,9 +20,9 @@ def stamps(seconds, rate=10):
     )
 
 
-def distance(one, other):
-    """Return the least time between two parts, seconds."""
-    return np.abs(one[:, None] - other[None]).min() / SECOND
+def distance(first, second):
+    """Return the shortest time between samples of two parts, seconds."""
+    return np.abs(first[:, None] - second[None]).min() / SECOND
 
 
 @given(
@@ -31,7 +31,7 @@ def distance(one, other):
 )
 def test_every_part_has_samples_and_no_sample_is_in_two(steps, validation, test):
     times = np.cumsum(np.array(steps, np.int64) * 1_000_000)
-    parts = split(times, SplitOptions(validation, test))
+    parts = split_by_time(times, SplitOptions(validation, test))
     rows = np.concatenate(parts)
     assert all(len(part) for part in parts)
     assert len(set(rows.tolist())) == len(rows)
@@ -39,7 +39,7 @@ def test_every_part_has_samples_and_no_sample_is_in_two(steps, validation, test)
 
 
 def test_shares_are_kept_but_for_the_gaps():
-    training, validation, test = split(stamps(600), SplitOptions(0.2, 0.1))
+    training, validation, test = split_by_time(stamps(600), SplitOptions(0.2, 0.1))
     assert len(test) == pytest.approx(600, rel=0.02)
     assert len(validation) == pytest.approx(1200, rel=0.06)
     assert len(training) > 0.95 * 4200
@@ -47,28 +47,28 @@ def test_shares_are_kept_but_for_the_gaps():
 
 def test_blocks_are_far_enough_apart():
     times = stamps(600)
-    parts = split(times, SplitOptions(gap_seconds=2.0))
-    for one, other in ((0, 1), (0, 2), (1, 2)):
-        assert distance(times[parts[one]], times[parts[other]]) >= 2.0
+    parts = split_by_time(times, SplitOptions(gap_seconds=2.0))
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert distance(times[parts[first]], times[parts[second]]) >= 2.0
 
 
 def test_a_long_recording_has_several_blocks_spread_over_it():
     times = stamps(600)
-    test = times[split(times, SplitOptions()).test]
+    test = times[split_by_time(times, SplitOptions()).test]
     starts = np.flatnonzero(np.diff(test, prepend=0) > 5 * SECOND)
     assert len(starts) == 6  # 60 s in blocks of 10 s
     assert np.ptp(test[starts]) > 400 * SECOND
 
 
 def test_a_recording_of_24_sets_has_all_parts():
-    parts = split(stamps(2.4), SplitOptions())
+    parts = split_by_time(stamps(2.4), SplitOptions())
     assert [len(part) for part in parts] == [20, 2, 2]
 
 
 def test_what_a_looping_recording_shows_twice_is_in_one_part():
-    """Or a model would be tested on the very samples it has learned."""
+    """Otherwise a model would be tested on samples that it was trained on."""
     once = stamps(60)
-    parts = split(np.concatenate([once, once]), SplitOptions(gap_seconds=0.5))
+    parts = split_by_time(np.concatenate([once, once]), SplitOptions(gap_seconds=0.5))
     times = [set((rows % len(once)).tolist()) for rows in parts]
     assert times[0].isdisjoint(times[1])
     assert times[0].isdisjoint(times[2])
@@ -76,8 +76,8 @@ def test_what_a_looping_recording_shows_twice_is_in_one_part():
 
 
 def test_two_samples_are_too_few():
-    with pytest.raises(ValueError, match=r'2 fused sets: .* need one each'):
-        split(stamps(0.2), SplitOptions())
+    with pytest.raises(ValueError, match=r'2 fused sets: .* need at least one each'):
+        split_by_time(stamps(0.2), SplitOptions())
 
 
 @pytest.mark.parametrize(('options', 'rule'), [

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A training that is interrupted, taken up again, stopped early, shared by processes."""
+"""A training that is interrupted, resumed, stopped early, or shared by processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros
 
 from m2vae_ros.samples.batches import ShuffledBatches  # noqa: E402
 from m2vae_ros.samples.dataset import SampleDataset  # noqa: E402
-from m2vae_ros.samples.selection import combinations, Selection  # noqa: E402
+from m2vae_ros.samples.selection import Selection, subset_counts  # noqa: E402
 from m2vae_ros.simulation.generator import generate, world_seeds  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.training.distributed import World  # noqa: E402
@@ -65,7 +65,7 @@ def validation(arrays):
 
 @pytest.fixture
 def session(training, validation, tmp_path, monkeypatch):
-    """Return a function that trains in a folder, with a signal at a step on request."""
+    """Return a function that trains in a folder and sends SIGINT at step `stop`."""
     def run(name, options=OPTIONS, *, stop=None, resume=False, data=training):
         step = BoundMaximisation.training_step
 
@@ -86,8 +86,10 @@ def session(training, validation, tmp_path, monkeypatch):
     return run
 
 
-def equal(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def equal(first, second):
+    return first.keys() == second.keys() and all(
+        torch.equal(weight, second[name]) for name, weight in first.items()
+    )
 
 
 @pytest.mark.parametrize('options', [
@@ -95,18 +97,18 @@ def equal(one, other):
     replace(OPTIONS, orderings='sampled', patience=5),
 ], ids=['plain', 'sampled orderings and patience'])
 @pytest.mark.parametrize('stop', [0, 2, 4])  # 2: the step before a validation
-def test_a_training_taken_up_again_ends_with_the_very_same_weights(options, stop, session):
+def test_a_resumed_training_ends_with_the_same_weights(options, stop, session):
     whole = session('whole', options)
     with pytest.raises(KeyboardInterrupt):
         session('parts', options, stop=stop)
     with pytest.raises(KeyboardInterrupt):
         session('parts', options, stop=6, resume=True)
     assert equal(session('parts', options, resume=True), whole)
-    assert equal(session('parts', options, resume=True), whole)  # nothing was left to do
+    assert equal(session('parts', options, resume=True), whole)  # it was finished already
     assert not equal(session('other', replace(options, seed=1)), whole)
 
 
-def test_without_resume_a_training_begins_anew_and_with_it_where_there_is_nothing(session):
+def test_without_resume_or_without_a_checkpoint_a_training_starts_again(session):
     first = session('run', resume=True)
     with pytest.raises(KeyboardInterrupt):
         session('run', replace(OPTIONS, seed=1), stop=5)
@@ -141,7 +143,7 @@ def test_a_checkpoint_that_holds_code_is_refused_and_runs_none(session, tmp_path
     folder = tmp_path / 'run' / 'checkpoints'
     folder.mkdir(parents=True)
     torch.save({'global_step': 1, 'm2vae_training': Evil()}, folder / 'last.ckpt')
-    with pytest.raises(ValueError, match=r'last.ckpt: damaged, or no checkpoint'):
+    with pytest.raises(ValueError, match=r'last.ckpt: damaged, or not a checkpoint'):
         session('run', resume=True)
     assert not (tmp_path / 'evil').exists()
 
@@ -186,7 +188,7 @@ def test_logs_have_the_parts_of_the_bound_and_of_the_validation(session, tmp_pat
 
 def test_training_learns_from_incomplete_samples(arrays, validation, session):
     data = Incomplete(RANGES, arrays)
-    assert combinations(data) == {('lidar', 'depth'): 32, ('lidar',): 16}
+    assert subset_counts(data) == {('lidar', 'depth'): 32, ('lidar',): 16}
     untrained = untrained_model(data, OPTIONS, TINY)
     assert untrained.trained_subsets == (('lidar',), ('depth',), ('lidar', 'depth'))
     before = untrained.state_dict()

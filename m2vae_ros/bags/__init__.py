@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A recording, opened, read, written and described, without a ROS installation; no torch."""
+"""Recordings: opened, read, written and described, without a ROS installation or torch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ _EXPORTS = {
     'Bag': 'm2vae_ros.bags.bag',
     'BagError': 'm2vae_ros.bags.storage',
     'BagWriter': 'm2vae_ros.bags.writer',
+    'Received': 'm2vae_ros.bags.bag',
+    'SensorsFileError': 'm2vae_ros.bags.sensors_file',
+    'Serialized': 'm2vae_ros.bags.bag',
     'open_bag': 'm2vae_ros.bags.bag',
     'propose': 'm2vae_ros.bags.sensors_file',
     'read_sensors': 'm2vae_ros.bags.sensors_file',

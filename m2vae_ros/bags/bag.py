@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Bags of ROS 2 (sqlite3, mcap, compressed too) and of ROS 1, read without a ROS installation.
+Read bags of ROS 2 (sqlite3, mcap, also compressed) and of ROS 1, without a ROS installation.
 
 `rosbags` does the reading. Messages come one at a time in the order in which they were received,
-so the size of a bag does not matter. Every failure ends in one `BagError` that names the file and
-what can be done.
+so a bag may be larger than the memory. Every failure is a `BagError` that names the file and the
+fix.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from typing import Any, NamedTuple
 from rosbags.interfaces import Connection
 
 from m2vae_ros.bags.storage import (
+    as_bag_error,
     BagError,
     check_path,
-    explained,
     fingerprint,
-    opened,
-    Raw,
+    open_files,
+    RawMessages,
     ROS_1,
     Storage,
 )
-from m2vae_ros.bags.topics import listed, Topic, topics_of
-from m2vae_ros.bags.types import converting
+from m2vae_ros.bags.topics import format_topics, Topic, topics_of
+from m2vae_ros.bags.types import ros1_converter
 from m2vae_ros.sensors.kinds import message_type
 from m2vae_ros.specs import SensorSpec
 
@@ -40,7 +40,7 @@ _YEAR_NS = 365 * 24 * 3600 * 10**9
 
 
 class Received(NamedTuple):
-    """A message, and when it was received: nanoseconds."""
+    """A message with its topic and time of receipt, nanoseconds."""
 
     topic: str
     receive_ns: int
@@ -48,7 +48,7 @@ class Received(NamedTuple):
 
 
 class Serialized(NamedTuple):
-    """A message as ROS 2 serialises it (CDR), and when it was received: nanoseconds."""
+    """A message as ROS 2 serialises it (CDR), with its topic and time of receipt, nanoseconds."""
 
     topic: str
     receive_ns: int
@@ -59,19 +59,25 @@ class Bag:
     """
     A bag that is open for reading; a context manager.
 
-    A bag whose files are compressed is unpacked into a temporary folder, which takes their place
-    on disk as long as the bag is open; messages that are compressed one by one, or chunks of them,
-    cost nothing of the kind.
+    Compressed files are decompressed into a temporary folder, which needs space on disk as long
+    as the bag is open. Compressed messages and chunks are decompressed in memory as they are read.
 
     Parameters
     ----------
     path
         The folder of a ROS 2 bag, one .mcap or .db3 file, or the .bag file of a ROS 1 bag.
 
+    Attributes
+    ----------
+    topics
+        Name -> topic, sorted by name.
+    readable
+        A path that other processes can open without decompressing files again; see `BagFiles`.
+
     Raises
     ------
     BagError
-        If there is no such bag, it is truncated, of another format, holds no message, or was
+        If there is no such bag, it is truncated, of another format, has no messages, or was
         recorded without a clock.
 
     """
@@ -80,31 +86,32 @@ class Bag:
         self.path = Path(path)
         check_path(self.path)
         with ExitStack() as stack:
-            files = stack.enter_context(opened(self.path))
+            files = stack.enter_context(open_files(self.path))
             self._typestore, self.readable = files.typestore, files.readable
             self._storages = [storage for storage in files.storages if storage.count]
             self.topics: Mapping[str, Topic] = topics_of(files.storages)
             if not self._storages:
                 raise BagError(
-                    f'{self.path}: has no messages (topics: {listed(self.topics.values())}): '
-                    f'record it again while the sensors publish'
+                    f'{self.path}: has no messages (topics: '
+                    f'{format_topics(self.topics.values())}): record it again while the sensors '
+                    f'publish'
                 )
             self._check_clock()
             self._stack = stack.pop_all()
 
     @property
     def start_ns(self) -> int:
-        """When the first message was received, nanoseconds."""
+        """Time of receipt of the first message, nanoseconds."""
         return min(storage.start_ns for storage in self._storages)
 
     @property
     def end_ns(self) -> int:
-        """When the last message was received, nanoseconds."""
+        """Time of receipt of the last message, nanoseconds."""
         return max(storage.stop_ns for storage in self._storages) - 1
 
     @cached_property
     def fingerprint(self) -> str:
-        """Key of the content: sizes and a spread of blocks of its files; quick."""
+        """Key of the content, see `storage.fingerprint`."""
         return fingerprint(self.path)
 
     def messages(
@@ -115,31 +122,32 @@ class Bag:
         stop_ns: int | None = None,
     ) -> Iterator[Received]:
         """
-        Give messages in the order in which they were received.
+        Yield messages in the order in which they were received.
 
-        Only the part of the files that holds the time asked for is read, where they are indexed.
+        Of indexed files, only the part of the wanted time is read.
 
         Parameters
         ----------
         topics
-            Which; None = all.
+            Topics to read; None = all.
         start_ns, stop_ns
-            Received from `start_ns` on and before `stop_ns`; None = from the first, to the last.
+            Only messages received from `start_ns` on and before `stop_ns`, nanoseconds; None =
+            from the first, to the last.
 
         Raises
         ------
         BagError
-            If the bag has no such topic, is damaged where it is read, or does not say how messages
-            of this type are made.
+            If the bag has no such topic, is damaged where it is read, or lacks the definition of
+            an unknown message type.
 
         """
-        wanted = self._wanted(topics)
-        self._check_types(wanted)
+        wanted = self._checked_topics(topics)
+        self._check_definitions(wanted)
         deserialize = (
             self._typestore.deserialize_ros1 if self._is_ros_1 else self._typestore.deserialize_cdr
         )
-        for connection, receive_ns, data in self._raw(wanted, start_ns, stop_ns):
-            with explained(self.path, _message_failed(connection, receive_ns)):
+        for connection, receive_ns, data in self._raw_messages(wanted, start_ns, stop_ns):
+            with as_bag_error(self.path, _wrong_type(connection, receive_ns)):
                 message = deserialize(data, connection.msgtype)
             yield Received(connection.topic, receive_ns, message)
 
@@ -150,22 +158,22 @@ class Bag:
         start_ns: int | None = None,
         stop_ns: int | None = None,
     ) -> Iterator[Serialized]:
-        """Give messages as `messages` does, in the form that ROS 2 sends them."""
-        wanted = self._wanted(topics)
+        """Yield the messages that `messages` yields, as ROS 2 serialises them."""
+        wanted = self._checked_topics(topics)
         if self._is_ros_1:
-            self._check_types(wanted)
-        for connection, receive_ns, data in self._raw(wanted, start_ns, stop_ns):
+            self._check_definitions(wanted)
+        for connection, receive_ns, data in self._raw_messages(wanted, start_ns, stop_ns):
             if self._is_ros_1:
-                with explained(self.path, _message_failed(connection, receive_ns)):
+                with as_bag_error(self.path, _wrong_type(connection, receive_ns)):
                     data = bytes(self._converter.ros1_to_cdr(data, connection.msgtype))
             yield Serialized(connection.topic, receive_ns, data)
 
     @cached_property
     def _converter(self) -> Any:
-        return converting(self._typestore)
+        return ros1_converter(self._typestore)
 
     def close(self) -> None:
-        """Close the files, and remove what was unpacked."""
+        """Close the files, and remove those that were decompressed."""
         self._stack.close()
 
     def __enter__(self) -> Bag:
@@ -183,37 +191,39 @@ class Bag:
     def _is_ros_1(self) -> bool:
         return self.path.suffix == ROS_1 and self.path.is_file()
 
-    def _wanted(self, topics: Iterable[str] | None) -> set[str]:
+    def _checked_topics(self, topics: Iterable[str] | None) -> set[str]:
         wanted = set(self.topics) if topics is None else set(topics)
         absent = sorted(wanted - set(self.topics))
         if absent:
             raise BagError(
                 f'{self.path}: no topic {", ".join(absent)}; it has '
-                f'{listed(self.topics.values())}'
+                f'{format_topics(self.topics.values())}'
             )
         return wanted
 
-    def _raw(self, topics: set[str], start_ns: int | None, stop_ns: int | None) -> Raw:
-        """Give the messages of all files in one order; they overlap where a bag was split."""
+    def _raw_messages(
+        self, topics: set[str], start_ns: int | None, stop_ns: int | None
+    ) -> RawMessages:
+        """Yield the messages of all files in order of receipt; files may overlap in time."""
         parts = []
         for storage in self._storages:
-            wanted = [found for found in storage.connections if found.topic in topics]
-            after = start_ns is not None and storage.stop_ns <= start_ns
-            before = stop_ns is not None and stop_ns <= storage.start_ns
-            if wanted and not after and not before:
-                parts.append(_from_start(storage, wanted, start_ns, stop_ns))
-        for found in merge(*parts, key=lambda part: part[1]):
+            wanted = [each for each in storage.connections if each.topic in topics]
+            is_before = start_ns is not None and storage.stop_ns <= start_ns
+            is_after = stop_ns is not None and stop_ns <= storage.start_ns
+            if wanted and not is_before and not is_after:
+                parts.append(_messages_of(storage, wanted, start_ns, stop_ns))
+        for found in merge(*parts, key=lambda message: message[1]):
             if found[0] is not None:
                 yield found
 
-    def _check_types(self, topics: set[str]) -> None:
-        """Check that messages can be told from their bytes."""
+    def _check_definitions(self, topics: set[str]) -> None:
+        """Check that the message types of topics are defined."""
         for storage in self._storages:
-            for found in storage.connections:
-                if found.topic in topics:
-                    self._check_type(found)
+            for connection in storage.connections:
+                if connection.topic in topics:
+                    self._check_definition(connection)
 
-    def _check_type(self, connection: Connection) -> None:
+    def _check_definition(self, connection: Connection) -> None:
         try:
             self._typestore.get_msgdef(connection.msgtype)
         except Exception as error:
@@ -224,17 +234,17 @@ class Bag:
             ) from error
 
     def _check_clock(self) -> None:
-        """Check that the messages were received at some time."""
+        """Check that no message was received at time 0, unless a simulation starts there."""
         if self.end_ns <= 0 or (self.start_ns <= 0 and self.end_ns > _YEAR_NS):
-            some = 'all' if self.end_ns <= 0 else 'some'
+            which = 'all' if self.end_ns <= 0 else 'some'
             raise BagError(
-                f'{self.path}: {some} messages were received at time 0, so the recorder had no '
+                f'{self.path}: {which} messages were received at time 0, so the recorder had no '
                 f'clock: record it again without --use-sim-time, or with /clock from the beginning'
             )
 
 
 def open_bag(path: Path | str) -> Bag:
-    """Open a recording for reading; use it in a ``with``, see `Bag`."""
+    """Open a recording for reading; use it in a ``with`` statement, see `Bag`."""
     return Bag(path)
 
 
@@ -242,16 +252,16 @@ def resolve_topics(
     bag: Bag, sensors: Sequence[SensorSpec], chosen: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """
-    Find the topics on which a bag holds what sensors measured.
+    Find the topic of each sensor in a bag.
 
     Parameters
     ----------
     bag
-        Where.
+        The recording.
     sensors
-        Their topics are looked for; of an image also ``<topic>/compressed``.
+        Their own topics are looked up; of an image also ``<topic>/compressed``.
     chosen
-        Sensor -> its topic in this bag, where it differs.
+        Sensor -> its topic in this bag, where it is not the sensor's own.
 
     Returns
     -------
@@ -261,20 +271,21 @@ def resolve_topics(
     Raises
     ------
     BagError
-        If there is none; names the bag, the topic, the type wanted and topics that have it.
+        If there is no such topic; names the bag, the topic, the wanted type and topics that have
+        it.
 
     """
-    given = dict(chosen or {})
-    strange = sorted(set(given) - {spec.name for spec in sensors})
-    if strange:
+    chosen = chosen or {}
+    unknown = sorted(set(chosen) - {spec.name for spec in sensors})
+    if unknown:
         raise BagError(
-            f'--topic {strange[0]}={given[strange[0]]}: no such sensor; there are '
+            f'--topic {unknown[0]}={chosen[unknown[0]]}: no such sensor; the sensors are '
             f'{", ".join(spec.name for spec in sensors)}'
         )
-    return {spec.name: _topic_of(bag, spec, given.get(spec.name)) for spec in sensors}
+    return {spec.name: _resolve_topic(bag, spec, chosen.get(spec.name)) for spec in sensors}
 
 
-def _topic_of(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
+def _resolve_topic(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
     types = [message_type(spec)] + [COMPRESSED_IMAGE] * (spec.kind == 'image')
     name = (chosen or spec.topic).strip('/')
     names = [name] + [f'{name}/compressed'] * (spec.kind == 'image')
@@ -297,7 +308,7 @@ def _topic_of(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
     ]
     fix = (
         f'choose one with --topic {spec.name}={candidates[0].name}; of type '
-        f'{" or ".join(types)} there are {listed(candidates)}'
+        f'{" or ".join(types)} there are {format_topics(candidates)}'
         if candidates else
         f'no topic of this bag has messages of type {" or ".join(types)}: take {spec.name} out of '
         f'the sensors file, or record it'
@@ -305,22 +316,26 @@ def _topic_of(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
     raise BagError(f'{bag.path}: sensor {spec.name}: {problem}; {fix}')
 
 
-def _from_start(
+def _messages_of(
     storage: Storage, wanted: list[Connection], start_ns: int | None, stop_ns: int | None
 ) -> Iterator[Any]:
-    """Give a file's first time, then its messages: no file is read before its time has come."""
+    """
+    Yield the messages of a file, after an entry without a connection at the time of its first.
+
+    The entry lets `merge` order the file among others without opening its messages yet.
+    """
     yield None, storage.start_ns, b''
     messages = storage.read(wanted, start_ns, stop_ns)
     while True:
-        with explained(storage.path, 'cannot be read to its end'):
+        with as_bag_error(storage.path, 'cannot be read to its end'):
             found = next(messages, None)
         if found is None:
             return
         yield found
 
 
-def _message_failed(connection: Connection, receive_ns: int) -> str:
+def _wrong_type(connection: Connection, receive_ns: int) -> str:
     return (
-        f'topic {connection.topic}: the message received at {receive_ns * 1e-9:.3f} s is no '
+        f'topic {connection.topic}: the message received at {receive_ns * 1e-9:.3f} s is not a '
         f'{connection.msgtype}'
     )

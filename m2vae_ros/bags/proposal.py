@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Which sensors a bag holds, told from a few of its messages.
+Propose the sensors of a bag from a few of its messages.
 
-A few bursts of messages are read, spread over the bag, so that it takes the same time for a minute
-and for a day.
+Of each topic, a few bursts of messages are read, spread over the bag, so it takes as long for a
+minute as for a day.
 """
 
 from __future__ import annotations
@@ -28,34 +28,37 @@ from m2vae_ros.sensors.messages import InvalidMessage, stamp_and_frame
 from m2vae_ros.sensors.point_cloud import points_of
 from m2vae_ros.specs import Measurement, SensorSpec
 
-_BURSTS = 6  # of messages are read of each topic
-_BURST = 3  # messages long
-_MOST_POINTS = 50_000  # of a cloud
+_BURSTS_PER_TOPIC = 6
+_MESSAGES_PER_BURST = 3
+_MAX_POINTS = 50_000  # that are looked at of a cloud
 _COMPRESSED = '/compressed'
-_DEPTH_IMAGES = ('16UC1', '32FC1')  # REP-118
-_TYPES = {kind.MESSAGE_TYPE: name for name, kind in KINDS.items()} | {COMPRESSED_IMAGE: 'image'}
-# What names of topics say of every camera or cloud, and thus of none.
-_GENERIC = (
+_DEPTH_ENCODINGS = ('16UC1', '32FC1')  # REP-118
+_KIND_OF_TYPE = {
+    **{kind.MESSAGE_TYPE: name for name, kind in KINDS.items()}, COMPRESSED_IMAGE: 'image',
+}
+# Last words of topics that do not tell one sensor from another.
+_GENERIC_WORDS = (
     'compressed', 'raw', 'image', 'image_raw', 'image_rect', 'image_color', 'image_colour',
     'image_mono', 'image_rect_color', 'image_rect_raw', 'points', 'cloud', 'point_cloud',
     'pointcloud', 'points_raw',
 )
-_AHEAD_NS, _BEHIND_NS = 200_000_000, 10_000_000_000  # the synchroniser's limits for stamps
+_Layout = tuple[tuple[int, ...], Any, list[str]]  # shape, geometry, remarks
+_MAX_AHEAD_NS, _MAX_BEHIND_NS = 200_000_000, 10_000_000_000  # the synchroniser's max_future, _age
 
 
 @dataclass(frozen=True)
-class Proposed:
+class ProposedSensor:
     """
-    A sensor, and what is worth knowing of it.
+    A proposed sensor.
 
     Parameters
     ----------
     topic
-        Where its messages are.
+        The topic of its messages.
     spec
-        What a model would see of it.
+        Its specification for a model.
     remarks
-        Lines of text.
+        What is worth knowing of it, lines of text.
 
     """
 
@@ -65,101 +68,101 @@ class Proposed:
 
 
 @dataclass(frozen=True)
-class Unused:
-    """A topic that no sensor can be made of, and why."""
+class UnusedTopic:
+    """A topic that is no sensor, and why."""
 
     topic: Topic
     reason: str
 
 
-class Unusable(ValueError):  # noqa: N818 (a property of the topic, not of the program)
-    """What the messages of a topic lack for being a sensor."""
+class UnusableTopic(ValueError):  # noqa: N818 (a property of the topic, not of the program)
+    """A topic cannot be used as a sensor; the text says why."""
 
 
-def study(bag: Bag) -> tuple[list[Proposed], list[Unused]]:
-    """Return the sensors that a bag holds, and its other topics."""
-    proposed: list[Proposed] = []
-    unused: list[Unused] = []
-    raw = {topic.name for topic in bag.topics.values() if topic.count}
+def propose_sensors(bag: Bag) -> tuple[list[ProposedSensor], list[UnusedTopic]]:
+    """Return the proposed sensors of a bag, and its other topics."""
+    proposed: list[ProposedSensor] = []
+    unused: list[UnusedTopic] = []
+    not_empty = {topic.name for topic in bag.topics.values() if topic.count}
     for topic in bag.topics.values():
         try:
-            if topic.message_type not in _TYPES:
-                raise Unusable('no kind of sensor has this type')
+            if topic.message_type not in _KIND_OF_TYPE:
+                raise UnusableTopic('no kind of sensor has this type')
             if not topic.count:
-                raise Unusable('no messages')
-            if topic.message_type == COMPRESSED_IMAGE and topic.name.removesuffix(_COMPRESSED) in \
-                    raw - {topic.name}:
-                raise Unusable(f'the same as {topic.name.removesuffix(_COMPRESSED)}')
-            sensor = _proposed(bag, topic)
-            name = _unique(sensor.spec.name, {other.spec.name for other in proposed})
+                raise UnusableTopic('no messages')
+            raw_topic = topic.name.removesuffix(_COMPRESSED)
+            if topic.message_type == COMPRESSED_IMAGE and raw_topic in not_empty - {topic.name}:
+                raise UnusableTopic(f'the same as {raw_topic}')
+            sensor = _propose(bag, topic)
+            name = _unique_name(sensor.spec.name, {other.spec.name for other in proposed})
             proposed.append(replace(sensor, spec=replace(sensor.spec, name=name)))
-        except (Unusable, InvalidMessage) as error:
-            unused.append(Unused(topic, str(error)))
+        except (UnusableTopic, InvalidMessage) as error:
+            unused.append(UnusedTopic(topic, str(error)))
     return proposed, unused
 
 
 def name_of(topic: str) -> str:
     """Return a sensor's name for a topic: ``/front/camera/image_raw`` is ``front_camera``."""
     words = [word for word in topic.strip('/').split('/') if word]
-    while len(words) > 1 and words[-1].lower() in _GENERIC:
+    while len(words) > 1 and words[-1].lower() in _GENERIC_WORDS:
         words.pop()
     name = re.sub(r'[^a-z0-9]+', '_', '_'.join(words).lower()).strip('_')
     return name if name[:1].isalpha() else f'sensor_{name}'.rstrip('_')
 
 
-def _proposed(bag: Bag, topic: Topic) -> Proposed:
-    bursts = _bursts(bag, topic)
+def _propose(bag: Bag, topic: Topic) -> ProposedSensor:
+    bursts = _read_bursts(bag, topic)
     messages = [received.message for burst in bursts for received in burst]
-    heard = [stamp_and_frame(message) for message in messages]
-    frames = Counter(frame for _, frame in heard)
+    headers = [stamp_and_frame(message) for message in messages]
+    frames = Counter(frame for _, frame in headers)
     frame_id = frames.most_common(1)[0][0]
     name = name_of(topic.name)
-    kind = _TYPES[topic.message_type]
-    shape, geometry, remarks = _STUDIES[kind](messages, frame_id)
+    kind = _KIND_OF_TYPE[topic.message_type]
+    shape, geometry, remarks = _PROPOSE_BY_KIND[kind](messages, frame_id)
     base = topic.name.removesuffix(_COMPRESSED) if kind == 'image' else topic.name
     spec = SensorSpec(name, kind, base.strip('/'), frame_id or name, shape, geometry)
-    measurements, rejected = _decoded(spec, messages)
+    measurements, rejected = _decode_all(spec, messages)
     if not measurements:
         raise InvalidMessage(*next(iter(rejected)))
-    about = [
-        f'{topic.count} messages, {_rate(bursts)}; {len(messages)} of them were looked at',
-        *remarks, *_returns(spec, measurements),
+    remarks = [
+        f'{topic.count} messages, {_format_rate(bursts)}; {len(messages)} of them were read',
+        *remarks, *_format_returns(spec, measurements),
     ]
     if rejected:
         (rule, explanation), _ = rejected.most_common(1)[0]
-        about.append(
+        remarks.append(
             f'CAUTION: {rejected.total()} of {len(messages)} messages cannot be used '
             f'({rule}: {explanation})'
         )
     if frame_id == '':
-        about.append('CAUTION: its messages name no frame; fill in frame_id')
+        remarks.append('CAUTION: its messages have no frame; fill in frame_id')
     elif len(frames) > 1:
-        about.append(f'CAUTION: its messages name several frames: {", ".join(sorted(frames))}')
-    about += _stamps([received for burst in bursts for received in burst])
-    return Proposed(topic, spec, tuple(about))
+        remarks.append(f'CAUTION: its messages have several frames: {", ".join(sorted(frames))}')
+    remarks += _check_stamps([received for burst in bursts for received in burst])
+    return ProposedSensor(topic, spec, tuple(remarks))
 
 
-def _bursts(bag: Bag, topic: Topic) -> list[list[Received]]:
-    """Return a few messages at a time, spread over the bag; none of them twice."""
+def _read_bursts(bag: Bag, topic: Topic) -> list[list[Received]]:
+    """Return bursts of consecutive messages, spread over the bag; no message twice."""
     bursts = []
-    after = -1
-    span = bag.end_ns - bag.start_ns
-    for index in range(_BURSTS):
-        start = max(after + 1, bag.start_ns + span * index // _BURSTS)
-        burst = list(islice(bag.messages([topic.name], start_ns=start), _BURST))
+    last_ns = -1
+    duration_ns = bag.end_ns - bag.start_ns
+    for index in range(_BURSTS_PER_TOPIC):
+        start = max(last_ns + 1, bag.start_ns + duration_ns * index // _BURSTS_PER_TOPIC)
+        burst = list(islice(bag.messages([topic.name], start_ns=start), _MESSAGES_PER_BURST))
         if not burst:
             break
         bursts.append(burst)
-        after = burst[-1].receive_ns
+        last_ns = burst[-1].receive_ns
     if not bursts:
-        raise Unusable('none of its messages can be read')
+        raise UnusableTopic('none of its messages can be read')
     return bursts
 
 
-def _decoded(
+def _decode_all(
     spec: SensorSpec, messages: Sequence[Any]
 ) -> tuple[list[Measurement], Counter[tuple[str, str]]]:
-    """Return what messages say, and how many say nothing for which rule."""
+    """Return the measurements, and (rule, explanation) -> number of messages that are invalid."""
     measurements = []
     rejected: Counter[tuple[str, str]] = Counter()
     for message in messages:
@@ -170,7 +173,7 @@ def _decoded(
     return measurements, rejected
 
 
-def _study_image(messages: Sequence[Any], _: str) -> tuple[tuple[int, ...], Any, list[str]]:
+def _propose_image(messages: Sequence[Any], _: str) -> _Layout:
     sizes: Counter[tuple[int, int]] = Counter()
     encodings = set()
     failure = None
@@ -183,8 +186,8 @@ def _study_image(messages: Sequence[Any], _: str) -> tuple[tuple[int, ...], Any,
             failure = error
     if failure and not sizes:
         raise failure
-    if encodings & set(_DEPTH_IMAGES):
-        raise Unusable(
+    if encodings & set(_DEPTH_ENCODINGS):
+        raise UnusableTopic(
             f'a depth image ({", ".join(sorted(encodings))}): a model reads it as a PointCloud2'
         )
     (height, width), _count = sizes.most_common(1)[0]
@@ -197,7 +200,7 @@ def _study_image(messages: Sequence[Any], _: str) -> tuple[tuple[int, ...], Any,
 
 
 def _image_size(message: Any) -> tuple[int, int]:
-    """Return rows and columns."""
+    """Return rows and columns of an image message, compressed or not."""
     if hasattr(message, 'format'):
         pixels, _ = decompress(message)
         return int(pixels.shape[0]), int(pixels.shape[1])
@@ -206,7 +209,7 @@ def _image_size(message: Any) -> tuple[int, int]:
     return int(message.height), int(message.width)
 
 
-def _study_scan(messages: Sequence[Any], _: str) -> tuple[tuple[int, ...], Any, list[str]]:
+def _propose_scan(messages: Sequence[Any], _: str) -> _Layout:
     layouts = Counter(
         (float(m.angle_min), float(m.angle_increment), len(m.ranges), float(m.range_min),
          float(m.range_max)) for m in messages
@@ -214,25 +217,25 @@ def _study_scan(messages: Sequence[Any], _: str) -> tuple[tuple[int, ...], Any, 
     (angle_min, increment, beams, nearest, farthest), _count = layouts.most_common(1)[0]
     if beams < 1 or not np.isfinite([angle_min, increment, nearest, farthest]).all() or \
             not 0 <= nearest < farthest:
-        raise Unusable(
-            f'{beams} beams from {angle_min} rad at {increment} rad, from {nearest} to {farthest} '
-            f'm: must be beams between limits that are finite'
+        raise UnusableTopic(
+            f'{beams} beams from {angle_min} rad in steps of {increment} rad, from {nearest} to '
+            f'{farthest} m: must be beams within finite, ascending limits'
         )
     ranges = np.concatenate([np.asarray(m.ranges, np.float32) for m in messages])
     measured = ranges[np.isfinite(ranges) & (ranges > 0) & (ranges <= farthest)]
     shape, geometry = scan_geometry(angle_min, increment, beams, (nearest, farthest), measured)
     remarks = [
         f'{beams} beams, {abs(increment) * 180 / np.pi:.2f} degrees apart; the driver says '
-        f'{nearest:g} to {farthest:g} m, {_measured(measured)}'
+        f'{nearest:g} to {farthest:g} m, {_format_measured(measured)}'
     ]
     if len(layouts) > 1:
         remarks.append(
-            f'CAUTION: its beams change on the way ({len(layouts)} ways): a model wants one'
+            f'CAUTION: its beams change ({len(layouts)} layouts): a model needs a single one'
         )
     return shape, geometry, remarks
 
 
-def _study_cloud(messages: Sequence[Any], frame_id: str) -> tuple[tuple[int, ...], Any, list[str]]:
+def _propose_cloud(messages: Sequence[Any], frame_id: str) -> _Layout:
     clouds = []
     failure = None
     for message in messages:
@@ -242,9 +245,9 @@ def _study_cloud(messages: Sequence[Any], frame_id: str) -> tuple[tuple[int, ...
             failure = error
     if failure and not clouds:
         raise failure
-    points = np.concatenate([_some(cloud) for cloud in clouds])
+    points = np.concatenate([_sample_points(cloud) for cloud in clouds])
     if not len(points):
-        raise Unusable('its clouds have no finite point')
+        raise UnusableTopic('its clouds have no finite point')
     sizes = Counter((int(message.height), int(message.width)) for message in messages)
     (height, width), _count = sizes.most_common(1)[0]
     shape, geometry = cloud_geometry(points, frame_id, (height, width) if height > 1 else None)
@@ -253,30 +256,30 @@ def _study_cloud(messages: Sequence[Any], frame_id: str) -> tuple[tuple[int, ...
     distances = np.linalg.norm(points, axis=1)
     return shape, geometry, [
         f'{fewest} to {most} points, {layout}, with '
-        f'{", ".join(field.name for field in messages[0].fields)}; {_measured(distances)}'
+        f'{", ".join(field.name for field in messages[0].fields)}; {_format_measured(distances)}'
     ]
 
 
-_STUDIES: dict[str, Callable[[Sequence[Any], str], tuple[tuple[int, ...], Any, list[str]]]] = {
-    'image': _study_image, 'laser_scan': _study_scan, 'point_cloud': _study_cloud,
+_PROPOSE_BY_KIND: dict[str, Callable[[Sequence[Any], str], _Layout]] = {
+    'image': _propose_image, 'laser_scan': _propose_scan, 'point_cloud': _propose_cloud,
 }
 
 
-def _some(cloud: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return points of a cloud, not more than memory has room for whatever the lidar."""
-    if len(cloud) <= _MOST_POINTS:
+def _sample_points(cloud: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a cloud's points, or a random sample of them if there are many."""
+    if len(cloud) <= _MAX_POINTS:
         return cloud
-    return cloud[np.random.default_rng(0).integers(0, len(cloud), _MOST_POINTS)]
+    return cloud[np.random.default_rng(0).integers(0, len(cloud), _MAX_POINTS)]
 
 
-def _measured(ranges: Any) -> str:
+def _format_measured(ranges: Any) -> str:
     if not ranges.size:
         return 'nothing returned'
     return f'{ranges.min():.2f} to {ranges.max():.2f} m were measured'
 
 
-def _returns(spec: SensorSpec, measurements: Iterable[Measurement]) -> list[str]:
-    """Return how much of the array is filled."""
+def _format_returns(spec: SensorSpec, measurements: Iterable[Measurement]) -> list[str]:
+    """Return a line that says how much of the array has returns; images have none."""
     if spec.kind == 'image':
         return []
     returned = np.stack([measurement.returned for measurement in measurements])
@@ -289,24 +292,24 @@ def _returns(spec: SensorSpec, measurements: Iterable[Measurement]) -> list[str]
     return [text]
 
 
-def _rate(bursts: Sequence[Sequence[Received]]) -> str:
-    """Return the rate by the stamps of neighbours, which gaps of a recording leave alone."""
+def _format_rate(bursts: Sequence[Sequence[Received]]) -> str:
+    """Return the rate by the stamps of consecutive messages, so that gaps do not matter."""
     stamps = [[stamp_and_frame(received.message)[0] for received in burst] for burst in bursts]
     periods = [after - before for burst in stamps for before, after in pairwise(burst)]
     period = float(np.median(periods)) if periods else 0.0
     return f'{1e9 / period:.1f} Hz' if period > 0 else 'rate unknown'
 
 
-def _stamps(received: Sequence[Received]) -> list[str]:
-    """Return what keeps a synchroniser from using the stamps of messages."""
-    stamps = np.array([stamp_and_frame(one.message)[0] for one in received])
-    receipts = np.array([one.receive_ns for one in received])
+def _check_stamps(received: Sequence[Received]) -> list[str]:
+    """Return warnings about stamps that the synchroniser would reject; raise if all are zero."""
+    stamps = np.array([stamp_and_frame(each.message)[0] for each in received])
+    receipts = np.array([each.receive_ns for each in received])
     if (stamps == 0).all():
-        raise Unusable('the stamps in its headers are zero: the driver must set them')
+        raise UnusableTopic('the stamps in its headers are zero: the driver must set them')
     if (stamps == 0).any():
         return [f'CAUTION: {(stamps == 0).sum()} of {len(stamps)} messages have a stamp of zero']
     behind = float(np.median(receipts - stamps))
-    if -_AHEAD_NS <= behind <= _BEHIND_NS:
+    if -_MAX_AHEAD_NS <= behind <= _MAX_BEHIND_NS:
         return []
     direction = 'behind' if behind > 0 else 'ahead of'
     return [
@@ -315,7 +318,7 @@ def _stamps(received: Sequence[Received]) -> list[str]:
     ]
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def _unique_name(name: str, taken: set[str]) -> str:
     number = 2
     unique = name
     while unique in taken:

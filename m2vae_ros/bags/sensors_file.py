@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The file that says which sensors a model has: read, and proposed from what a bag holds."""
+"""The file that specifies the sensors of a model: read, and proposed from a bag."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from typing import Any
 
 import yaml
 
+from m2vae_ros import installation
 from m2vae_ros.bags.bag import Bag
-from m2vae_ros.bags.proposal import Proposed, study
+from m2vae_ros.bags.proposal import propose_sensors, ProposedSensor
 from m2vae_ros.bags.storage import BagError
 from m2vae_ros.sensors.kinds import KINDS, validate
 from m2vae_ros.specs import SensorSpec
 
-_LIST = 'sensors'
-_PLAIN = re.compile(r'[A-Za-z/][A-Za-z0-9_/]*\Z')
-_WORDS = {'y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null'}  # of YAML, not texts
-_MANY = 4  # sensors have more subsets than most recordings can teach
-_MEANINGS = {
+_SENSORS_KEY = 'sensors'
+_UNQUOTED = re.compile(r'[A-Za-z/][A-Za-z0-9_/]*\Z')
+_RESERVED_WORDS = {'y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null'}  # of YAML
+_MANY_SENSORS = 4  # more have too many subsets for most recordings
+_SHAPE_COMMENTS = {
     'image': 'colours, rows, columns; any rows and columns, best in the proportions of the camera',
     'laser_scan': 'bearings from angle_min to angle_max, radians, counter-clockwise',
     'point_cloud': 'rows from elevation_max down, columns from azimuth_max (left) to the right',
@@ -31,7 +32,7 @@ _MEANINGS = {
 
 
 class SensorsFileError(ValueError):
-    """A sensors file cannot be used; the text names file, sensor, field, value and fix."""
+    """A sensors file is wrong; the text names file, sensor, field, value and fix."""
 
 
 def read_sensors(path: Path | str) -> tuple[SensorSpec, ...]:
@@ -46,37 +47,37 @@ def read_sensors(path: Path | str) -> tuple[SensorSpec, ...]:
     Raises
     ------
     SensorsFileError
-        If there is no such file, or it says something else; names the sensor and the field.
+        If there is no such file or its content is wrong; names the sensor and the field.
 
     """
     path = Path(path)
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as error:
-        raise SensorsFileError(
-            f'{path}: {error.strerror}; m2vae sensors --bag DIR --out {path} proposes one'
-        ) from error
+        proposing = installation.command(f'sensors --bag DIR --out {path}')
+        raise SensorsFileError(f'{path}: {error.strerror}; {proposing} proposes one') from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise SensorsFileError(f'{path}: not YAML: {" ".join(str(error).split())}') from error
-    if not isinstance(content, Mapping) or set(content) != {_LIST}:
+    if not isinstance(content, Mapping) or set(content) != {_SENSORS_KEY}:
         found = sorted(map(str, content)) if isinstance(content, Mapping) else content
         raise SensorsFileError(
-            f'{path}: must have the one key {_LIST!r} with a list of sensors, has {found!r:.100}'
+            f'{path}: must have one key, {_SENSORS_KEY!r}, with a list of sensors; has '
+            f'{found!r:.100}'
         )
-    entries = content[_LIST]
+    entries = content[_SENSORS_KEY]
     if not isinstance(entries, list) or not entries:
         raise SensorsFileError(
-            f'{path}: {_LIST} must be a list with a sensor, is {entries!r:.100}'
+            f'{path}: {_SENSORS_KEY} must be a list of sensors, is {entries!r:.100}'
         )
     sensors: list[SensorSpec] = []
     for number, entry in enumerate(entries, start=1):
         try:
-            spec = _read(entry)
+            spec = _read_sensor(entry)
         except ValueError as error:
-            raise SensorsFileError(f'{path}: {_called(number, entry)}: {error}') from error
+            raise SensorsFileError(f'{path}: {_label(number, entry)}: {error}') from error
         if spec.name in {other.name for other in sensors}:
             raise SensorsFileError(
-                f'{path}: {_called(number, entry)}: name {spec.name!r} is taken by another sensor'
+                f'{path}: {_label(number, entry)}: name {spec.name!r} is taken by another sensor'
             )
         sensors.append(spec)
     return tuple(sensors)
@@ -84,82 +85,85 @@ def read_sensors(path: Path | str) -> tuple[SensorSpec, ...]:
 
 def propose(bag: Bag) -> str:
     """
-    Return a sensors file for what a bag holds: YAML with comments, ready to edit.
+    Return the text of a sensors file for a bag: YAML with comments, ready to edit.
 
     Raises
     ------
     BagError
-        If it holds nothing of any sensor; names its topics and what is wrong with them.
+        If no topic can be used as a sensor; names the topics and the reasons.
 
     """
-    proposed, unused = study(bag)
+    proposed, unused = propose_sensors(bag)
     if not proposed:
         raise BagError(
             f'{bag.path}: no sensor in it: ' + '; '.join(
-                f'{one.topic.name} ({one.topic.message_type}): {one.reason}' for one in unused
+                f'{each.topic.name} ({each.topic.message_type}): {each.reason}'
+                for each in unused
             ) + f'; a sensor is one of {", ".join(KINDS)}'
         )
-    begin = datetime.fromtimestamp(bag.start_ns * 1e-9, timezone.utc)
+    start = datetime.fromtimestamp(bag.start_ns * 1e-9, timezone.utc)
     name = bag.path.resolve().name
     lines = [
         f'# The sensors of {name}, proposed by m2vae sensors: edit, then train with',
         f'# m2vae train --bag {name} --sensors THIS_FILE --out MODEL.',
-        f'# Recorded {begin:%Y-%m-%d %H:%M:%S} UTC, {(bag.end_ns - bag.start_ns) * 1e-9:.1f} s.',
-        '# Arrays are what the model sees: larger ones show more, need more data and take longer.',
+        f'# Recorded {start:%Y-%m-%d %H:%M:%S} UTC, {(bag.end_ns - bag.start_ns) * 1e-9:.1f} s.',
+        '# The shape is what the model sees: a larger one shows more, needs more data and time.',
     ]
-    if len(proposed) > _MANY:
+    if len(proposed) > _MANY_SENSORS:
         lines.append(
             f'# CAUTION: {len(proposed)} sensors have {2 ** len(proposed) - 1} subsets, and each '
-            f'gets its own encoder: remove some.'
+            f'gets its own encoder: remove some sensors.'
         )
-    lines.append(f'{_LIST}:')
+    lines.append(f'{_SENSORS_KEY}:')
     for sensor in proposed:
-        lines += _written(sensor)
+        lines += _sensor_lines(sensor)
     if unused:
         lines.append('# Not used:')
         lines += [
-            f'#   {one.topic.name} ({one.topic.message_type}, {one.topic.count} messages): '
-            f'{" ".join(one.reason.split())}' for one in unused
+            f'#   {each.topic.name} ({each.topic.message_type}, {each.topic.count} messages): '
+            f'{" ".join(each.reason.split())}' for each in unused
         ]
     return '\n'.join(lines) + '\n'
 
 
-def _read(entry: Any) -> SensorSpec:
+def _read_sensor(entry: Any) -> SensorSpec:
     if not isinstance(entry, Mapping):
         raise ValueError(f'{entry!r:.100} must be the fields of a sensor')
     wrong = [key for key in entry if not isinstance(key, str)]
     if wrong:
-        raise ValueError(f'field {wrong[0]!r} must be a text')
+        raise ValueError(f'field {wrong[0]!r}: its name must be a text')
     spec = SensorSpec.from_dict(entry)
     validate(spec)
     return spec
 
 
-def _called(number: int, entry: Any) -> str:
+def _label(number: int, entry: Any) -> str:
+    """Return how errors name a sensor: by its number, and its name if it has one."""
     name = entry.get('name') if isinstance(entry, Mapping) else None
     return f'sensor {number}' + (f' ({name})' if isinstance(name, str) else '')
 
 
-def _written(sensor: Proposed) -> list[str]:
+def _sensor_lines(sensor: ProposedSensor) -> list[str]:
     spec = sensor.spec
     lines = [
         f'  # {sensor.topic.name} ({sensor.topic.message_type})',
         *(f'  # {" ".join(remark.split())}' for remark in sensor.remarks),
-        f'  - name: {_text(spec.name)}',
+        f'  - name: {_yaml_string(spec.name)}',
         f'    kind: {spec.kind}',
-        f'    topic: {_text(spec.topic)}',
-        f'    frame_id: {_text(spec.frame_id)}',
-        f'    shape: [{", ".join(map(str, spec.shape))}]  # {_MEANINGS[spec.kind]}',
+        f'    topic: {_yaml_string(spec.topic)}',
+        f'    frame_id: {_yaml_string(spec.frame_id)}',
+        f'    shape: [{", ".join(map(str, spec.shape))}]  # {_SHAPE_COMMENTS[spec.kind]}',
     ]
     if spec.geometry:
         lines.append('    geometry:')
         lines += [
-            f'      {key}: {value}{_unit(key, value)}' for key, value in spec.geometry.items()
+            f'      {key}: {value}{_geometry_comment(key, value)}'
+            for key, value in spec.geometry.items()
         ]
     return lines
 
 
-def _unit(key: str, value: float | str) -> str:
+def _geometry_comment(key: str, value: float | str) -> str:
     if isinstance(value, str):
         return '  # body: x forward, y left, z up; optical: z forward, x right, y down'
     if key.startswith('range'):
@@ -167,7 +171,7 @@ def _unit(key: str, value: float | str) -> str:
     return f'  # rad, {value * 57.29578:.1f} degrees'
 
 
-def _text(text: str) -> str:
-    """Return a text as YAML reads it."""
-    plain = _PLAIN.match(text) and text.lower() not in _WORDS
-    return text if plain else json.dumps(text, ensure_ascii=False)
+def _yaml_string(text: str) -> str:
+    """Return a text as a YAML string, quoted if it must be."""
+    is_plain = _UNQUOTED.match(text) and text.lower() not in _RESERVED_WORDS
+    return text if is_plain else json.dumps(text, ensure_ascii=False)

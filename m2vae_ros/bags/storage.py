@@ -3,9 +3,8 @@
 """
 The files of a bag as `rosbags` opens them, and everything that can be wrong with them.
 
-What rosbags would do silently is an error here: files that hold less than the metadata says, an
-index that leads to fewer messages than were written, topics whose quality of service differs
-between metadata and storage.
+What rosbags would accept silently is an error here: files with fewer messages than the metadata
+says, an index that lists fewer messages than were written, a truncated database.
 """
 
 from __future__ import annotations
@@ -34,32 +33,32 @@ from m2vae_ros.bags.types import typestore_of
 STORAGES = ('.mcap', '.db3')
 ROS_1 = '.bag'
 METADATA = 'metadata.yaml'
-_FACTS = 'rosbag2_bagfile_information'
-_BLOCK = 1 << 14  # bytes
-_BLOCKS = 512  # that a fingerprint looks at, of all files together
+_METADATA_KEY = 'rosbag2_bagfile_information'
+_BLOCK_BYTES = 1 << 14
+_BLOCKS = 512  # that a fingerprint is made of, of all files together
 
-Raw = Iterator[tuple[Connection, int, bytes]]
+RawMessages = Iterator[tuple[Connection, int, bytes]]  # connection, time of receipt in ns, data
 
 
 class BagError(ValueError):
-    """A bag, or what is asked of it, is wrong; the text names file, rule, value and fix."""
+    """A bag or a request to it is wrong; the text names file, rule, value and fix."""
 
 
 @dataclass(frozen=True)
 class Storage:
     """
-    One file of a bag, open.
+    One open file of a bag.
 
     Parameters
     ----------
     path
         The file.
     connections
-        Its topics; one topic may have several.
+        Its topics; one topic may have several connections.
     start_ns, stop_ns
-        Between these its messages were received, nanoseconds; the last one just before `stop_ns`.
+        Time of receipt of its first message, and 1 ns after that of its last, nanoseconds.
     read
-        Connections, start and stop (None = no limit) -> messages in order of receipt.
+        Connections, start and stop (ns, None = no limit) -> messages in order of receipt.
 
     """
 
@@ -67,28 +66,29 @@ class Storage:
     connections: Collection[Connection]
     start_ns: int
     stop_ns: int
-    read: Callable[[Collection[Connection], int | None, int | None], Raw]
+    read: Callable[[Collection[Connection], int | None, int | None], RawMessages]
 
     @property
     def count(self) -> int:
-        """How many messages it holds."""
+        """Return the number of its messages."""
         return sum(connection.msgcount for connection in self.connections)
 
 
 @dataclass(frozen=True)
-class Opened:
+class BagFiles:
     """
-    A bag's files.
+    The open files of a bag.
 
     Parameters
     ----------
     storages
-        Those that hold messages.
+        One for each file.
     typestore
-        Knows the bag's own message definitions, else those of the distribution it is of.
+        The bag's message definitions, see `types.typestore_of`.
     readable
-        What another process can open at once while this is open: where the files of the bag are
-        compressed, a folder with what they were unpacked to; else the bag itself.
+        A path that other processes can open without decompressing files again, as long as these
+        are open: a folder with the decompressed files if the bag's files are compressed, else the
+        bag itself.
 
     """
 
@@ -98,8 +98,8 @@ class Opened:
 
 
 @contextmanager
-def explained(path: Path, what: str) -> Iterator[None]:
-    """Turn whatever a damaged file makes its reader raise into one clear error."""
+def as_bag_error(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever a damaged file makes its reader raise into a `BagError` with the fix."""
     try:
         yield
     except (BagError, GeneratorExit):
@@ -109,21 +109,21 @@ def explained(path: Path, what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno == ENOSPC:
             raise BagError(
-                f'{path}: no space left in {gettempdir()} to unpack the compressed files of this '
-                f'bag: let TMPDIR name a larger folder'
+                f'{path}: no space left in {gettempdir()} to decompress the files of this bag: '
+                f'set TMPDIR to a larger folder'
             ) from error
         raise BagError(f'{error.filename or path}: {what} ({error.strerror or error})') from error
-    except Exception as error:  # a truncated file may make the reader trip over anything
+    except Exception as error:  # a truncated file may make the reader raise anything
         reason = ' '.join(str(error).split()) or type(error).__name__
         raise BagError(
             f'{path}: {what} ({reason.rstrip(".")}): truncated or damaged, as after a power cut; '
-            f'mend it ({_cure(path)}) or record it again'
+            f'repair it ({_repair_command(path)}) or record it again'
         ) from error
 
 
 def check_path(path: Path) -> None:
-    """Check that a path may be a bag; say what else it is, and what would be right."""
-    with explained(path, 'cannot be opened'):
+    """Check that a path may be a bag; the error says what it is instead, and what to give."""
+    with as_bag_error(path, 'cannot be opened'):
         if not path.exists():
             raise BagError(f'{path}: no such bag')
         if path.is_file() and path.suffix not in (*STORAGES, ROS_1):
@@ -135,48 +135,48 @@ def check_path(path: Path) -> None:
             files = sorted(file.name for file in _storage_files(path) if file.suffix in STORAGES)
             raise BagError(
                 f'{path}: no {METADATA} in it: '
-                + (f'make it with ros2 bag reindex {path}, or name the file {path / files[0]}'
+                + (f'make it with ros2 bag reindex {path}, or give the file {path / files[0]}'
                    if files else 'not the folder of a ROS 2 bag')
             )
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Opened]:
-    """Open a bag's files as long as the context lasts."""
+def open_files(path: Path) -> Iterator[BagFiles]:
+    """Open the files of a bag; they are closed when the context ends."""
     with ExitStack() as stack:
-        with explained(path, 'cannot be opened'):
+        with as_bag_error(path, 'cannot be opened'):
             _check_readable(path)
             if path.suffix == ROS_1 and path.is_file():
                 reader1 = stack.enter_context(Reader1(path))
                 files = (_storage_of_ros_1(reader1),)
-                found = Opened(files, _types(files, Stores.ROS1_NOETIC), path)
+                bag_files = BagFiles(files, _typestore_for(files, Stores.ROS1_NOETIC), path)
             else:
-                found = _open_ros_2(path, stack.enter_context(_entered(path)))
-        yield found
+                bag_files = _open_ros_2(path, stack.enter_context(_open_reader(path)))
+        yield bag_files
 
 
 def fingerprint(path: Path) -> str:
-    """Return a key of a bag's content: sizes and a spread of blocks of its files; quick."""
+    """Return a key of a bag's content: a hash of its files' sizes and of evenly spaced blocks."""
     digest = blake2b(digest_size=16)
-    with explained(path, 'cannot be read'):
+    with as_bag_error(path, 'cannot be read'):
         files = [path]
         if path.is_dir():
             digest.update((path / METADATA).read_bytes())
-            files = _files_of(path, _facts(path))
-        spread = max(2, _BLOCKS // len(files))
+            files = _files_of(path, _read_metadata(path))
+        blocks = max(2, _BLOCKS // len(files))
         for file in files:
             size = file.stat().st_size
             digest.update(f'{size}\n'.encode())
-            last = max(0, size - _BLOCK)
+            last = max(0, size - _BLOCK_BYTES)
             with file.open('rb') as stream:
-                for start in sorted({last * block // (spread - 1) for block in range(spread)}):
+                for start in sorted({last * block // (blocks - 1) for block in range(blocks)}):
                     stream.seek(start)
-                    digest.update(stream.read(_BLOCK))
+                    digest.update(stream.read(_BLOCK_BYTES))
     return digest.hexdigest()
 
 
 def _storage_files(folder: Path) -> list[Path]:
-    """Return the storage files of a folder, compressed ones too; a file's cache is none."""
+    """Return the storage files of a folder, compressed ones too, but not the folders of caches."""
     return sorted(
         file for file in folder.iterdir() if {*STORAGES} & {*file.suffixes} and not file.is_dir()
     )
@@ -192,22 +192,22 @@ def _check_readable(path: Path) -> None:
 
 
 @contextmanager
-def _entered(path: Path) -> Iterator[Reader2]:
-    """Open a bag of ROS 2; of a folder that cannot be, name the file that is to blame."""
+def _open_reader(path: Path) -> Iterator[Reader2]:
+    """Open a bag of ROS 2; if a folder cannot be opened, blame the file that cannot."""
     reader = Reader2(path)
     try:
         reader.open()
     except Exception:
         for file in _storage_files(path) if path.is_dir() else ():
             if file.suffix in STORAGES:
-                with explained(file, 'cannot be opened'), Reader2(file):
+                with as_bag_error(file, 'cannot be opened'), Reader2(file):
                     pass
         raise
     with closing(reader):
         yield reader
 
 
-def _open_ros_2(path: Path, reader: Reader2) -> Opened:
+def _open_ros_2(path: Path, reader: Reader2) -> BagFiles:
     stored: list[Any] = [reader.storage]
     paths = [path]
     compressed = None
@@ -215,23 +215,23 @@ def _open_ros_2(path: Path, reader: Reader2) -> Opened:
     readable = path
     if isinstance(reader.storage, DirectoryReader):
         stored = list(reader.storage.storages)
-        paths = _files_of(path, _facts(path))
+        paths = _files_of(path, _read_metadata(path))
         compressed, expected = reader.compression_mode, reader.message_count
         if compressed == 'file':
-            readable = _as_plain_bag(path, stored)
+            readable = _as_uncompressed_bag(path, stored)
     files = tuple(
-        _storage_of_ros_2(name, one, compressed == 'message')
-        for name, one in zip(paths, stored, strict=True)
+        _storage_of_ros_2(file, storage, compressed == 'message')
+        for file, storage in zip(paths, stored, strict=True)
     )
     count = sum(file.count for file in files)
     if count < expected:
         raise BagError(
-            f'{path}: {METADATA} tells of {expected} messages, its files hold {count}: files are '
-            f'truncated or exchanged: copy or record it again, or, if this is all there is, '
+            f'{path}: {METADATA} counts {expected} messages, its files hold {count}: files are '
+            f'truncated or swapped: copy or record it again, or, if this is all there is, '
             f'ros2 bag reindex {path}'
         )
     distribution = {store.value: store for store in Stores}.get(f'ros2_{reader.ros_distro}')
-    return Opened(files, _types(files, distribution or Stores.ROS2_HUMBLE), readable)
+    return BagFiles(files, _typestore_for(files, distribution or Stores.ROS2_HUMBLE), readable)
 
 
 def _storage_of_ros_1(reader: Reader1) -> Storage:
@@ -245,18 +245,21 @@ def _storage_of_ros_2(path: Path, stored: Any, compressed: bool) -> Storage:
         indexed = sum(sum(chunk.channel_count.values()) for chunk in stored.chunks)
         if indexed < stored.statistics.message_count:
             raise BagError(
-                f'{path}: its index leads to {indexed} of {stored.statistics.message_count} '
-                f'messages: mend it ({_cure(path)})'
+                f'{path}: its index lists {indexed} of {stored.statistics.message_count} '
+                f'messages: repair it ({_repair_command(path)})'
             )
 
     if isinstance(stored, Sqlite3Reader):
         _check_pages(path, stored.path)
 
-    def read(wanted: Collection[Connection], start: int | None, stop: int | None) -> Raw:
-        messages: Raw = stored.messages(wanted, start, stop)
+    def read(wanted: Collection[Connection], start: int | None, stop: int | None) -> RawMessages:
+        messages: RawMessages = stored.messages(wanted, start, stop)
         if not compressed:
             return messages
-        return ((found, when, _unpacked(data)) for found, when, data in messages)
+        return (
+            (connection, receive_ns, _decompressed(data))
+            for connection, receive_ns, data in messages
+        )
 
     return Storage(
         path, tuple(stored.connections), stored.metadata.start_time, stored.metadata.end_time, read
@@ -264,55 +267,55 @@ def _storage_of_ros_2(path: Path, stored: Any, compressed: bool) -> Storage:
 
 
 def _check_pages(path: Path, file: Path) -> None:
-    """Check that a database has the pages that its header tells of (SQLite reads on without)."""
+    """Check that a database is as long as its header says; SQLite does not."""
     with file.open('rb') as stream:
         header = stream.read(100)
-    page = int.from_bytes(header[16:18], 'big')
-    told = int.from_bytes(header[28:32], 'big') * (65536 if page == 1 else page)
-    is_current = header[24:28] == header[92:96]
+    page_size = int.from_bytes(header[16:18], 'big')
+    expected = int.from_bytes(header[28:32], 'big') * (65536 if page_size == 1 else page_size)
+    is_current = header[24:28] == header[92:96]  # of the number of pages
     size = file.stat().st_size
-    if is_current and size < told:
+    if is_current and size < expected:
         raise BagError(
-            f'{path}: truncated: it has {size} of {told} bytes; mend it ({_cure(path)}) or record '
-            f'it again'
+            f'{path}: truncated: it has {size} of {expected} bytes; repair it '
+            f'({_repair_command(path)}) or record it again'
         )
 
 
-def _unpacked(data: bytes) -> bytes:
-    from rosbags.rosbag2 import reader  # whichever zstd module this version of rosbags brought
+def _decompressed(data: bytes) -> bytes:
+    from rosbags.rosbag2 import reader  # has whichever zstd module this version of rosbags uses
 
     message: bytes = reader.zstd.decompress(data)
     return message
 
 
-def _as_plain_bag(path: Path, stored: Collection[Any]) -> Path:
-    """Make a bag of the files that were unpacked for reading; return its folder."""
-    files: list[Path] = [one.path for one in stored]
-    facts = _facts(path)
-    facts.update(
+def _as_uncompressed_bag(path: Path, stored: Collection[Any]) -> Path:
+    """Write metadata to the folder of the decompressed files and return it, as a bag."""
+    files: list[Path] = [storage.path for storage in stored]
+    metadata = _read_metadata(path)
+    metadata.update(
         relative_file_paths=[file.name for file in files], compression_mode='',
         compression_format='', files=[],
     )
     folder = files[0].parent
-    (folder / METADATA).write_text(yaml.safe_dump({_FACTS: facts}))
+    (folder / METADATA).write_text(yaml.safe_dump({_METADATA_KEY: metadata}))
     return folder
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = yaml.safe_load((path / METADATA).read_text())[_FACTS]
-    return facts
+def _read_metadata(path: Path) -> dict[str, Any]:
+    metadata: dict[str, Any] = yaml.safe_load((path / METADATA).read_text())[_METADATA_KEY]
+    return metadata
 
 
-def _files_of(path: Path, facts: dict[str, Any]) -> list[Path]:
-    return [path / Path(name).name for name in facts['relative_file_paths']]
+def _files_of(path: Path, metadata: dict[str, Any]) -> list[Path]:
+    return [path / Path(name).name for name in metadata['relative_file_paths']]
 
 
-def _types(files: Collection[Storage], default: Stores) -> Typestore:
-    return typestore_of([found for file in files for found in file.connections], default)
+def _typestore_for(files: Collection[Storage], default: Stores) -> Typestore:
+    return typestore_of([each for file in files for each in file.connections], default)
 
 
-def _cure(path: Path) -> str:
-    """Return the command that mends a damaged file."""
+def _repair_command(path: Path) -> str:
+    """Return the command that repairs a damaged file."""
     if path.suffix == ROS_1:
         return f'rosbag reindex {path.name}'
     if path.suffix == '.mcap':

@@ -22,11 +22,11 @@ class Topic:
     Parameters
     ----------
     name
-        As it was recorded, ``/camera/image_raw``.
+        Its name as recorded, ``/camera/image_raw``.
     message_type
-        ``sensor_msgs/msg/Image``, also in bags of ROS 1; of a topic with several, all of them.
+        ``sensor_msgs/msg/Image``, also in bags of ROS 1; comma-separated if there are several.
     count
-        How many messages.
+        Number of messages.
     latched
         Whether its publisher kept the last message for late subscribers (transient local).
 
@@ -39,7 +39,7 @@ class Topic:
 
 
 def topics_of(storages: Iterable[Storage]) -> dict[str, Topic]:
-    """Return what the files hold on each topic, sorted by name."""
+    """Return name -> topic of all that is in the files, sorted by name."""
     connections = defaultdict(list)
     for storage in storages:
         for connection in storage.connections:
@@ -55,8 +55,8 @@ def topics_of(storages: Iterable[Storage]) -> dict[str, Topic]:
     }
 
 
-def listed(topics: Iterable[Topic]) -> str:
-    """Return topics and their types in a line."""
+def format_topics(topics: Iterable[Topic]) -> str:
+    """Return names and types of topics as text on one line."""
     return ', '.join(f'{topic.name} ({topic.message_type})' for topic in topics) or 'none'
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""How the messages of a bag are made: its own definitions, else those of its distribution."""
+"""Message definitions of a bag: its own, else those of its ROS distribution."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rosbags.typesys import get_types_from_idl, get_types_from_msg, get_typestor
 from rosbags.typesys.store import Typestore
 
 _HEADER = 'std_msgs/msg/Header'
-_IDL_RULE = '=' * 80 + '\n'  # between the files of an IDL definition
+_IDL_SEPARATOR = '=' * 80 + '\n'  # between the files of an IDL definition
 
 
 def typestore_of(connections: Iterable[Connection], default: Stores) -> Typestore:
-    """Return a store of the definitions that topics carry, and the default's for the others."""
+    """Return a store of the definitions that topics carry, completed by the default store's."""
     carried: dict[str, Any] = {}
     complete = True
     for connection in {found.msgtype: found for found in connections}.values():
         try:
             carried.update(_definitions(connection))
-        except Exception:  # of no consequence until somebody asks for this type
+        except Exception:  # an error only if somebody reads a topic of this type
             complete = False
         complete &= connection.msgtype in carried
     typestore = get_typestore(Stores.EMPTY)
@@ -36,15 +36,15 @@ def _definitions(connection: Connection) -> dict[str, Any]:
         return dict(get_types_from_msg(definition.data, connection.msgtype))
     types: dict[str, Any] = {}
     if definition.format is MessageDefinitionFormat.IDL:
-        for part in definition.data.split(_IDL_RULE):
+        for part in definition.data.split(_IDL_SEPARATOR):
             text = part.partition('\n')[2] if part.startswith('IDL: ') else part
             if text.strip():
                 types.update(get_types_from_idl(text))
     return types
 
 
-def converting(typestore: Typestore) -> Typestore:
-    """Return a store that turns messages of ROS 1 into those of ROS 2, whose header has no seq."""
+def ros1_converter(typestore: Typestore) -> Typestore:
+    """Return a store that converts messages of ROS 1 to ROS 2, whose header has no seq."""
     header = {_HEADER: get_typestore(Stores.ROS2_HUMBLE).fielddefs[_HEADER]}
     converter = get_typestore(Stores.EMPTY)
     converter.register({**typestore.fielddefs, **header})

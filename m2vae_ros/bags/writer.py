@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Bags of ROS 2, written whole or not at all, without a ROS installation.
+Write bags of ROS 2, atomically and without a ROS installation.
 
-They carry their message definitions and are of the newest format that Humble reads: it takes the
-quality of service of a topic as text, which later versions of the format no longer are.
+They carry their message definitions and have the newest format that Humble reads: later versions
+no longer store the quality of service of a topic as text, which Humble needs.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from m2vae_ros.bags.storage import BagError
 from m2vae_ros.sensors.messages import MessageClasses, rosbags_message_classes
 
 STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
-# How zstd is applied: what a storage compresses itself can be read in parts.
+# Where zstd is applied; mcap compresses chunks itself, of which a part can be read.
 COMPRESSIONS = {'mcap': CompressionMode.STORAGE, 'sqlite3': CompressionMode.MESSAGE}
-_VERSION: Literal[8] = 8
+_FORMAT_VERSION: Literal[8] = 8
 
 
 @cache
@@ -38,26 +38,29 @@ def _typestore() -> Typestore:
 
 
 def message_types() -> Mapping[str, Any]:
-    """Return the classes of all messages that can be written, ``std_msgs/msg/Header``, ..."""
+    """Return message type, ``std_msgs/msg/Header``, -> class, of all that can be written."""
     types: Mapping[str, Any] = _typestore().types
     return types
 
 
 def rosbags_classes() -> MessageClasses:
-    """Return the classes to build messages of sensors with."""
+    """Return the classes to build sensor messages with."""
     return rosbags_message_classes(_typestore())
 
 
 class BagWriter:
     """
-    A bag that is written beside its place and put there when it is whole; a context manager.
+    A bag that is being written; a context manager.
+
+    It is written to a hidden folder beside its path and renamed when it is closed. On an error it
+    is removed.
 
     What a killed process left of a bag at this path is removed.
 
     Parameters
     ----------
     path
-        Of the folder that the bag will be; its parent exists, itself it does not.
+        Folder of the bag, which must not exist; its parent must.
     storage
         ``mcap`` or ``sqlite3``.
     compression
@@ -66,7 +69,7 @@ class BagWriter:
     Raises
     ------
     BagError
-        If the path is taken, nothing can be written there, or an option is unknown.
+        If the path exists, nothing can be written there, or an option is unknown.
 
     """
 
@@ -79,63 +82,65 @@ class BagWriter:
         if compression not in (None, 'zstd'):
             raise BagError(f'compression {compression!r}: must be zstd, or none')
         if self.path.exists():
-            raise BagError(f'{self.path}: exists already: name another, or remove it')
+            raise BagError(f'{self.path}: exists already: give another path, or remove it')
         if not self.path.parent.is_dir():
-            raise BagError(f'{self.path}: there is no folder {self.path.parent} to write it in')
+            raise BagError(f'{self.path}: there is no folder {self.path.parent} to write it to')
         self._connections: dict[str, Connection] = {}
         self._stack = ExitStack()
-        with self._explained():
+        with self._as_bag_error():
             self._folder = self._stack.enter_context(folder_aside(self.path, 'bag'))
-        with self._abandoned_on_failure(), self._explained():
+        with self._abandoned_on_failure(), self._as_bag_error():
             self._writer = Writer(
-                self._folder / self.path.name, version=_VERSION, storage_plugin=STORAGES[storage]
+                self._folder / self.path.name, version=_FORMAT_VERSION,
+                storage_plugin=STORAGES[storage],
             )
             if compression is not None:
                 self._writer.set_compression(COMPRESSIONS[storage], CompressionFormat.ZSTD)
             self._writer.open()
 
     def add_topic(self, name: str, message_type: str) -> None:
-        """Announce a topic, ``/scan``, and its type, ``sensor_msgs/msg/LaserScan``."""
+        """Add a topic, ``/scan``, of a message type, ``sensor_msgs/msg/LaserScan``."""
         if message_type not in message_types():
             raise BagError(f'{self.path}: topic {name}: message type {message_type} is unknown')
-        with self._explained():
+        with self._as_bag_error():
             self._connections[name] = self._writer.add_connection(
                 name, message_type, typestore=_typestore()
             )
 
     def write(self, topic: str, receive_ns: int, message: Any) -> None:
         """
-        Append a message, received at a time in nanoseconds.
+        Append a message with its time of receipt, nanoseconds.
 
         Raises
         ------
         BagError
-            If the topic was not announced, the message is not of its type, or the disk is full.
+            If the topic was not added, the message is not of its type, or the disk is full.
 
         """
-        kind = self._connection(topic).msgtype
+        message_type = self._connection(topic).msgtype
         try:
-            data = _typestore().serialize_cdr(message, kind)
-        except Exception as error:  # whatever a foreign object makes the serialiser trip over
+            data = _typestore().serialize_cdr(message, message_type)
+        except Exception as error:  # an object of another class may raise anything
             raise BagError(
-                f'{self.path}: topic {topic}: {type(message).__name__} is no {kind} ({error})'
+                f'{self.path}: topic {topic}: {type(message).__name__} is not a {message_type} '
+                f'({error})'
             ) from error
         self.write_serialized(topic, receive_ns, data)
 
     def write_serialized(self, topic: str, receive_ns: int, data: bytes | memoryview) -> None:
-        """Append a message as ROS 2 serialises it."""
-        with self._explained():
+        """Append a serialised message (CDR) with its time of receipt, nanoseconds."""
+        with self._as_bag_error():
             self._writer.write(self._connection(topic), receive_ns, data)
 
     def close(self) -> None:
-        """Finish the bag and put it in its place."""
-        with self._abandoned_on_failure(), self._explained():
+        """Complete the bag and move it to its path."""
+        with self._abandoned_on_failure(), self._as_bag_error():
             self._writer.close()
             (self._folder / self.path.name).rename(self.path)
             self._stack.close()
 
     def abandon(self) -> None:
-        """Leave nothing of the bag."""
+        """Remove everything that was written."""
         with suppress(Exception):
             self._writer.abort()
         self._stack.close()
@@ -157,7 +162,7 @@ class BagWriter:
     def _connection(self, topic: str) -> Connection:
         if topic not in self._connections:
             raise BagError(
-                f'{self.path}: topic {topic} was not announced; '
+                f'{self.path}: topic {topic} was not added; '
                 f'{", ".join(self._connections) or "none"} were'
             )
         return self._connections[topic]
@@ -171,8 +176,8 @@ class BagWriter:
             raise
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Name the bag in whatever keeps it from being written."""
+    def _as_bag_error(self) -> Iterator[None]:
+        """Turn the errors of writing into a `BagError` that names the bag."""
         try:
             yield
         except (OSError, sqlite3.Error, WriterError) as error:

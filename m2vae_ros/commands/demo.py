@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""`m2vae demo`: robot and fusion node as separate processes, sensors that die, a picture of it."""
+"""`m2vae demo`: simulated robot and fusion node as processes; sensors die and come back."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from m2vae_ros.simulation.generator import world_seeds
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument('--out', type=Path, required=True, help='folder for picture and summary')
-    parser.add_argument('--model', type=Path, help="model file; default: the package's own")
+    parser.add_argument(
+        '--model', type=Path, help='model file (default: the one that the package installs)',
+    )
     parser.add_argument(
         '--seconds', type=float, default=8.0, help='length of a phase (default %(default)s)'
     )
     parser.add_argument(
         '--seed', type=int, default=world_seeds('test', 1)[0],
-        help="the robot's world; the default is one that no model was trained on",
+        help="seed of the robot's world (default %(default)s: one that no model is trained on)",
     )
 
 
@@ -42,15 +44,15 @@ def run(arguments: argparse.Namespace) -> int:
     summary = demonstrate(
         path, arguments.out, seconds=arguments.seconds, seed=arguments.seed, console=console
     )
-    _report(console, summary)
-    console.print(f'{arguments.out}/demo.png and summary.json are written', soft_wrap=True)
+    _print_summary(console, summary)
+    console.print(f'wrote {arguments.out}/demo.png and summary.json', soft_wrap=True)
     return 0
 
 
-def _report(console: Console, summary: dict[str, Any]) -> None:
+def _print_summary(console: Console, summary: dict[str, Any]) -> None:
     for phase in summary['phases']:
-        back = phase['recovery_s']
-        recovery = '' if back is None else f', complete sets again after {back:.2f} s'
+        seconds = phase['recovery_s']
+        recovery = '' if seconds is None else f', complete sets again after {seconds:.2f} s'
         console.print(
             f'{phase["title"]:12} {phase["latents"]:4} latents, '
             f'longest gap {phase["longest_gap_s"]:.2f} s{recovery}',

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""`m2vae evaluate`: what a model can do on a bag, as numbers, as a page and as its latents."""
+"""`m2vae evaluate`: a bag through a model, to a report of numbers, a page and the latents."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from m2vae_ros.evaluation.options import EvaluationOptions
 from m2vae_ros.evaluation.report.folder import LATENTS, METRICS, PAGE
 from m2vae_ros.fusion.options import SynchronizerOptions
 
-SEEN = ('The model was trained on a bag of this name: what follows is largely what it remembers. '
-        'Evaluate it on another drive.')
+_SEEN_IN_TRAINING = (
+    'The model was trained on a bag of this name: what follows is mostly what it has memorised. '
+    'Evaluate it on another drive.'
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,30 +49,31 @@ def run(arguments: argparse.Namespace) -> int:
         options=options_of(EvaluationOptions, arguments),
         synchronizer=options_of(SynchronizerOptions, arguments),
     )
-    print(_in_words(findings))
-    print(f'{arguments.report / PAGE}, {METRICS} and the bag {LATENTS} are written')
+    print(_format_findings(findings))
+    print(f'wrote {arguments.report / PAGE}, {METRICS} and the bag {LATENTS}')
     return 0
 
 
-def _in_words(findings: Findings) -> str:
-    """Return what was fused, and the errors of every sensor from all others."""
+def _format_findings(findings: Findings) -> str:
+    """Return as text how many sets were fused, and each sensor's errors from all others."""
     lines = [f'{sum(findings.fused_sets.values())} sets in {findings.seconds:.1f} s: ' + ', '.join(
         f'{subset} {count}' for subset, count in findings.fused_sets.items()
     )]
     if findings.seen_in_training:
-        lines.append(SEEN)
+        lines.append(_SEEN_IN_TRAINING)
     names = [spec.name for spec in findings.sensors]
     for name in names:
-        others = [one for one in names if one != name] or [name]
+        others = [other for other in names if other != name] or [name]
         rows = [
             error for error in findings.errors
             if error.sensor == name and list(error.source) == others
         ]
         if rows:
-            lines.append(f'{name} from {" + ".join(others)}: ' + ', '.join(map(_error, rows)))
+            errors = ', '.join(map(_format_error, rows))
+            lines.append(f'{name} from {" + ".join(others)}: {errors}')
     return '\n'.join(lines)
 
 
-def _error(error: SensorError) -> str:
+def _format_error(error: SensorError) -> str:
     unit = ' m' if error.unit == 'm' else f' {error.unit}'
     return f'{error.predictor} {error.error:.3g}{unit}'

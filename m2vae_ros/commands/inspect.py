@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""`m2vae inspect`: what a model is made of and how fast it is on this machine."""
+"""`m2vae inspect`: a model file's header, the sizes of its networks, and their speed here."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from m2vae_ros.evaluation.inspection import inspect
-from m2vae_ros.evaluation.reconstruction import ReconstructionError
-from m2vae_ros.evaluation.reconstruction import table as reconstruction_table
+from m2vae_ros.evaluation.relative_errors import format_ratios, RelativeError
 from m2vae_ros.vae.checkpoint import add_digest, NO_DIGEST
-from m2vae_ros.vae.weights_file import printable
+from m2vae_ros.weights_file import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--threads', type=int, default=1,
-        help="CPU threads of one inference (default %(default)s, the node's)",
+        help='CPU threads of one inference (default %(default)s, as in the node)',
     )
     parser.add_argument(
         '--add-digest', action='store_true',
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what is known of a model; return the exit code."""
+    """Inspect a model file; return the exit code."""
     if not 1 <= arguments.threads <= 256:
         raise ValueError(f'--threads {arguments.threads}: must be 1 to 256')
     if arguments.add_digest:
@@ -59,20 +58,20 @@ def run(arguments: argparse.Namespace) -> int:
         f'{found["parameters"]["total"]:,} parameters, '
         f'{"SHA-256 digest" if found["has_digest"] else NO_DIGEST}', markup=False, soft_wrap=True,
     )
-    console.print(_sensors(found))
-    console.print(_subsets(found))
+    console.print(_sensor_table(found))
+    console.print(_encoder_table(found))
     console.print(
         f'Measured on {found["forward"]["device"]}; CPU threads: {found["forward"]["threads"]}.\n',
         markup=False, soft_wrap=True,
     )
     for name in ('objective', 'architecture', 'provenance'):
-        console.print(Text(f'{name.capitalize()}: {_words(found[name])}'), soft_wrap=True)
-    console.print(Text(f'\n{_errors(found["evaluation"])}'), soft_wrap=True)
+        console.print(Text(f'{name.capitalize()}: {_format_fields(found[name])}'), soft_wrap=True)
+    console.print(Text(f'\n{_format_errors(found["evaluation"])}'), soft_wrap=True)
     return 0
 
 
-def _sensors(found: Mapping[str, Any]) -> Table:
-    """Return the sensors, and the parameters of their networks."""
+def _sensor_table(found: Mapping[str, Any]) -> Table:
+    """Return a table of the sensors and the parameters of their networks."""
     table = Table(
         title='Sensors, and the parameters of their trunks and decoders', box=box.SIMPLE_HEAD,
         title_justify='left', padding=(0, 2, 0, 0), pad_edge=False,
@@ -92,13 +91,14 @@ def _sensors(found: Mapping[str, Any]) -> Table:
     return table
 
 
-def _subsets(found: Mapping[str, Any]) -> Table:
+def _encoder_table(found: Mapping[str, Any]) -> Table:
+    """Return a table of the encoders with their temperatures and times."""
     table = Table(
         title='Encoders, and the median time of one set', box=box.SIMPLE_HEAD,
         title_justify='left', padding=(0, 2, 0, 0), pad_edge=False,
     )
     table.add_column('subset', overflow='fold')
-    for column in ('encoder', 'temperature', 'fuse', 'and show the missing'):
+    for column in ('encoder', 'temperature', 'fuse', 'and reconstruct the missing'):
         table.add_column(column, justify='right')
     temperatures = found['calibration'].get('temperature', {})
     for row in found['forward']['subsets']:
@@ -115,30 +115,31 @@ def _thousands(count: int) -> str:
     return f'{count / 1e3:,.0f} k'
 
 
-def _words(fields: Mapping[str, Any]) -> str:
-    """Return fields as text in one line."""
-    return ', '.join(_items(fields)) or 'not in the file'
+def _format_fields(fields: Mapping[str, Any]) -> str:
+    """Return fields as one line of text."""
+    return ', '.join(_format_items(fields)) or 'not in the file'
 
 
-def _items(fields: Mapping[str, Any], prefix: str = '') -> Iterator[str]:
+def _format_items(fields: Mapping[str, Any], prefix: str = '') -> Iterator[str]:
+    """Yield 'key: value' of all fields; keys of nested ones are joined by dots."""
     for key, value in fields.items():
         if isinstance(value, Mapping):
-            yield from _items(value, f'{prefix}{printable(key)}.')
+            yield from _format_items(value, f'{prefix}{printable(key)}.')
         else:
             yield f'{prefix}{printable(key)}: {printable(value)}'
 
 
-def _errors(evaluation: Mapping[str, Any]) -> str:
-    """Return the held-out errors as the training printed them."""
+def _format_errors(evaluation: Mapping[str, Any]) -> str:
+    """Return the held-out errors as a table of text, as the training printed them."""
     try:
         errors = [
-            ReconstructionError(
+            RelativeError(
                 printable(row['sensor']), tuple(map(printable, row['from'])),
                 float(row['error']), float(row['mean_predictor_error']),
             )
             for row in evaluation['reconstruction']
         ]
-        rows = reconstruction_table(errors)
+        rows = format_ratios(errors)
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return 'Held-out errors: none in the file'
     return (

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Dataclasses of options as flags of a command, with their defaults and docstrings."""
+"""Command-line flags made from dataclasses of options, with their defaults and docstrings."""
 
 from __future__ import annotations
 
@@ -14,15 +14,27 @@ Options = TypeVar('Options')
 
 
 def add_options(
-    parser: argparse.ArgumentParser, group: type, *, but: Container[str] = ()
+    parser: argparse.ArgumentParser, group: type, *, exclude: Container[str] = ()
 ) -> None:
-    """Declare a flag for each field of a dataclass, but for some."""
-    told = _descriptions(group)
+    """
+    Add a flag for each field of a dataclass.
+
+    Parameters
+    ----------
+    parser
+        The parser to add to.
+    group
+        The dataclass; its docstring has the help texts.
+    exclude
+        Names of fields that get no flag.
+
+    """
+    descriptions = _descriptions(group)
     for option in fields(group):
-        if option.name in but:
+        if option.name in exclude:
             continue
         flag = f'--{option.name.replace("_", "-")}'
-        text = told[option.name].replace('%', '%%')
+        text = descriptions[option.name].replace('%', '%%')
         if isinstance(option.default, bool):
             parser.add_argument(flag, action='store_true', help=text)
             continue
@@ -34,14 +46,14 @@ def add_options(
 
 
 def options_of(group: type[Options], arguments: argparse.Namespace) -> Options:
-    """Return the options that the flags of a command chose."""
+    """Return the dataclass with the values of its flags."""
     names = [option.name for option in fields(group)]  # type: ignore[arg-type]
     return group(**{name: getattr(arguments, name) for name in names})
 
 
 def sensor_topics(pairs: Sequence[str]) -> dict[str, str]:
     """
-    Return the topics of sensors that were given as ``SENSOR=TOPIC``.
+    Return sensor -> topic of pairs ``SENSOR=TOPIC``.
 
     Raises
     ------
@@ -59,7 +71,7 @@ def sensor_topics(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _descriptions(group: type) -> dict[str, str]:
-    """Return what the docstring of a dataclass says of each parameter."""
+    """Return field -> its description in the dataclass's docstring."""
     found: dict[str, str] = {}
     names: list[str] = []
     for line in cleandoc(group.__doc__ or '').splitlines():

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""`m2vae play`: a bag on its topics, with its time on /clock; no ros2 bag is needed."""
+"""`m2vae play`: play a bag on its topics, with its time on /clock, without ros2 bag."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bag', type=Path, metavar='BAG', help='folder or file of a bag')
     parser.add_argument(
         '-r', '--rate', type=float, default=default.rate,
-        help='seconds of the bag in a second, 0.001 to 1000 (default %(default)s)',
+        help='speed, 2 plays twice as fast; 0.001 to 1000 (default %(default)s)',
     )
-    parser.add_argument('-l', '--loop', action='store_true', help='begin again at the end')
+    parser.add_argument('-l', '--loop', action='store_true', help='start again at the end')
     parser.add_argument(
         '--start-offset', type=float, default=default.start_offset, metavar='SECONDS',
-        help='leave out this much of the beginning',
+        help='skip this much of the beginning',
     )
     parser.add_argument(
         '-p', '--pause', action='store_true',
-        help='begin paused; the space key or the service ~/resume goes on',
+        help='start paused; the space key or the service ~/resume continues',
     )
     parser.add_argument(
         '--topics', nargs='+', default=[], metavar='TOPIC', help='play only these',
     )
     parser.add_argument(
         '--wait-for', nargs='*', metavar='TOPIC',
-        help='begin when somebody listens to each of these topics; without any, to all that are '
+        help='start when each of these topics has a subscriber; without any, each topic that is '
         'played',
     )
     parser.add_argument(
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--ros-args', nargs=argparse.REMAINDER, default=[], metavar='...',
-        help='what follows is for rclpy',
+        help='arguments for rclpy',
     )
 
 

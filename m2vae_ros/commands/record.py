@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""`m2vae record`: a simulated drive to a bag, with faults on request."""
+"""`m2vae record`: record a drive of the simulated robot to a bag, with faults on request."""
 
 from __future__ import annotations
 
@@ -31,28 +31,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--seed', type=int, default=_DEFAULTS.seed,
-        help='world, way and noise; the default (%(default)s) is a world that no model is '
-             'trained on',
+        help='seed of world, path and noise (default %(default)s: a world that no model is '
+             'trained on)',
     )
     parser.add_argument(
         '--camera', choices=CAMERAS, default=_DEFAULTS.camera,
-        help='raw: Image on camera/image_raw, 27 MB for each second; jpeg: CompressedImage on '
+        help='raw: Image on camera/image_raw, 27 MB per second; jpeg: CompressedImage on '
              'camera/image_raw/compressed (default %(default)s)',
     )
     parser.add_argument(
         '--stamp-jitter', type=float, default=_DEFAULTS.stamp_jitter, metavar='SECONDS',
-        help='how far stamps are behind their time, standard deviation (default %(default)s)',
+        help='how far stamps are behind the time of measurement, standard deviation '
+             '(default %(default)s)',
     )
     parser.add_argument(
         '--fault', nargs='+', action='extend', default=[],
-        metavar='SENSOR:KIND[=VALUE][@FROM-TO]', help='what befalls a sensor; see below',
+        metavar='SENSOR:KIND[=VALUE][@FROM-TO]', help='faults of sensors, see below',
     )
     parser.add_argument(
         '--storage', choices=('mcap', 'sqlite3'), default='mcap',
-        help='storage of the bag (default %(default)s)',
+        help='storage format of the bag (default %(default)s)',
     )
     parser.add_argument(
-        '--compression', choices=('zstd',), help='compress the messages (default: not)'
+        '--compression', choices=('zstd',), help='compress the messages (default: no compression)'
     )
 
 
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     for fault, text in zip(faults, arguments.fault, strict=True):
         if fault.begin >= options.seconds:
             raise ValueError(
-                f'--fault {text}: begins when the drive of {options.seconds:g} s is over'
+                f'--fault {text}: begins after the drive of {options.seconds:g} s is over'
             )
     signal.signal(signal.SIGTERM, _interrupt)
     started = monotonic()
@@ -94,22 +95,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _fault_help() -> str:
+    """Return the help text about faults."""
     kinds = [
         f'  {f"{name}={kind.value}" if kind.value else name:18}{kind.meaning}'
-        + ('' if len(kind.sensor_kinds) == 3 else f' ({", ".join(_befallen(kind))} only)')
+        + ('' if len(kind.sensor_kinds) == 3 else f' ({", ".join(_sensors_with(kind))} only)')
         for name, kind in KINDS.items()
     ]
     return '\n'.join([
         'faults: SENSOR:KIND[=VALUE][@FROM-TO]',
         f'  SENSOR is one of {", ".join(spec.name for spec in SENSORS)}; FROM and TO are seconds '
         'of the drive.',
-        '  Without TO a fault lasts to the end, without @ the whole drive. KIND is one of:',
+        '  Without TO a fault lasts until the end, without @ during the whole drive. KIND is one '
+        'of:',
         *kinds,
         'examples: --fault camera:silent@10-20 lidar:lost=0.3@5- depth:offset=0.25',
     ])
 
 
-def _befallen(kind: Any) -> list[str]:
+def _sensors_with(kind: Any) -> list[str]:
     return [spec.name for spec in SENSORS if spec.kind in kind.sensor_kinds]
 
 

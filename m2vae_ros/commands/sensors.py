@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""`m2vae sensors`: a sensors file, proposed from what a bag holds."""
+"""`m2vae sensors`: propose a sensors file for a bag."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import argparse
 import os
 from pathlib import Path
 
+from m2vae_ros import installation
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.bags.sensors_file import propose
 
@@ -20,26 +21,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--out', type=Path,
-        help='the file to write; must not exist. Without it the proposal is printed',
+        help='the sensors file to write; must not exist (default: print it)',
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Propose; return the exit code."""
+    """Propose a sensors file; return the exit code."""
     if arguments.out is not None and arguments.out.exists():
-        raise ValueError(f'--out {arguments.out}: exists already: name another, or remove it')
+        raise ValueError(f'--out {arguments.out}: exists already: give another path, or remove it')
     with Bag(arguments.bag) as bag:
         text = propose(bag)
     if arguments.out is None:
         print(text, end='')
     else:
         _write(arguments.out, text)
-        print(f'{arguments.out}: read it, edit it, then m2vae train --sensors {arguments.out}')
+        train = installation.command(f'train --bag {arguments.bag} --sensors {arguments.out}')
+        print(f'wrote {arguments.out}: check and edit it, then {train} --out MODEL.safetensors')
     return 0
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     aside = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         aside.write_text(text, encoding='utf-8')

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""`m2vae train`: a model from recordings, or from the simulated robot."""
+"""`m2vae train`: train a model on recordings, or on the simulated robot."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from time import monotonic
 
+from m2vae_ros import installation
 from m2vae_ros.bags.sensors_file import read_sensors
 from m2vae_ros.commands.option_flags import add_options, options_of, sensor_topics
 from m2vae_ros.evaluation.calibration import CalibrationOptions
 from m2vae_ros.samples.augmentation import AugmentationOptions
 from m2vae_ros.samples.cache import CacheOptions
-from m2vae_ros.samples.recorded import from_bags
-from m2vae_ros.samples.simulated import simulated, SimulationOptions
-from m2vae_ros.samples.sources import Splits
+from m2vae_ros.samples.recorded import samples_from_bags
+from m2vae_ros.samples.simulated import samples_from_simulation, SimulationOptions
+from m2vae_ros.samples.sources import SplitSamples
 from m2vae_ros.samples.splits import SplitOptions
 from m2vae_ros.training import dry_run
 from m2vae_ros.training.closing import train_and_save
 from m2vae_ros.training.distributed import World
 from m2vae_ros.training.options import TrainingOptions
-from m2vae_ros.training.training import fitting
+from m2vae_ros.training.training import fit_batch_size
 from m2vae_ros.vae.model import Architecture
 from m2vae_ros.vae.subsets import Subset
 
@@ -36,60 +37,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; the defaults are those of the dataclasses."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        '--simulated', action='store_true', help='learn from the simulated robot',
+        '--simulated', action='store_true', help='train on samples of the simulated robot',
     )
     source.add_argument(
         '--bag', type=Path, action='append', metavar='BAG',
-        help='learn from this recording: the folder of a ROS 2 bag, an .mcap, .db3 or .bag file; '
+        help='train on this recording: the folder of a ROS 2 bag, an .mcap, .db3 or .bag file; '
              'may be given several times',
     )
     parser.add_argument(
         '--sensors', type=Path, metavar='FILE',
-        help='of --bag: the sensors of the model, as m2vae sensors proposes them',
+        help='with --bag: file of the sensors of the model, as m2vae sensors proposes it',
     )
     parser.add_argument(
         '--topic', action='append', default=[], metavar='SENSOR=TOPIC',
-        help='of --bag: where a sensor is recorded on another topic than its own',
+        help="with --bag: a sensor's topic in the bags, where it is not its own; may be repeated",
     )
     parser.add_argument(
         '--out', type=Path, required=True,
-        help='the model file to write; logs and checkpoints go to a folder beside it, .run',
+        help='the model file to write, .safetensors; logs and checkpoints go to a folder beside '
+             'it, .run',
     )
     parser.add_argument(
         '--resume', action='store_true',
-        help='go on from the checkpoint of the training that writes this model file, if there is '
-             'one; the result is that of a training which was not interrupted',
+        help='resume from the checkpoint of this model file, if there is one; the result is that '
+             'of a training which was not interrupted',
     )
     parser.add_argument(
         '--dry-run', action='store_true',
-        help='say what would be trained and how long it would take; writes nothing but the '
-             'decoded bags',
+        help='print what would be trained and how long it would take; writes nothing but the '
+             'cache of the bags',
     )
     for group in (
         TrainingOptions, Architecture, AugmentationOptions, CalibrationOptions, SplitOptions,
     ):
         add_options(parser, group)
     add_options(parser, SimulationOptions)
-    add_options(parser, CacheOptions, but=('processes',))
+    add_options(parser, CacheOptions, exclude=('processes',))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, report on held-out samples, write the model; return the exit code."""
     options = options_of(TrainingOptions, arguments)
     architecture = options_of(Architecture, arguments)
-    references = options_of(CalibrationOptions, arguments)
+    calibration = options_of(CalibrationOptions, arguments)
     world = World.of(options)
     _check(arguments)
     if arguments.dry_run:
         if world.is_first:
-            print(_described(arguments, options, architecture))
+            print(_describe(arguments, options, architecture))
         return 0
     started = monotonic()
     with nullcontext() if world.is_first else redirect_stderr(StringIO()):
-        splits = _splits(arguments)
-        options = fitting(splits.training, options, world)
+        splits = _load_samples(arguments)
+        options = fit_batch_size(splits.training, options, world)
     report = train_and_save(
-        arguments.out, splits, options, architecture, references, resume=arguments.resume,
+        arguments.out, splits, options, architecture, calibration, resume=arguments.resume,
         started=started,
     )
     if world.is_first:
@@ -97,67 +99,67 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _splits(
+def _load_samples(
     arguments: argparse.Namespace, simulation: SimulationOptions | None = None
-) -> Splits:
-    varied = options_of(AugmentationOptions, arguments)
+) -> SplitSamples:
+    """Return the samples of the bags, or of the simulation; None = as its flags say."""
+    augmentation = options_of(AugmentationOptions, arguments)
     if arguments.simulated:
-        splits = simulated(
+        splits = samples_from_simulation(
             simulation or options_of(SimulationOptions, arguments),
-            augmentation=varied, seed=arguments.seed,
+            augmentation=augmentation, seed=arguments.seed,
         )
         settings = {}
     else:
-        cut = options_of(SplitOptions, arguments)
-        splits = from_bags(
+        split = options_of(SplitOptions, arguments)
+        splits = samples_from_bags(
             arguments.bag, read_sensors(arguments.sensors),
-            cache=options_of(CacheOptions, arguments), splits=cut,
-            topics=sensor_topics(arguments.topic), augmentation=varied, seed=arguments.seed,
+            cache=options_of(CacheOptions, arguments), splits=split,
+            topics=sensor_topics(arguments.topic), augmentation=augmentation, seed=arguments.seed,
         )
-        settings = {'split': asdict(cut)}
-    if varied.vary:
-        settings['augmentation'] = asdict(varied)
+        settings = {'split': asdict(split)}
+    if augmentation.is_active:
+        settings['augmentation'] = asdict(augmentation)
     return replace(splits, description={**splits.description, **settings})
 
 
-def _described(
+def _describe(
     arguments: argparse.Namespace, options: TrainingOptions, architecture: Architecture
 ) -> str:
-    """Return what would be trained; of simulated worlds only as many as it takes to measure."""
+    """Return what would be trained as text; generates only as many worlds as one batch needs."""
     counted: Mapping[str, Mapping[Subset, int]] | None = None
     if arguments.simulated:
-        asked = options_of(SimulationOptions, arguments)
-        each = asked.samples_per_world
-        few = min(asked.worlds, ceil(options.batch_size / each))
-        splits = _splits(
-            arguments, replace(asked, worlds=few, validation_worlds=1, test_worlds=1)
+        simulation = options_of(SimulationOptions, arguments)
+        per_world = simulation.samples_per_world
+        few = min(simulation.worlds, ceil(options.batch_size / per_world))
+        splits = _load_samples(
+            arguments, replace(simulation, worlds=few, validation_worlds=1, test_worlds=1)
         )
         names = tuple(spec.name for spec in splits.training.sensors)
         counted = {
-            'training': {names: asked.worlds * each},
-            'validation': {names: asked.validation_worlds * each},
-            'test': {names: asked.test_worlds * each},
+            'training': {names: simulation.worlds * per_world},
+            'validation': {names: simulation.validation_worlds * per_world},
+            'test': {names: simulation.test_worlds * per_world},
         }
     else:
-        splits = _splits(arguments)
+        splits = _load_samples(arguments)
     return dry_run.describe(
         {'training': splits.training, 'validation': splits.validation, 'test': splits.test},
-        fitting(splits.training, options), architecture, counted=counted,
+        fit_batch_size(splits.training, options), architecture, counted=counted,
     )
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Refuse now what would otherwise fail after hours of training."""
+    """Check the arguments now that would otherwise fail after hours of training."""
     options_of(SimulationOptions, arguments)
     options_of(CacheOptions, arguments)
     options_of(SplitOptions, arguments)
     options_of(AugmentationOptions, arguments)
     sensor_topics(arguments.topic)
     if arguments.bag and arguments.sensors is None:
-        raise ValueError(
-            f'--bag {arguments.bag[0]}: needs --sensors FILE; propose one with m2vae sensors '
-            f'--bag {arguments.bag[0]}'
-        )
+        bag = arguments.bag[0]
+        proposing = installation.command(f'sensors --bag {bag} --out FILE')
+        raise ValueError(f'--bag {bag}: needs --sensors FILE; {proposing} proposes one')
     for flag, given in (('--sensors', arguments.sensors), ('--topic', arguments.topic)):
         if arguments.simulated and given:
             raise ValueError(f'{flag}: belongs to --bag, not to --simulated')

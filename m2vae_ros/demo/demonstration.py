@@ -29,7 +29,7 @@ from m2vae_ros.demo.truth import (
     Snapshot,
     take_snapshot,
 )
-from m2vae_ros.evaluation.reconstruction import ReconstructionError
+from m2vae_ros.evaluation.relative_errors import RelativeError
 from m2vae_ros.node.observer import Observer, observing
 from m2vae_ros.node.share import large_messages_environment
 from m2vae_ros.simulation.robot import SENSORS
@@ -155,7 +155,7 @@ def _snapshots(
 
 
 def _summary(
-    records: Sequence[PhaseRecord], names: Subset, errors: Sequence[ReconstructionError]
+    records: Sequence[PhaseRecord], names: Subset, errors: Sequence[RelativeError]
 ) -> dict[str, Any]:
     arrivals = [arrival for record in records for arrival in record.arrivals]
     if not arrivals:

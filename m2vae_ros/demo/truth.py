@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 
-from m2vae_ros.evaluation.reconstruction import ErrorSum, ReconstructionError
+from m2vae_ros.evaluation.relative_errors import RelativeError, RelativeErrorSum
 from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
 from m2vae_ros.simulation.sensing import Noise, Sensing
@@ -144,9 +144,9 @@ def contrast(snapshot: Snapshot) -> float:
 
 def reconstruction_errors(
     model: M2VAE, snapshots: Sequence[Snapshot]
-) -> list[ReconstructionError]:
+) -> list[RelativeError]:
     """Return the error of each sensor reconstructed from each subset in the snapshots."""
-    sums: dict[tuple[str, Subset], ErrorSum] = {}
+    sums: dict[tuple[str, Subset], RelativeErrorSum] = {}
     for snapshot in snapshots:
         for name, reconstruction in snapshot.reconstructions.items():
             truth = snapshot.truth[name]
@@ -155,6 +155,6 @@ def reconstruction_errors(
                 for array in (truth.values, truth.valid, truth.returned)
             ))
             values = torch.from_numpy(reconstruction.values).unsqueeze(0)
-            total = sums.setdefault((name, snapshot.subset), ErrorSum())
+            total = sums.setdefault((name, snapshot.subset), RelativeErrorSum())
             total.add(batch, values, model.normalisation(name).mean)
     return [total.result(sensor, subset) for (sensor, subset), total in sums.items()]

@@ -1,8 +1,9 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-The temperatures of a model and how its posteriors cover references, for its header.
+A model's temperatures, and how well its posteriors cover reference latents; for its header.
 
+A reference is a draw of the exact p(z|x_M) by importance resampling, see `vae.calibration`.
 Temperatures are fitted on validation samples, coverage is reported on test samples.
 """
 
@@ -22,8 +23,8 @@ from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import Subset
 
-_BATCH = 4  # samples at a time; with a chunk of draws each, what a CPU decodes fastest
-_FEW = 10  # effective draws below which a reference is little more than a draw of q_M
+_BATCH_SIZE = 4  # samples; with a chunk of draws each, what a CPU decodes fastest
+_MIN_EFFECTIVE_DRAWS = 10  # with fewer, a reference is hardly more than a draw of q_M
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class CalibrationOptions:
     Parameters
     ----------
     calibration_samples
-        Held-out samples that get a reference, evenly spread over their worlds; once for the
-        temperatures and once for the coverage that is reported.
+        Held-out samples that get a reference, evenly spaced: as many to fit the temperatures,
+        and as many to measure the coverage.
     importance_draws
         Draws of the joint posterior from which each reference is resampled.
 
@@ -51,20 +52,20 @@ class CalibrationOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class References:
     """
-    References of held-out samples and every subset's posterior of them.
+    Reference latents of held-out samples, and every subset's posterior of the same samples.
 
     Parameters
     ----------
     posteriors
-        Trained subset -> q(z|x_S), ``(samples, latent)``, as the encoder gives it.
+        Trained subset -> q(z|x_S), ``(samples, latent)``, before any temperature.
     latents
         Draws of p(z|x_M), ``(samples, latent)``.
     effective_sample_size
-        Median over the samples.
+        Median over the samples, in draws.
     draws
-        Importance draws behind each reference.
+        Importance draws from which each reference was resampled.
 
     """
 
@@ -74,7 +75,7 @@ class HeldOut:
     draws: int
 
     def describe(self) -> dict[str, Any]:
-        """Return how far its references can be trusted, in JSON types."""
+        """Return how many references there are and how far to trust them, in JSON types."""
         return {
             'samples': len(self.latents),
             'importance_draws': self.draws,
@@ -82,55 +83,55 @@ class HeldOut:
         }
 
 
-def hold_out(
+def draw_references(
     model: M2VAE, dataset: SampleDataset, options: CalibrationOptions, *, seed: int = 0
-) -> HeldOut:
+) -> References:
     """
-    Draw references of samples that the model was not trained on; shows a progress bar.
+    Draw a reference for each of some held-out samples; shows a progress bar.
 
     Parameters
     ----------
     model
         On the CPU, in evaluation mode.
     dataset
-        Samples to choose from.
+        Samples that the model was not trained on; all of them have all sensors.
     options
         How many samples and draws.
     seed
-        Of the draws.
+        Seed of the draws.
 
     """
     count = min(options.calibration_samples, len(dataset))
     rows = [index * len(dataset) // count for index in range(count)]
     generator = torch.Generator().manual_seed(seed)
     latents, sizes = [], []
-    found: dict[Subset, list[DiagonalGaussian]] = {s: [] for s in model.trained_subsets}
+    by_subset: dict[Subset, list[DiagonalGaussian]] = {s: [] for s in model.trained_subsets}
     with tqdm(total=count, desc='calibration', file=sys.stderr) as bar:
-        for start in range(0, count, _BATCH):
-            batch = dataset[rows[start:start + _BATCH]].sensors
+        for start in range(0, count, _BATCH_SIZE):
+            batch = dataset[rows[start:start + _BATCH_SIZE]].sensors
             reference = draw_reference(
                 model, batch, samples=options.importance_draws, generator=generator
             )
             latents.append(reference.latents)
             sizes.append(reference.log_likelihood.effective_sample_size)
             with torch.no_grad():
-                for subset, posteriors in found.items():
+                for subset, posteriors in by_subset.items():
                     posteriors.append(model.encode(batch, subset))
             bar.update(len(reference.latents))
-    return HeldOut(
-        {subset: _joined(posteriors) for subset, posteriors in found.items()},
+    return References(
+        {subset: _concatenated(posteriors) for subset, posteriors in by_subset.items()},
         torch.cat(latents), float(torch.cat(sizes).median()), options.importance_draws,
     )
 
 
-def _joined(posteriors: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
+def _concatenated(posteriors: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
     return DiagonalGaussian(
         torch.cat([q.mean for q in posteriors]), torch.cat([q.log_variance for q in posteriors])
     )
 
 
-def fit(validation: HeldOut) -> dict[str, Any]:
-    """Return the ``calibration`` of a header: each subset's temperature and how it was found."""
+def fit_temperatures(validation: References) -> dict[str, Any]:
+    """Return a header's ``calibration``: each subset's temperature, and what it was fitted on."""
     return {
         'temperature': {
             '+'.join(subset): fit_temperature(posterior, validation.latents)
@@ -140,13 +141,24 @@ def fit(validation: HeldOut) -> dict[str, Any]:
     }
 
 
-def judge(test: HeldOut, calibration: Mapping[str, Any]) -> dict[str, Any]:
+def measure_coverage(test: References, calibration: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return how posteriors cover references, with the temperatures of `fit` and without them.
+    Return how posteriors cover references, with the temperatures and without them.
 
-    The result has JSON types. ``subsets`` has a row for each subset. ``coverage`` maps the
-    nominal probability of a region to the observed one, ``coverage_per_dimension`` to the lowest
-    and the highest of all dimensions.
+    Parameters
+    ----------
+    test
+        References on samples that the temperatures were not fitted on.
+    calibration
+        As `fit_temperatures` returns it.
+
+    Returns
+    -------
+    dict
+        JSON types. ``subsets`` has a row for each subset: ``coverage`` maps the nominal
+        probability of a region to the observed share of references in it,
+        ``coverage_per_dimension`` to the lowest and the highest share of all dimensions.
+
     """
     rows = []
     for subset, posterior in test.posteriors.items():
@@ -154,13 +166,13 @@ def judge(test: HeldOut, calibration: Mapping[str, Any]) -> dict[str, Any]:
         rows.append({
             'subset': list(subset),
             'temperature': temperature,
-            **_covered(posterior.tempered(temperature), test.latents),
-            'uncalibrated': _covered(posterior, test.latents),
+            **_coverage_row(posterior.tempered(temperature), test.latents),
+            'uncalibrated': _coverage_row(posterior, test.latents),
         })
     return {**test.describe(), 'subsets': rows}
 
 
-def _covered(posterior: DiagonalGaussian, latents: torch.Tensor) -> dict[str, Any]:
+def _coverage_row(posterior: DiagonalGaussian, latents: torch.Tensor) -> dict[str, Any]:
     regions = coverage(posterior, latents, REGIONS)
     return {
         'coverage': {
@@ -175,25 +187,25 @@ def _covered(posterior: DiagonalGaussian, latents: torch.Tensor) -> dict[str, An
     }
 
 
-def table(report: Mapping[str, Any]) -> str:
-    """Return what `judge` found as text: a row for each subset, and what to think of it."""
+def format_coverage(report: Mapping[str, Any]) -> str:
+    """Return the result of `measure_coverage` as text: a row for each subset, and a remark."""
     names = ['+'.join(row['subset']) for row in report['subsets']]
-    wide = max(map(len, names))
+    width = max(map(len, names))
     levels = ''.join(f'{level:>8.0%}' for level in REGIONS)
-    lines = [f'{"":{wide}}{"temperature":>13}{levels}   calibration error (before)']
+    lines = [f'{"":{width}}{"temperature":>13}{levels}   calibration error (before)']
     for name, row in zip(names, report['subsets'], strict=True):
         shares = ''.join(f'{row["coverage"][str(level)]:8.2f}' for level in REGIONS)
         error, before = (
             each['expected_calibration_error'] for each in (row, row['uncalibrated'])
         )
         lines.append(
-            f'{name:{wide}}{row["temperature"]:13.3f}{shares}   {error:.3f} ({before:.3f})'
+            f'{name:{width}}{row["temperature"]:13.3f}{shares}   {error:.3f} ({before:.3f})'
         )
     size, draws = report['effective_sample_size'], report['importance_draws']
     lines.append(f'effective sample size of the references: {size} of {draws} draws')
-    if size < _FEW:
+    if size < _MIN_EFFECTIVE_DRAWS:
         lines.append(
-            'so a reference is hardly more than a draw of the joint posterior: temperatures make '
-            'the others agree with it, and say little of its own'
+            'so a reference is hardly more than a draw of the joint posterior: the temperatures '
+            'make the other posteriors agree with it, and say little about its own'
         )
     return '\n'.join(lines)

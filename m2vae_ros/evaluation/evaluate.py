@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""An evaluation: a bag through a model as live, what was found, and the report's folder."""
+"""An evaluation: a bag through the pipeline as live, the findings, and the report's folder."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import torch
 from m2vae_ros import __version__
 from m2vae_ros.bags.bag import Bag, resolve_topics
 from m2vae_ros.bags.writer import BagWriter, rosbags_classes
-from m2vae_ros.evaluation.course import course, mean_gain, moments
-from m2vae_ros.evaluation.errors import sensor_errors
 from m2vae_ros.evaluation.findings import Findings
 from m2vae_ros.evaluation.metrics_file import to_json
 from m2vae_ros.evaluation.options import EvaluationOptions
 from m2vae_ros.evaluation.passage import pass_through, Passage
 from m2vae_ros.evaluation.report import page
 from m2vae_ros.evaluation.report.folder import LATENTS, METRICS, PAGE, report_folder
-from m2vae_ros.evaluation.subsets import subset_findings
+from m2vae_ros.evaluation.sensor_errors import sensor_errors
+from m2vae_ros.evaluation.subset_findings import subset_findings
+from m2vae_ros.evaluation.timeline import choose_moments, make_timeline, mean_gains
 from m2vae_ros.fusion.latent_message import latent_to_message, LATENT_TYPE
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.pipeline import Pipeline
@@ -44,15 +44,17 @@ def evaluate(
     Parameters
     ----------
     model, bag
-        The model file, and the recording.
+        Paths of the model file and of the recording.
     report
-        Folder of the page, the metrics and the latents; an earlier report is replaced.
+        Folder for the page, the metrics and the latents; an earlier report is replaced.
     command
-        The command line, for the page.
+        The command line, to be shown on the page.
     topics
         Sensor -> its topic in this bag, where it is not the model's own.
-    options, synchronizer
-        What to measure, and what belongs together.
+    options
+        How much to measure.
+    synchronizer
+        Which measurements belong together.
 
     Raises
     ------
@@ -62,14 +64,14 @@ def evaluate(
     """
     options = options or EvaluationOptions()
     loaded = checkpoint.load(model)
-    with Bag(bag) as opened:
-        found = resolve_topics(opened, loaded.model.sensors, topics)
+    with Bag(bag) as recording:
+        found = resolve_topics(recording, loaded.model.sensors, topics)
         with report_folder(report) as folder:
             pipeline = Pipeline(
                 loaded.model, device=options.device, **vars(synchronizer or SynchronizerOptions())
             )
-            passage = _passage(pipeline, opened, found, folder, options)
-            findings = _findings(
+            passage = _fuse_all(pipeline, recording, found, folder, options)
+            findings = _measure(
                 pipeline, loaded.header, passage, options, model=model, bag=bag, command=command
             )
             (folder / METRICS).write_text(to_json(findings))
@@ -77,11 +79,11 @@ def evaluate(
     return findings
 
 
-def _passage(
+def _fuse_all(
     pipeline: Pipeline, bag: Bag, topics: dict[str, str], folder: Path,
     options: EvaluationOptions,
 ) -> Passage:
-    """Send the bag through the pipeline and write the latents."""
+    """Send the bag through the pipeline and write the bag of latents."""
     classes = rosbags_classes()
     with BagWriter(folder / LATENTS) as latents, _threads(options.threads):
         latents.add_topic(_LATENT_TOPIC, LATENT_TYPE)
@@ -96,7 +98,7 @@ def _passage(
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Infer and decode on as many threads as a node does: others give other last bits."""
+    """Infer and decode on as many threads as a node does: another number changes last bits."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
@@ -107,21 +109,23 @@ def _threads(count: int) -> Iterator[None]:
         cv2.setNumThreads(before[1])
 
 
-def _findings(
+def _measure(
     pipeline: Pipeline, header: ModelHeader, passage: Passage, options: EvaluationOptions,
     *, model: Path, bag: Path, command: str,
 ) -> Findings:
+    """Return the findings; the engine's model is on the CPU afterwards."""
     engine = pipeline.engine
     names = engine.model.names
-    over_time = course(engine, passage)
-    shown = moments(engine, passage, options.moments)
+    timeline = make_timeline(engine, passage)
+    moments = choose_moments(engine, passage, options.moments)
     network = engine.model.cpu()
     gaps = np.diff(passage.stamps) * 1e-9
     return Findings(
         model=str(model), bag=str(bag),
         command=command, package_version=__version__,
         sensors=network.sensors, provenance=header.provenance, objective=header.objective,
-        fused_sets=_counted(passage.fused), untrained_sets={
+        fused_sets=dict(Counter('+'.join(subset) for subset in passage.fused)),
+        untrained_sets={
             '+'.join(subset): count for subset, count in passage.untrained.items()
         },
         traffic=passage.traffic,
@@ -129,18 +133,14 @@ def _findings(
         longest_gap_s=float(gaps.max(initial=0.0)),
         subsets=subset_findings(network, header, passage.kept, options),
         errors=sensor_errors(network, passage.kept),
-        information_gain=mean_gain(over_time, names),
-        course=over_time, moments=shown,
-        seen_in_training=bag.name in _trained_on(header),
+        information_gain=mean_gains(timeline, names),
+        timeline=timeline, moments=moments,
+        seen_in_training=bag.name in _training_bags(header),
     )
 
 
-def _trained_on(header: ModelHeader) -> list[str]:
+def _training_bags(header: ModelHeader) -> list[str]:
     """Return the names of the bags that the model was trained on."""
     bags = header.provenance.get('bags')
     known = bags if isinstance(bags, list) else []
     return [str(bag['name']) for bag in known if isinstance(bag, dict) and 'name' in bag]
-
-
-def _counted(fused: list[tuple[str, ...]]) -> dict[str, int]:
-    return dict(Counter('+'.join(subset) for subset in fused))

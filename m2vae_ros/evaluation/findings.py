@@ -3,8 +3,7 @@
 """
 What an evaluation found, for ``metrics.json`` and for the page.
 
-Numbers come with how many samples they stand on; what could not be measured is None or absent,
-never a number that means nothing.
+Every number comes with the number of its samples. What could not be measured is None or absent.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ class Estimated:
     Parameters
     ----------
     mean, standard_error
-        Over the samples.
+        Mean over the samples and its standard error, nats.
     samples
-        How many.
+        Number of samples.
     effective_sample_size
-        Median over the samples, of importance-sampled ones; else None.
+        Median over the samples, in draws; None where nothing was importance-sampled.
 
     """
 
@@ -45,27 +44,30 @@ class Estimated:
 @dataclass(frozen=True)
 class SensorError:
     """
-    How far one sensor's reconstruction from a subset lies from what it saw.
+    The error of one predictor for one sensor, in the sensor's own unit.
 
     Parameters
     ----------
     sensor
-        What was reconstructed.
+        The sensor that was predicted.
     source
-        The subset; the sensor may be in it.
+        The subset that the model reconstructs it from; the sensor may be in it. The other
+        predictors are measured on the sets that have this subset.
     predictor
-        ``model``; ``mean`` (the mean of the training data); ``last`` (the measurement of that
-        sensor before this one); ``one_second_old`` (its newest that was a second old).
+        ``model``; ``mean`` (the mean of the training data); ``last`` (the sensor's measurement
+        just before); ``one_second_old`` (its newest that was at least a second older).
     unit
-        Of `error`: ``grey levels`` (0..255) or ``m``.
+        Unit of `error`: ``grey levels`` (0..255) or ``m``.
     error
-        Mean absolute error: over pixels, or over the cells where both saw a surface.
+        Mean absolute error: over valid pixels and colours, or over the cells where measurement
+        and prediction both have a return.
     psnr
-        Of images, dB; else None.
+        Peak signal-to-noise ratio of images, dB; None for ranges.
     return_accuracy
-        Share of valid cells where it was right whether there is a return; None for images.
+        Share of valid cells where the prediction is right about whether there is a return; None
+        for images.
     samples
-        How many it is the mean of.
+        Number of sets it was measured on.
 
     """
 
@@ -82,25 +84,25 @@ class SensorError:
 @dataclass(frozen=True)
 class SubsetFindings:
     """
-    What is known of one trained subset.
+    Bound, likelihoods and calibration of one trained subset.
 
     Parameters
     ----------
     subset
-        Which.
+        The sensors S.
     bound
-        The objective's bound of samples that have these sensors and no others.
+        The objective's bound when S is all that was measured, nats per sample.
     log_likelihood
-        Importance-sampled log p(x_S).
+        Importance-sampled log p(x_S), nats per sample.
     predictive
-        Missing sensor -> predictive log p(x_m|x_S).
+        Missing sensor m -> predictive log p(x_m|x_S), nats per sample.
     temperature
-        Of the model's calibration.
+        By which the model's calibration scales the variance of q_S.
     coverage
-        Nominal probability -> observed share of reference draws within the region; empty where
-        there were no complete samples.
+        Nominal probability of a region -> observed share of reference draws in it; empty where no
+        set had all sensors.
     expected_calibration_error
-        None where `coverage` is empty.
+        Mean difference of nominal and observed probability; None where `coverage` is empty.
 
     """
 
@@ -116,16 +118,16 @@ class SubsetFindings:
 @dataclass(frozen=True, eq=False)
 class Moment:
     """
-    A moment: what the sensors saw, and what the model makes of each subset of them.
+    One fused set for the page: what the sensors saw, and its reconstructions.
 
     Parameters
     ----------
     seconds
-        Of the set's stamp, since the first set.
+        From the stamp of the first set to that of this one.
     truth
-        Sensor -> what it saw.
+        Sensor -> its measurement.
     reconstructions
-        Subset -> sensor -> the decoder's mean; all trained subsets of what was heard.
+        Subset -> sensor -> the decoder's mean; for all trained subsets of the sensors in `truth`.
 
     """
 
@@ -135,24 +137,26 @@ class Moment:
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class Timeline:
     """
-    How things went over time, one entry for each fused set.
+    Fused sensors, latents and information gains over the time of a bag.
 
     Parameters
     ----------
     seconds
-        Since the first set, ``(sets,)``.
+        Stamps of all fused sets, since the first one, ``(sets,)``.
     fused
         Which sensors were fused, bool ``(sets, sensors)``.
     plane
         The latents' means in the plane of their first two principal axes, ``(sets, 2)``.
     explained
-        Share of the latents' variance along these two axes.
-    gain_seconds, gain
-        Sensor by sensor, the information it gave beyond the others, KL(q_S || q_{S without it})
-        in nats, at some of the sets: ``(some,)`` and ``(some, sensors)``; NaN where the sensor was
-        not fused or the smaller subset has no encoder.
+        Share of the latents' variance along each of these two axes.
+    gain_seconds
+        Stamps of the kept sets, since the first fused set, ``(kept,)``.
+    gain
+        Information that each sensor gave beyond the others, KL(q_S || q_{S without it}) in nats,
+        ``(kept, sensors)``; NaN where the sensor was not fused or the smaller subset has no
+        encoder.
 
     """
 
@@ -166,7 +170,23 @@ class Course:
 
 @dataclass(frozen=True)
 class SensorTraffic:
-    """What a bag held of a sensor, and what became of it."""
+    """
+    The messages of a sensor in a bag, and what became of them.
+
+    Parameters
+    ----------
+    sensor, topic
+        The sensor, and its topic in the bag.
+    messages
+        Number of its messages.
+    rate_hz
+        Their mean rate by the time of receipt; None for a single message.
+    invalid
+        Rule -> number of messages that broke it.
+    dropped
+        Reason -> number of measurements that the synchroniser dropped.
+
+    """
 
     sensor: str
     topic: str
@@ -179,42 +199,42 @@ class SensorTraffic:
 @dataclass(frozen=True, eq=False)
 class Findings:
     """
-    All of it.
+    Everything that an evaluation measured.
 
     Parameters
     ----------
     model, bag
-        File and folder, as they were given.
+        Paths of the model file and of the bag, as they were given.
     command
         The command line.
     package_version
-        Of this package.
+        Version of this package.
     sensors
-        The model's.
+        The model's sensors.
     provenance, objective
-        Of the model's header.
+        From the model's header.
     fused_sets
-        Sensors joined by ``+`` -> how many sets of exactly these were fused.
+        Sensors joined by ``+`` -> number of sets in which exactly these were fused.
     untrained_sets
-        Sensors joined by ``+`` -> how many sets no trained subset covers.
+        Sensors joined by ``+`` -> number of sets of these that no trained subset covers.
     traffic
-        Of each sensor.
+        One entry for each sensor.
     seconds
-        From the first set to the last.
+        From the stamp of the first set to that of the last.
     longest_gap_s
-        Between the stamps of two sets in a row.
+        Between the stamps of two consecutive sets.
     subsets
-        Of each trained subset that could be measured, in lattice order.
+        One entry for each trained subset that could be measured, in lattice order.
     errors
-        Of every sensor from every subset, and of the predictors beside them.
+        Errors of every sensor from every subset, by every predictor.
     information_gain
-        Sensor -> mean over time, in nats.
-    course
-        Over time.
+        Sensor -> mean information gain over time, nats.
+    timeline
+        Fused sensors, latents and information gains over time.
     moments
-        A few moments, spread over the bag; the first shows most.
+        A few sets, spread over the bag; the first has most contrast.
     seen_in_training
-        Whether the model was trained on a bag of this name, so that much of it is remembered.
+        Whether the model was trained on a bag of this name.
 
     """
 
@@ -233,6 +253,6 @@ class Findings:
     subsets: Sequence[SubsetFindings]
     errors: Sequence[SensorError]
     information_gain: Mapping[str, float]
-    course: Course
+    timeline: Timeline
     moments: Sequence[Moment]
     seen_in_training: bool = False

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What a model file says of itself, how large its parts are and how fast it is on this machine."""
+"""What a model file's header says, the sizes of its networks, and its speed on this machine."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.header import read_model_file
 from m2vae_ros.vae.model import M2VAE
 
-_LONGEST = 0.5  # s, for one figure
-_MOST = 50  # repetitions
+_MAX_SECONDS = 0.5  # for one median
+_MAX_REPETITIONS = 50
 
 
 def inspect(path: Path, *, device: str = 'auto', threads: int = 1) -> dict[str, Any]:
     """
-    Return everything that is known of a model, in JSON types.
+    Return a model's header, sizes and forward times, in JSON types.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ def inspect(path: Path, *, device: str = 'auto', threads: int = 1) -> dict[str, 
     device
         Where to measure the forward times; see `Engine`.
     threads
-        CPU threads of one inference. The node has 1, unless it is told otherwise.
+        CPU threads of one inference; the node's default is 1.
 
     Raises
     ------
     CheckpointError
-        If it is no model of this package.
+        If the file is no model of this package.
     ValueError
-        If the device is not there.
+        If there is no such device.
 
     """
     header, file = read_model_file(path)
@@ -73,7 +73,7 @@ def _count(part: nn.Module) -> int:
 
 
 def _forward(model: M2VAE, device: str, threads: int) -> dict[str, Any]:
-    """Measure each trained subset at batch 1, from arrays to arrays, as the node runs it."""
+    """Return each trained subset's time for one set, from arrays to arrays, as in the node."""
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     engine = Engine(model, device=device)
@@ -82,10 +82,11 @@ def _forward(model: M2VAE, device: str, threads: int) -> dict[str, Any]:
     for subset in model.trained_subsets:
         measurements = {name: blank(model.sensor(name)) for name in subset}
         missing = [name for name in model.names if name not in subset]
-        alone = _median_ms(partial(engine.fuse, measurements))
-        both = _median_ms(partial(engine.fuse, measurements, reconstruct=missing))
+        fuse_ms = _median_ms(partial(engine.fuse, measurements))
+        both_ms = _median_ms(partial(engine.fuse, measurements, reconstruct=missing))
         subsets.append({
-            'subset': list(subset), 'fuse_ms': alone, 'fuse_and_reconstruct_missing_ms': both,
+            'subset': list(subset), 'fuse_ms': fuse_ms,
+            'fuse_and_reconstruct_missing_ms': both_ms,
         })
     engine.close()
     torch.set_num_threads(threads_before)
@@ -93,9 +94,9 @@ def _forward(model: M2VAE, device: str, threads: int) -> dict[str, Any]:
 
 
 def _median_ms(run: Callable[[], object]) -> float:
-    """Return how long a call takes, in milliseconds: the median of many."""
+    """Return the median time of a call, in milliseconds."""
     times: list[float] = []
-    while len(times) < _MOST and sum(times) < _LONGEST:
+    while len(times) < _MAX_REPETITIONS and sum(times) < _MAX_SECONDS:
         started = perf_counter()
         run()
         times.append(perf_counter() - started)

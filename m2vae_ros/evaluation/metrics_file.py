@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The numbers of an evaluation as JSON, ``metrics.json``; what could not be measured is null."""
+"""The numbers of an evaluation as ``metrics.json``; what could not be measured is null."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import json
 from math import isfinite
 from typing import Any
 
-from m2vae_ros.evaluation.findings import Findings, SubsetFindings
+from m2vae_ros.evaluation.findings import Findings, SensorError, SubsetFindings
 
 FORMAT_VERSION = 1
-_AS_THEY_ARE = (
+_COPIED_FIELDS = (
     'model', 'bag', 'command', 'package_version', 'provenance', 'objective', 'fused_sets',
     'untrained_sets', 'seen_in_training', 'seconds', 'longest_gap_s', 'information_gain',
 )
@@ -23,33 +23,34 @@ def to_json(findings: Findings) -> str:
     """Return the text of ``metrics.json``."""
     content = {
         'format_version': FORMAT_VERSION,
-        **{name: getattr(findings, name) for name in _AS_THEY_ARE},
+        **{name: getattr(findings, name) for name in _COPIED_FIELDS},
         'sensors': [spec.to_dict() for spec in findings.sensors],
-        'traffic': [asdict(one) for one in findings.traffic],
-        'latent_plane_explained': list(findings.course.explained),
-        'subsets': [_subset(one) for one in findings.subsets],
-        'reconstruction': [_error(asdict(one)) for one in findings.errors],
+        'traffic': [asdict(each) for each in findings.traffic],
+        'latent_plane_explained': list(findings.timeline.explained),
+        'subsets': [_subset(each) for each in findings.subsets],
+        'reconstruction': [_error(each) for each in findings.errors],
     }
-    return json.dumps(_plain(content), indent=2, allow_nan=False) + '\n'
+    return json.dumps(_to_json_types(content), indent=2, allow_nan=False) + '\n'
 
 
-def _subset(one: SubsetFindings) -> dict[str, Any]:
-    content = asdict(one)
-    content['coverage'] = {str(level): share for level, share in one.coverage.items()}
+def _subset(found: SubsetFindings) -> dict[str, Any]:
+    content = asdict(found)
+    content['coverage'] = {str(level): share for level, share in found.coverage.items()}
     return content
 
 
-def _error(content: dict[str, Any]) -> dict[str, Any]:
-    """Return an error with the key that the demo's summary has for its source."""
+def _error(error: SensorError) -> dict[str, Any]:
+    """Return an error under the keys that the demo's summary has as well."""
+    content = asdict(error)
     return {'sensor': content.pop('sensor'), 'from': content.pop('source'), **content}
 
 
-def _plain(value: Any) -> Any:
-    """Return JSON types; a number that is none becomes null."""
+def _to_json_types(value: Any) -> Any:
+    """Return a value in JSON types; NaN and infinity become null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _to_json_types(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_to_json_types(each) for each in value]
     if isinstance(value, float) and not isfinite(value):
         return None
     return value

@@ -17,26 +17,26 @@ class EvaluationOptions:
     Parameters
     ----------
     samples
-        Fused sets, evenly spread over the bag, on which errors, bounds and information gains are
-        measured; latents are those of all sets.
+        Fused sets, evenly spaced over the bag, on which errors, bounds and information gains are
+        measured; latents are written for all sets.
     likelihood_samples
-        Of these, how many have their likelihoods estimated.
+        How many of these sets have their likelihoods estimated.
     draws
-        Importance draws behind each likelihood.
+        Importance draws for each likelihood.
     calibration_samples
-        Of the complete ones, how many judge the calibration.
+        How many of the sets with all sensors the calibration is measured on.
     moments
         Moments that the report shows.
     clock
-        What the synchroniser takes for the time: receive (when a message was recorded, as a live
-        node would see it) or header (its own stamp, for bags whose stamps are of another time).
+        Time of the synchroniser: receive (when a message was recorded, as in a live node) or
+        header (its own stamp, for bags whose stamps are not of the time of recording).
     device
         Where the latents are inferred: auto, cpu, cuda or cuda:N. On the CPU they have the same
         bits as those of a live node.
     threads
-        CPU threads of one inference, the node's parameter of that name.
+        CPU threads of one inference, as the node's parameter of this name.
     seed
-        Of all draws.
+        Seed of all random draws.
 
     """
 
@@ -51,12 +51,12 @@ class EvaluationOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {'samples': 2, 'likelihood_samples': 2, 'draws': 2, 'calibration_samples': 1,
-                 'moments': 1, 'threads': 1}
-        for name, low in least.items():
-            if getattr(self, name) < low:
+        minima = {'samples': 2, 'likelihood_samples': 2, 'draws': 2, 'calibration_samples': 1,
+                  'moments': 1, 'threads': 1}
+        for name, minimum in minima.items():
+            if getattr(self, name) < minimum:
                 raise ValueError(
-                    f'--{name.replace("_", "-")} {getattr(self, name)}: must be {low} or more'
+                    f'--{name.replace("_", "-")} {getattr(self, name)}: must be {minimum} or more'
                 )
         if self.clock not in CLOCKS:
             raise ValueError(f'--clock {self.clock}: must be one of {", ".join(CLOCKS)}')

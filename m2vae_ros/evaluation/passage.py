@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A bag once through the pipeline, as a live node would see it, and what is kept of that."""
+"""One passage of a bag through the pipeline, as a live node would fuse it, and what is kept."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 import heapq
@@ -18,62 +18,35 @@ from tqdm import tqdm
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.bags.storage import BagError
 from m2vae_ros.evaluation.findings import SensorTraffic
+from m2vae_ros.evaluation.kept_sets import EvenSelection, KeptSet, RecentMeasurements, SECOND_NS
 from m2vae_ros.fusion.latent_message import Latent, sensors_mask
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.fusion.playback import Arrival, play
 from m2vae_ros.fusion.synchronizer import FusedSet
-from m2vae_ros.specs import Measurement
 from m2vae_ros.vae.subsets import Subset
 
-SECOND_NS = 1_000_000_000
-_REMEMBERED = 2 * SECOND_NS  # of each sensor; a set leaves long before that is over
-_REORDERED = 32  # messages that may come in another order than their stamps
-
-
-@dataclass(frozen=True, eq=False)
-class KeptSet:
-    """
-    A fused set with its measurements.
-
-    Parameters
-    ----------
-    index
-        Which of all fused sets.
-    stamp_ns
-        Of the set.
-    measurements
-        Sensor -> what it saw, in the model's order.
-    before
-        Predictor (``last``, ``one_second_old``) -> sensor -> its measurement before this one, and
-        its newest that was a second old, where there was one.
-
-    """
-
-    index: int
-    stamp_ns: int
-    measurements: Mapping[str, Measurement]
-    before: Mapping[str, Mapping[str, Measurement]]
+_REORDER_WINDOW = 32  # messages: how far their order may differ from that of their stamps
 
 
 @dataclass(frozen=True, eq=False)
 class Passage:
     """
-    What came of a bag.
+    What the pipeline made of a bag.
 
     Parameters
     ----------
     stamps
-        Of all fused sets, nanoseconds, ``(sets,)``.
+        Stamps of all fused sets, nanoseconds, ``(sets,)``.
     fused
-        The sensors of each, ``(sets,)``.
+        The sensors fused in each, ``(sets,)``.
     means
-        Of their posteriors, float32 ``(sets, latent)``.
+        Means of their posteriors, float32 ``(sets, latent)``.
     kept
-        Some of them, evenly spread.
+        Evenly spaced sets with their measurements.
     traffic
-        Of each sensor.
+        Counts of messages, one entry for each sensor.
     untrained
-        Sensors of a set that no trained subset covers -> how many.
+        Sensors of sets that no trained subset covers -> number of such sets.
 
     """
 
@@ -85,68 +58,22 @@ class Passage:
     untrained: Mapping[Subset, int]
 
 
-class _Memory:
-    """The latest measurements of each sensor."""
-
-    def __init__(self) -> None:
-        self._latest: dict[str, deque[Measurement]] = {}
-
-    def note(self, sensor: str, measurement: Measurement) -> None:
-        latest = self._latest.setdefault(sensor, deque())
-        if latest and measurement.stamp_ns < latest[-1].stamp_ns:
-            latest.clear()
-        latest.append(measurement)
-        while len(latest) > 1 and latest[1].stamp_ns < measurement.stamp_ns - _REMEMBERED:
-            latest.popleft()
-
-    def before(
-        self, measurements: Mapping[str, Measurement], age_ns: int
-    ) -> dict[str, Measurement]:
-        """Return each sensor's newest measurement that is older than those by so much."""
-        found = {}
-        for sensor, measurement in measurements.items():
-            older = [
-                one for one in self._latest[sensor]
-                if one.stamp_ns <= measurement.stamp_ns - age_ns
-            ]
-            if older:
-                found[sensor] = older[-1]
-        return found
-
-
-class _Kept:
-    """Every n-th of a stream of unknown length, at most so many."""
-
-    def __init__(self, most: int) -> None:
-        self.sets: list[KeptSet] = []
-        self._most = most
-        self._every = 1
-
-    def wants(self, index: int) -> bool:
-        return index % self._every == 0
-
-    def add(self, one: KeptSet) -> None:
-        self.sets.append(one)
-        if len(self.sets) > self._most:
-            self.sets = self.sets[::2]
-            self._every *= 2
-
-
-class _Counts:
-    """When the messages of each sensor came."""
+class _MessageCounts:
+    """Count and rate of each sensor's messages."""
 
     def __init__(self) -> None:
         self.messages: Counter[str] = Counter()
-        self._first: dict[str, int] = {}
-        self._last: dict[str, int] = {}
+        self._first_ns: dict[str, int] = {}
+        self._last_ns: dict[str, int] = {}
 
-    def note(self, sensor: str, receive_ns: int) -> None:
+    def add(self, sensor: str, receive_ns: int) -> None:
         self.messages[sensor] += 1
-        self._first.setdefault(sensor, receive_ns)
-        self._last[sensor] = receive_ns
+        self._first_ns.setdefault(sensor, receive_ns)
+        self._last_ns[sensor] = receive_ns
 
     def rate(self, sensor: str) -> float | None:
-        span = self._last.get(sensor, 0) - self._first.get(sensor, 0)
+        """Return the mean rate in Hz; None for a single message."""
+        span = self._last_ns.get(sensor, 0) - self._first_ns.get(sensor, 0)
         return (self.messages[sensor] - 1) / (span * 1e-9) if span > 0 else None
 
 
@@ -154,7 +81,7 @@ def pass_through(
     pipeline: Pipeline,
     bag: Bag,
     topics: Mapping[str, str],
-    keep: Callable[[Latent], None],
+    on_latent: Callable[[Latent], None],
     *,
     samples: int,
     clock: str = 'receive',
@@ -165,15 +92,15 @@ def pass_through(
     Parameters
     ----------
     pipeline
-        Fresh.
+        A new one: nothing has been received yet.
     bag
-        Open.
+        The open recording.
     topics
         Sensor -> its topic in the bag.
-    keep
+    on_latent
         Called with every latent.
     samples
-        Sets whose measurements are kept, at most.
+        Sets that are kept with their measurements, at most.
     clock
         ``receive`` or ``header``, see `EvaluationOptions`.
 
@@ -184,49 +111,55 @@ def pass_through(
 
     """
     names = pipeline.engine.model.names
-    memory, kept, counts = _Memory(), _Kept(samples), _Counts()
-    pipeline.on_measurement = memory.note
+    recent, selection, counts = RecentMeasurements(), EvenSelection(samples), _MessageCounts()
+    pipeline.on_measurement = recent.add
     stamps: list[int] = []
     fused: list[Subset] = []
     means: list[NDArray[np.float32]] = []
     arrivals = _arrivals(bag, topics, clock, counts)
-    for one in play(pipeline, arrivals):
-        result = pipeline.fuse(one)
+    for fused_set in play(pipeline, arrivals):
+        result = pipeline.fuse(fused_set)
         if result is None:
             continue
         mean = result.posterior.mean[0].numpy().copy()
-        keep(Latent(
+        on_latent(Latent(
             result.stamp_ns, mean, result.posterior.log_variance[0].numpy(),
             sensors_mask(result.sensors, names),
         ))
-        if kept.wants(len(stamps)):
-            kept.add(_with_memory(one, len(stamps), memory))
+        if selection.wants(len(stamps)):
+            selection.add(_with_earlier(fused_set, len(stamps), recent))
         stamps.append(result.stamp_ns)
         fused.append(result.sensors)
         means.append(mean)
     traffic = _traffic(pipeline, topics, counts)
     if not stamps:
-        raise BagError(f'{bag.path}: nothing could be fused: {_why(traffic, pipeline.untrained)}')
+        raise BagError(
+            f'{bag.path}: nothing could be fused: {_explain(traffic, pipeline.untrained)}'
+        )
     return Passage(
-        np.array(stamps, np.int64), fused, np.stack(means), kept.sets, traffic, pipeline.untrained
+        np.array(stamps, np.int64), fused, np.stack(means), selection.sets, traffic,
+        pipeline.untrained,
     )
 
 
-def _with_memory(one: FusedSet, index: int, memory: _Memory) -> KeptSet:
-    return KeptSet(index, one.stamp_ns, dict(one.items), {
-        'last': memory.before(one.items, 1),
-        'one_second_old': memory.before(one.items, SECOND_NS),
+def _with_earlier(fused_set: FusedSet, index: int, recent: RecentMeasurements) -> KeptSet:
+    return KeptSet(index, fused_set.stamp_ns, dict(fused_set.items), {
+        'last': recent.older(fused_set.items, 1),
+        'one_second_old': recent.older(fused_set.items, SECOND_NS),
     })
 
 
 def _arrivals(
-    bag: Bag, topics: Mapping[str, str], clock: str, counts: _Counts
+    bag: Bag, topics: Mapping[str, str], clock: str, counts: _MessageCounts
 ) -> Iterator[Arrival]:
     arrivals = _received(bag, topics, counts)
     return arrivals if clock == 'receive' else _by_stamp(arrivals)
 
 
-def _received(bag: Bag, topics: Mapping[str, str], counts: _Counts) -> Iterator[Arrival]:
+def _received(
+    bag: Bag, topics: Mapping[str, str], counts: _MessageCounts
+) -> Iterator[Arrival]:
+    """Yield the messages in order of receipt; count them and show the progress."""
     sensors = {topic: sensor for sensor, topic in topics.items()}
     seconds = (bag.end_ns - bag.start_ns) * 1e-9
     with tqdm(
@@ -235,18 +168,18 @@ def _received(bag: Bag, topics: Mapping[str, str], counts: _Counts) -> Iterator[
                    '[{elapsed}<{remaining}]',
     ) as bar:
         for topic, receive_ns, message in bag.messages(list(topics.values())):
-            counts.note(sensors[topic], receive_ns)
+            counts.add(sensors[topic], receive_ns)
             bar.update((receive_ns - bag.start_ns) * 1e-9 - bar.n)
             yield sensors[topic], receive_ns, message
 
 
 def _by_stamp(arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
-    """Give messages in the order of their stamps, which are the time."""
-    waiting: list[tuple[int, int, str, Any]] = []
-    for count, (sensor, _, message) in enumerate(arrivals):
+    """Yield the messages in order of their stamps, with the stamp as time of arrival."""
+    waiting: list[tuple[int, int, str, Any]] = []  # a heap: stamp, number, sensor, message
+    for number, (sensor, _, message) in enumerate(arrivals):
         stamp = message.header.stamp
-        heapq.heappush(waiting, (stamp.sec * 10**9 + stamp.nanosec, count, sensor, message))
-        if len(waiting) > _REORDERED:
+        heapq.heappush(waiting, (stamp.sec * 10**9 + stamp.nanosec, number, sensor, message))
+        if len(waiting) > _REORDER_WINDOW:
             stamp_ns, _, earliest, oldest = heapq.heappop(waiting)
             yield earliest, stamp_ns, oldest
     while waiting:
@@ -255,7 +188,7 @@ def _by_stamp(arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
 
 
 def _traffic(
-    pipeline: Pipeline, topics: Mapping[str, str], counts: _Counts
+    pipeline: Pipeline, topics: Mapping[str, str], counts: _MessageCounts
 ) -> list[SensorTraffic]:
     dropped = pipeline.synchronizer.statistics.dropped
     return [
@@ -267,11 +200,13 @@ def _traffic(
     ]
 
 
-def _why(traffic: list[SensorTraffic], untrained: Mapping[Subset, int]) -> str:
+def _explain(traffic: list[SensorTraffic], untrained: Mapping[Subset, int]) -> str:
     """Return what became of the messages, and what to do."""
     fates = [
-        f'{one.topic}: {count} {rule}'
-        for one in traffic for rule, count in {**one.invalid, **one.dropped}.items()
+        f'{each.topic}: {count} {rule}'
+        for each in traffic for rule, count in {**each.invalid, **each.dropped}.items()
     ]
     fates += [f'{count} sets of {"+".join(s)} have no encoder' for s, count in untrained.items()]
-    return f'{"; ".join(fates)}. Where stamps are of another time use --clock header'
+    return (
+        f'{"; ".join(fates)}. If the stamps are not of the time of recording, use --clock header'
+    )

@@ -9,8 +9,10 @@ from m2vae_ros.public import lazy_exports
 _EXPORTS = {
     'Engine': 'm2vae_ros.fusion.engine',
     'FusedSet': 'm2vae_ros.fusion.synchronizer',
+    'Inferred': 'm2vae_ros.fusion.engine',
     'Pipeline': 'm2vae_ros.fusion.pipeline',
     'Result': 'm2vae_ros.fusion.pipeline',
+    'Statistics': 'm2vae_ros.fusion.statistics',
     'Synchronizer': 'm2vae_ros.fusion.synchronizer',
 }
 __all__ = list(_EXPORTS)

@@ -96,9 +96,9 @@ def latent_from_message(message: Any) -> Latent:
 
     """
     order = '>' if message.is_bigendian else '<'
-    found = {field.name: field for field in message.fields}
+    fields = {field.name: field for field in message.fields}
     for name, datatype, _ in _FIELDS:
-        if name not in found or found[name].datatype != datatype:
+        if name not in fields or fields[name].datatype != datatype:
             raise ValueError(
                 f'must have the field {name!r} of datatype {datatype}, '
                 f'has {[(f.name, f.datatype) for f in message.fields]}'
@@ -112,7 +112,7 @@ def latent_from_message(message: Any) -> Latent:
     layout: Any = {
         'names': [name for name, _, _ in _FIELDS],
         'formats': [order + kind for _, _, kind in _FIELDS],
-        'offsets': [found[name].offset for name, _, _ in _FIELDS],
+        'offsets': [fields[name].offset for name, _, _ in _FIELDS],
         'itemsize': message.point_step,
     }
     points = np.frombuffer(message.data, np.dtype(layout))

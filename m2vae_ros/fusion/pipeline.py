@@ -99,7 +99,7 @@ class Pipeline:
 
     @property
     def device_report(self) -> str:
-        """A sentence that says which device is used, and why not the GPU."""
+        """Which device is used, and why not the GPU, as a sentence."""
         return self.engine.device_report
 
     @property

@@ -9,6 +9,9 @@ large messages to a best-effort subscription. The publishers are asked for befor
 subscription is made, so that no driver warns of an incompatible one; while there is none it is
 best effort. Where the offers change, the new subscription is made first, and the old one goes on
 until the new one delivers, for at most a second.
+
+The graph is asked for the publishers now and then. Events of the middleware would tell sooner, but
+rclpy's events executor crashes when a subscription that has some is destroyed (rclpy #1644).
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from inspect import signature
 import time
 from typing import Any
 
@@ -44,10 +46,6 @@ MESSAGE_CLASSES = {
 _DEPTH = 5
 _REMEMBERED_STAMPS = 2 * _DEPTH
 _LONGEST_HANDOVER = 1.0  # s, of two subscriptions where the new one has nothing to deliver
-# Events by which a change of publishers is noticed at once; Humble has only the first.
-_EVENTS = ('incompatible_qos', 'matched') if 'matched' in signature(
-    SubscriptionEventCallbacks).parameters else ('incompatible_qos',)
-
 
 @dataclass(frozen=True)
 class Offer:
@@ -159,10 +157,7 @@ class SensorSubscription:
             QoSProfile(depth=_DEPTH, reliability=(
                 ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
             )),
-            event_callbacks=SubscriptionEventCallbacks(
-                use_default_callbacks=False,
-                **dict.fromkeys(_EVENTS, lambda _: self.adapt()),
-            ),
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             qos_overriding_options=QoSOverridingOptions(
                 [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
             ),

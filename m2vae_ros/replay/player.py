@@ -241,7 +241,7 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
         return classes
 
     def _publisher(self, topic: str, message_class: Any) -> Any:
-        """Return a publisher, reliable and latched as recorded, which any subscription accepts."""
+        """Return a publisher that any subscription accepts: reliable, and latched as recorded."""
         latched = self._bag.topics[topic].latched
         return self.create_publisher(message_class, topic, QoSProfile(
             depth=_QUEUE_DEPTH,

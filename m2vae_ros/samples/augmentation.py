@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Samples as the sensors might have measured them on another day.
+Augmentation: training samples varied as the sensors themselves vary.
 
-Only what a sensor itself varies in is varied: exposure, contrast, white balance and noise of a
-camera, noise and lost returns of what measures ranges. What cannot be told from one sensor alone,
-such as a mirrored scene, would contradict the other sensors and is not offered.
+That is exposure, contrast, white balance and noise of a camera, and noise and lost returns of
+ranges. Changes of the scene, such as mirroring it, would make one sensor contradict the others
+and are not offered.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from m2vae_ros.vae.model import M2VAE
 @dataclass(frozen=True)
 class AugmentationOptions:
     """
-    How samples to learn from are varied; nothing unless asked for.
+    How training samples are varied; by default they are not.
 
     Parameters
     ----------
@@ -45,8 +45,7 @@ class AugmentationOptions:
     relative_range_noise
         Scans and clouds: the same as a share of the range.
     lost_returns
-        Scans and clouds: share of the returns that do not come back. What is lost reads as what
-        the sensor says where nothing is.
+        Scans and clouds: share of the returns that are lost. A lost one reads as no return.
 
     """
 
@@ -64,27 +63,27 @@ class AugmentationOptions:
                 raise ValueError(f'{name} {value}: must be 0 or more and below 1')
 
     @property
-    def vary(self) -> bool:
-        """Whether anything is varied."""
+    def is_active(self) -> bool:
+        """Whether any option varies something."""
         return any(value > 0 for value in vars(self).values())
 
 
 class AugmentedSamples(SampleDataset):
     """
-    Samples that are varied each time they are taken.
+    Samples that are varied anew each time they are read.
 
-    What is drawn depends on the seed and on the samples that are asked for together, in their
-    order: not on which process asks, nor on what was asked before. So a training that is taken up
-    again, or read by several processes, sees what it would have seen.
+    The random draws depend on the seed and on the indices of the batch, in their order; not on
+    the process, nor on what was read before. So a training that is resumed sees the same samples
+    as one that was not interrupted.
 
     Parameters
     ----------
     samples
-        As they were measured. Statistics are theirs.
+        The samples as measured; `fit_normalisation` uses these.
     options
         How to vary them.
     seed
-        Of the variations.
+        Seed of the random draws.
 
     """
 
@@ -98,52 +97,52 @@ class AugmentedSamples(SampleDataset):
         return len(self.samples)
 
     def __getitem__(self, indices: Sequence[int]) -> Batch:
-        """Return the samples of some indices, varied."""
+        """Return the samples at these indices, varied."""
         batch = self.samples[indices]
-        asked = np.asarray(indices, np.int64).tobytes()
-        digest = blake2b(asked, digest_size=8, salt=str(self.seed).encode()[:16]).digest()
+        content = np.asarray(indices, np.int64).tobytes()
+        digest = blake2b(content, digest_size=8, salt=str(self.seed).encode()[:16]).digest()
         generator = Generator().manual_seed(int.from_bytes(digest, 'little'))
         return batch._replace(sensors={
-            spec.name: augmented(spec, batch.sensors[spec.name], self.options, generator)
+            spec.name: augment(spec, batch.sensors[spec.name], self.options, generator)
             for spec in self.sensors
         })
 
     def availability(self) -> NDArray[np.bool_]:
-        """Return which sensors each sample has, ``(samples, sensors)``."""
+        """Return which sensors each sample has, bool ``(samples, sensors)``."""
         return self.samples.availability()
 
     def fit_normalisation(self, model: M2VAE, *, block: int = 128) -> None:
-        """Give a model's sensors the mean array and the scale of the samples as measured."""
+        """Set the mean array and the scale of a model's sensors to those of the measurements."""
         self.samples.fit_normalisation(model, block=block)
 
 
-def augmented(
+def augment(
     spec: SensorSpec, batch: SensorBatch, options: AugmentationOptions, generator: Generator
 ) -> SensorBatch:
     """
-    Return measurements of a sensor, varied; its limits hold as they do for a message.
+    Return varied measurements of a sensor, limited as a message would be when it is decoded.
 
     Parameters
     ----------
     spec
-        Of the sensor.
+        The sensor.
     batch
-        As measured; not changed. What is not valid stays so.
+        Its measurements; they are not changed. Cells that are not valid stay so.
     options
-        How to vary it.
+        How to vary them.
     generator
-        What is drawn from.
+        Source of the random draws.
 
     """
     if spec.kind == 'image':
-        return _photometric(batch, options, generator)
-    return _ranges(spec, batch, options, generator)
+        return _augment_image(batch, options, generator)
+    return _augment_ranges(spec, batch, options, generator)
 
 
-def _photometric(
+def _augment_image(
     batch: SensorBatch, options: AugmentationOptions, generator: Generator
 ) -> SensorBatch:
-    """Vary an image as a camera does, which saturates."""
+    """Vary the exposure, colours and noise of images; they saturate at 0 and 1."""
     values = batch.values  # (batch, 3, rows, columns)
     count = len(values)
     gain = 2 ** (options.exposure * _normal((count, 1, 1, 1), generator))
@@ -160,10 +159,10 @@ def _photometric(
     return batch._replace(values=torch.where(seen, values.clamp(0, 1), 0))
 
 
-def _ranges(
+def _augment_ranges(
     spec: SensorSpec, batch: SensorBatch, options: AugmentationOptions, generator: Generator
 ) -> SensorBatch:
-    """Vary ranges; beyond range_max is no return, below range_min says nothing (REP-117)."""
+    """Vary ranges: above range_max is no return, below range_min is not valid (REP-117)."""
     nearest, farthest = (float(spec.geometry[key]) for key in ('range_min', 'range_max'))
     values, returned, valid = batch.values, batch.returned, batch.valid
     if options.range_noise or options.relative_range_noise:
@@ -184,7 +183,7 @@ def _normal(shape: Sequence[int], generator: Generator) -> Tensor:
 def with_augmentation(
     samples: SampleDataset, options: AugmentationOptions | None, seed: int
 ) -> SampleDataset:
-    """Return the samples, varied as the options say; None = as they are."""
-    if options is None or not options.vary:
+    """Return the samples, varied if the options say so."""
+    if options is None or not options.is_active:
         return samples
     return AugmentedSamples(samples, options, seed=seed)

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The order in which samples are learned from: given by a seed, taken up again at any step."""
+"""The order of training samples: determined by a seed, resumed at any step."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from torch.utils.data import Sampler
 
 class ShuffledBatches(Sampler[list[int]]):
     """
-    The batches of a whole training: one epoch after the other, each in an order of its own.
+    The batches of a whole training: epoch after epoch, each in its own random order.
 
-    The rest of an epoch that fills no batch (of every process) is left out, so every process
-    takes equally many steps whatever the number of samples.
+    Samples at the end of an epoch that do not fill a batch of every process are left out, so all
+    processes take the same number of steps.
 
     Parameters
     ----------
     samples
-        How many there are.
+        Number of training samples.
     batch_size
         Samples of one step in one process.
     steps
-        Of the training.
+        Steps of the whole training.
     seed
-        Of the orders.
+        Seed of the random orders.
     first_step
-        The first batch to give; those before it are passed over.
+        The step to start at; the batches before it are skipped.
     rank, world_size
-        Which of how many processes this is; each gets its own part of every step's samples.
+        This process, 0.., and the number of processes; each gets its own part of every step's
+        samples.
 
     Raises
     ------
@@ -54,17 +55,17 @@ class ShuffledBatches(Sampler[list[int]]):
         self._seed, self._rank, self._world_size = seed, rank, world_size
 
     def __len__(self) -> int:
-        """Return the steps of the whole training, those that are passed over among them."""
+        """Return the steps of the whole training, skipped ones included."""
         return self._steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Give the batches from the first step on."""
+        """Yield the batches from the first step on, as lists of sample indices."""
         generator = torch.Generator().manual_seed(self._seed)
-        in_epoch = self._samples // (self._batch_size * self._world_size)
+        steps_per_epoch = self._samples // (self._batch_size * self._world_size)
         for step in range(self._steps):
-            place = step % in_epoch
-            if place == 0:
+            step_in_epoch = step % steps_per_epoch
+            if step_in_epoch == 0:
                 order = torch.randperm(self._samples, generator=generator)
             if step >= self._first_step:
-                start = (place * self._world_size + self._rank) * self._batch_size
+                start = (step_in_epoch * self._world_size + self._rank) * self._batch_size
                 yield order[start:start + self._batch_size].tolist()

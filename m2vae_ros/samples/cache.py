@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-What a bag says to the sensors of a model, decoded once and kept beside it.
+The cache of a bag: its messages, decoded once for the sensors of a model and fused into sets.
 
 A cache is a folder named by a key of the bag's content, the sensors, their topics and the
-synchroniser's options. It holds every measurement of each sensor, one behind the other in raw
+synchroniser's options. It holds every measurement of each sensor, one after the other in raw
 files, and the table of the sets that the synchroniser made of them.
 """
 
@@ -25,11 +25,17 @@ from m2vae_ros.bags.bag import Bag, resolve_topics
 from m2vae_ros.bags.storage import BagError
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.statistics import BAD_STAMPS
-from m2vae_ros.samples.cache_folder import check_free, turn, whole_or_not_at_all, writable
+from m2vae_ros.samples.cache_folder import (
+    atomic_folder,
+    check_free_space,
+    explain_write_errors,
+    write_lock,
+)
 from m2vae_ros.samples.decoding import (
     bytes_per_message,
     decode_bag,
     parts_of,
+    ScanGeometry,
     stored_type,
     Tally,
     TIMES,
@@ -48,7 +54,7 @@ _SETS = 'sets.npy'
 @dataclass(frozen=True)
 class CacheOptions:
     """
-    How a bag is read.
+    How a bag is decoded and fused.
 
     Parameters
     ----------
@@ -57,10 +63,10 @@ class CacheOptions:
     processes
         Processes that decode.
     clock
-        What the synchroniser takes for the time: receive (when a message was recorded, as a live
-        node would see it) or header (its own stamp, for bags whose stamps are of another time).
+        Time of the synchroniser: receive (when a message was recorded, as in a live node) or
+        header (its own stamp, for bags whose stamps are not of the time of recording).
     allow_geometry_changes
-        Take a scan whose limits or beams change midway.
+        Accept a scan whose angle limits or number of beams change during the recording.
 
     """
 
@@ -83,50 +89,61 @@ class CachedBag:
 
     Parameters
     ----------
-    bag
+    path
         Path of the bag.
     folder
-        Where its measurements are.
+        Folder of its cache.
     sensors
-        The model's.
+        The model's sensors.
     sets
-        Stamp and members of every set.
+        Stamp and members of every fused set.
     description
         Counts of messages: ``decoded`` per sensor, ``invalid`` per sensor and rule, ``dropped`` by
-        the synchroniser per sensor and reason; the ``topics``.
+        the synchroniser per sensor and reason; ``examples`` of invalid ones per sensor; and the
+        ``topics``.
 
     """
 
-    bag: Path
+    path: Path
     folder: Path
     sensors: tuple[SensorSpec, ...]
     sets: FusedTable
     description: Mapping[str, Any]
 
     def report(self) -> list[str]:
-        """Return lines that say what is in it, and which messages were of no use."""
-        subsets = ', '.join(f'{n} of {names}' for names, n in self.sets.subsets().items())
-        lines = [f'{self.bag}: {len(self.sets)} fused sets: {subsets}']
+        """Return lines of text: how many sets it has of which sensors, and unusable messages."""
+        subsets = ', '.join(f'{n} of {names}' for names, n in self.sets.subset_counts().items())
+        lines = [f'{self.path}: {len(self.sets)} fused sets: {subsets}']
         for name, topic in self.description['topics'].items():
             invalid = self.description['invalid'][name]
             dropped = self.description['dropped'][name]
-            refused = {**invalid, **{why: dropped[why] for why in BAD_STAMPS if dropped.get(why)}}
-            if refused:
-                whole = self.description['decoded'][name] + sum(invalid.values())
-                why = ', '.join(f'{rule} {count}' for rule, count in refused.items())
+            rejected = {
+                **invalid, **{rule: dropped[rule] for rule in BAD_STAMPS if dropped.get(rule)}
+            }
+            if rejected:
+                total = self.description['decoded'][name] + sum(invalid.values())
+                counts = ', '.join(f'{rule} {count}' for rule, count in rejected.items())
                 lines.append(
-                    f'{self.bag}: topic {topic}: {sum(refused.values())} of {whole} messages are '
-                    f'of no use ({why}){self.description["examples"].get(name, "")}'
+                    f'{self.path}: topic {topic}: {sum(rejected.values())} of {total} messages '
+                    f'cannot be used ({counts}){self.description["examples"].get(name, "")}'
                 )
         return lines
 
     def take(self, sensor: SensorSpec, part: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """
-        Return a part of some measurements of a sensor, stacked.
+        Return one part of some measurements of a sensor, ``(rows, *shape)``.
 
-        The file is mapped for as long as this takes, so that what was read of it does not count
-        as memory of this process.
+        Parameters
+        ----------
+        sensor
+            The sensor.
+        part
+            ``values``, ``valid`` or ``returned``, as stored; see `decoding.stored_type`.
+        rows
+            Rows of the measurements in the cache.
+
         """
+        # Mapped anew each time: what was read of the file then does not stay in the process.
         dtype, shape = stored_type(sensor, part)
         count = self.description['decoded'][sensor.name]
         mapped = np.memmap(
@@ -145,16 +162,16 @@ def open_cache(
     synchronizer: Mapping[str, float] | None = None,
 ) -> CachedBag:
     """
-    Decode a bag, unless that has been done.
+    Return the cache of a bag; decode the bag if there is none.
 
     Parameters
     ----------
     path
-        Of the bag.
+        Path of the bag.
     sensors
         The model's sensors.
     options
-        How to read it.
+        How to decode and fuse it.
     topics
         Sensor -> its topic in this bag, where it is not the sensor's own.
     synchronizer
@@ -163,7 +180,7 @@ def open_cache(
     Raises
     ------
     BagError
-        If the bag, a topic, or what is on it is wrong; names the file, the topic and the fix.
+        If the bag, a topic or its messages are wrong; names the file, the topic and the fix.
     ValueError
         If the cache cannot be written.
 
@@ -173,28 +190,28 @@ def open_cache(
     chosen = asdict(SynchronizerOptions.from_dict(dict(synchronizer or {})))
     with Bag(path) as bag:
         found = resolve_topics(bag, sensors, topics)
-        key = _key(bag, sensors, found, options, chosen)
-        place = Path(options.cache) if options.cache else bag.path.with_name(
+        key = _cache_key(bag, sensors, found, options, chosen)
+        root = Path(options.cache) if options.cache else bag.path.with_name(
             bag.path.name + _SUFFIX
         )
-        if not _is_whole(place / key, sensors):
-            with writable(place, bag.path), turn(place, key):
-                if not _is_whole(place / key, sensors):
-                    _fill(place, key, bag, sensors, found, options, chosen)
-    description = json.loads((place / key / _DESCRIPTION).read_text())
-    table = FusedTable.from_array([spec.name for spec in sensors], np.load(place / key / _SETS))
-    return CachedBag(bag.path, place / key, sensors, table, description)
+        if not _is_complete(root / key, sensors):
+            with explain_write_errors(root, bag.path), write_lock(root, key):
+                if not _is_complete(root / key, sensors):
+                    _write_cache(root, key, bag, sensors, found, options, chosen)
+    description = json.loads((root / key / _DESCRIPTION).read_text())
+    table = FusedTable.from_array([spec.name for spec in sensors], np.load(root / key / _SETS))
+    return CachedBag(bag.path, root / key, sensors, table, description)
 
 
-def _fill(
-    place: Path, key: str, bag: Bag, sensors: tuple[SensorSpec, ...], topics: Mapping[str, str],
+def _write_cache(
+    root: Path, key: str, bag: Bag, sensors: tuple[SensorSpec, ...], topics: Mapping[str, str],
     options: CacheOptions, synchronizer: Mapping[str, float],
 ) -> None:
-    """Decode into a folder of another name and rename it."""
-    check_free(place, bag.path, sum(
+    """Decode a bag, fuse its measurements and write the cache, atomically."""
+    check_free_space(root, bag.path, sum(
         bytes_per_message(spec) * bag.topics[topics[spec.name]].count for spec in sensors
     ))
-    with whole_or_not_at_all(place, key) as folder:
+    with atomic_folder(root, key) as folder:
         def check(spec: SensorSpec, tally: Tally) -> None:
             _check_geometry(bag, topics[spec.name], tally, options)
 
@@ -202,7 +219,7 @@ def _fill(
             bag, sensors, topics, folder, processes=options.processes, check=check
         )
         for spec in sensors:
-            _check_any(bag, topics[spec.name], tallies[spec.name])
+            _check_decoded(bag, topics[spec.name], tallies[spec.name])
         times = {
             spec.name: np.fromfile(folder / f'{spec.name}.{TIMES}', np.int64).reshape(
                 -1, len(Times._fields)
@@ -228,8 +245,8 @@ def _fill(
         (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2) + '\n')
 
 
-def _is_whole(folder: Path, sensors: Sequence[SensorSpec]) -> bool:
-    """Return whether a finished cache is there, and no file of it has been cut since."""
+def _is_complete(folder: Path, sensors: Sequence[SensorSpec]) -> bool:
+    """Return whether there is a finished cache, and all its files still have their sizes."""
     try:
         decoded = json.loads((folder / _DESCRIPTION).read_text())['decoded']
         return (folder / _SETS).exists() and all(
@@ -241,31 +258,33 @@ def _is_whole(folder: Path, sensors: Sequence[SensorSpec]) -> bool:
         return False
 
 
-def _check_any(bag: Bag, topic: str, tally: Tally) -> None:
-    """Refuse a topic of which nothing can be used."""
+def _check_decoded(bag: Bag, topic: str, tally: Tally) -> None:
+    """Check that some message of a topic was decoded."""
     if not tally.decoded:
         raise BagError(
-            f'{bag.path}: topic {topic}: not one of {sum(tally.invalid.values())} messages can be '
+            f'{bag.path}: topic {topic}: none of {sum(tally.invalid.values())} messages can be '
             f'used; the first: {tally.example}'
         )
 
 
 def _check_geometry(bag: Bag, topic: str, tally: Tally, options: CacheOptions) -> None:
-    """Refuse a topic whose scanner changes."""
+    """Check that the scans of a topic have one geometry, unless the options allow changes."""
     if len(tally.geometries) > 1 and not options.allow_geometry_changes:
-        (_, before), (when, after) = tally.geometries[:2]
+        (_, before), (receive_ns, after) = tally.geometries[:2]
+        seconds = (receive_ns - bag.start_ns) * 1e-9
         raise BagError(
-            f'{bag.path}: topic {topic}: the scan changes {(when - bag.start_ns) * 1e-9:.1f} s '
-            f'after the start from {_geometry(before)} to {_geometry(after)}: cut the bag there '
+            f'{bag.path}: topic {topic}: the scan changes {seconds:.1f} s after the start from '
+            f'{_format_geometry(before)} to {_format_geometry(after)}: cut the bag there '
             f'(ros2 bag convert), or take it as it is with --allow-geometry-changes'
         )
 
 
-def _geometry(limits: tuple[float, float, int]) -> str:
-    return f'{limits[2]} beams from {limits[0]:.3f} to {limits[1]:.3f} rad'
+def _format_geometry(geometry: ScanGeometry) -> str:
+    angle_min, angle_max, beams = geometry
+    return f'{beams} beams from {angle_min:.3f} to {angle_max:.3f} rad'
 
 
-def _key(
+def _cache_key(
     bag: Bag, sensors: Sequence[SensorSpec], topics: Mapping[str, str], options: CacheOptions,
     synchronizer: Mapping[str, float],
 ) -> str:

@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Folders that are whole or not there, whoever is killed and however many write at once.
+Cache folders that are written atomically, by one process at a time.
 
-What has a key is written under another name and renamed when it is whole. Of several processes
-that want it, one writes and the others wait. What a killed process left behind is removed by the
-next one.
+A folder is written under another name and renamed when it is complete. Of several processes that
+want the same one, the first writes it and the others wait. What a killed process left behind is
+removed by the next one.
 """
 
 from __future__ import annotations
@@ -18,80 +18,89 @@ from pathlib import Path
 import shutil
 import sys
 
-_PART, _LOCK = '.part', '.lock'  # of a key: what is being written, and who writes
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PART, _LOCK = '.part', '.lock'  # suffixes of a key: the folder being written, the writer's lock
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def turn(place: Path, key: str) -> Iterator[None]:
-    """Hold the right to write what has a key; it ends with the process, whatever ends that."""
-    place.mkdir(parents=True, exist_ok=True)
-    _clean(place)
-    with (place / f'.{key}{_LOCK}').open('a') as lock:
+def write_lock(root: Path, key: str) -> Iterator[None]:
+    """Hold the right to write ``root/key``; it ends with the process, however that ends."""
+    root.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(root)
+    with (root / f'.{key}{_LOCK}').open('a') as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f'{place}: another process is decoding, waiting for it', file=sys.stderr)
+            print(f'{root}: waiting for another process that is decoding', file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def whole_or_not_at_all(place: Path, key: str) -> Iterator[Path]:
-    """Give an empty folder that becomes ``place/key`` if all goes well, else is removed."""
-    folder = place / f'.{key}{_PART}'
-    for old in (folder, place / key):  # left behind, or damaged
+def atomic_folder(root: Path, key: str) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``root/key`` at the end, or is removed on an error."""
+    folder = root / f'.{key}{_PART}'
+    for old in (folder, root / key):  # what a killed process left, and a damaged cache
         shutil.rmtree(old, ignore_errors=True)
     folder.mkdir()
     try:
         yield folder
-        folder.rename(place / key)
+        folder.rename(root / key)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def writable(place: Path, bag: Path) -> Iterator[None]:
+def explain_write_errors(root: Path, bag: Path) -> Iterator[None]:
     """
-    Say what to do where the disk is full or may not be written.
+    Turn an OSError of writing the cache of a bag into a ValueError that says what to do.
 
     Raises
     ------
     ValueError
-        In place of an OSError.
+        If the disk is full or the folder cannot be written.
 
     """
     try:
         yield
     except OSError as error:
-        fix = 'free some space' if error.errno in _FULL else 'make it writable'
+        fix = 'free some space' if error.errno in _DISK_FULL else 'make it writable'
         raise ValueError(
-            f'{place}: {error.strerror}: what is decoded of {bag} cannot be written there: {fix}, '
-            f'or name another folder with --cache'
+            f'{root}: {error.strerror}: the decoded {bag} cannot be written there: {fix}, or name '
+            f'another folder with --cache'
         ) from error
 
 
-def check_free(place: Path, bag: Path, needed: int) -> None:
+def check_free_space(root: Path, bag: Path, needed: int) -> None:
     """
-    Check that there is room for what is to be written.
+    Check that the disk has room for the decoded bag.
+
+    Parameters
+    ----------
+    root
+        Folder of the cache.
+    bag
+        The bag, for the message.
+    needed
+        Bytes to be written.
 
     Raises
     ------
     ValueError
-        If there is not.
+        If there is too little room.
 
     """
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(root).free
     if needed > free:
         raise ValueError(
-            f'{place}: the decoded {bag} takes {needed / 1e6:.0f} MB, only {free / 1e6:.0f} MB '
+            f'{root}: the decoded {bag} takes {needed / 1e6:.0f} MB, only {free / 1e6:.0f} MB '
             f'are free: free some space, or name another folder with --cache'
         )
 
 
-def _clean(place: Path) -> None:
-    """Remove what processes left behind that were killed."""
-    for folder in place.glob(f'.*{_PART}'):
-        with (place / f'{folder.stem}{_LOCK}').open('a') as lock, suppress(BlockingIOError):
+def _remove_leftovers(root: Path) -> None:
+    """Remove the unfinished folders of processes that were killed."""
+    for folder in root.glob(f'.*{_PART}'):
+        with (root / f'{folder.stem}{_LOCK}').open('a') as lock, suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

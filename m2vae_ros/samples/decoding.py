@@ -1,10 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-The messages of a bag as stacked measurements in files, decoded by several processes.
+Decode the messages of a bag into files of stacked measurements, in several processes.
 
-Each process opens the bag and decodes one slice of its time after the other into a folder of its
-own, a message at a time, so the memory does not grow with the bag.
+Each process opens the bag and decodes one slice of its time after the other, a message at a time,
+so the memory does not grow with the bag. Every slice has its own folder; their files are joined
+in order.
 """
 
 from __future__ import annotations
@@ -34,34 +35,38 @@ from m2vae_ros.specs import Measurement, SensorSpec
 
 #: Parts of a measurement that are stored; `TIMES` are its `Times`.
 VALUES, VALID, RETURNED, TIMES = 'values', 'valid', 'returned', 'times'
-_SLICE_NS = 5_000_000_000  # of a bag that a process decodes before it reports
-_FEWEST = 50  # messages for each slice, or bags with gaps would have too many
-_MOST_TURN = 0.035  # rad that a scan's limits may wander
-_MOST_BEAMS = 1.2  # ratio of beam counts that is still the same scanner
-_WHOLE_SCAN = ('', 'outside_view', 'no_valid_range')  # rules that leave a scan's geometry right
+ScanGeometry = tuple[float, float, int]  # angle_min and angle_max in rad, number of beams
+_SLICE_NS = 5_000_000_000
+_MIN_MESSAGES_PER_SLICE = 50  # on average, or a bag with long gaps would have too many slices
+_MAX_ANGLE_CHANGE = 0.035  # rad, of the limits of scans of one scanner
+_MAX_BEAM_RATIO = 1.2  # of the numbers of beams of scans of one scanner
+# Rules that a scan may break, '' for none, while its geometry can be relied on.
+_GEOMETRY_IS_READABLE = ('', 'outside_view', 'no_valid_range')
 
 
 class Times(NamedTuple):
     """
-    When a measurement was received and made, int64.
+    The times of a measurement, int64.
 
     Parameters
     ----------
-    receive_ns, stamp_ns
-        Nanoseconds.
-    place
-        Among those of all sensors that were received at the same time, ascending.
+    receive_ns
+        When its message was received, nanoseconds.
+    stamp_ns
+        Its stamp, nanoseconds.
+    order
+        Ascending number that orders messages received at the same time, of all sensors.
 
     """
 
     receive_ns: int
     stamp_ns: int
-    place: int
+    order: int
 
 
 @dataclass(frozen=True)
 class Slice:
-    """What one task decodes: messages received in a span of time, and where they go."""
+    """A task: the messages received from `start_ns` on and before `stop_ns`, into a folder."""
 
     sensors: tuple[SensorSpec, ...]
     topics: Mapping[str, str]
@@ -73,42 +78,43 @@ class Slice:
 @dataclass
 class Tally:
     """
-    What became of a sensor's messages.
+    Counts of a sensor's messages.
 
     Parameters
     ----------
     decoded
-        How many were.
+        Number of decoded messages.
     invalid
-        Rule -> how many broke it.
+        Rule -> number of messages that broke it.
     example
-        What the first invalid one was told.
+        Error of the first invalid message; empty if there is none.
     geometries
-        (when received, (angle_min, angle_max, beams)) of scans, wherever they change.
+        Time of receipt in nanoseconds and geometry of the first scan, and of each scan whose
+        geometry differs from that of the one before.
 
     """
 
     decoded: int = 0
     invalid: Counter[str] = field(default_factory=Counter)
     example: str = ''
-    geometries: list[tuple[int, tuple[float, float, int]]] = field(default_factory=list)
+    geometries: list[tuple[int, ScanGeometry]] = field(default_factory=list)
 
     def add(self, later: Tally) -> None:
-        """Count what came later, too."""
+        """Add the counts of later messages."""
         self.decoded += later.decoded
         self.invalid.update(later.invalid)
         self.example = self.example or later.example
-        for when, geometry in later.geometries:
-            self.note(when, geometry)
+        for receive_ns, geometry in later.geometries:
+            self.add_geometry(receive_ns, geometry)
 
-    def note(self, receive_ns: int, geometry: tuple[float, float, int]) -> None:
-        """Keep a scan's geometry if it is another than that of the scan before."""
-        if not self.geometries or not _alike(self.geometries[-1][1], geometry):
+    def add_geometry(self, receive_ns: int, geometry: ScanGeometry) -> None:
+        """Keep a scan's geometry if it differs from that of the scan before."""
+        if not self.geometries or not _is_same_scanner(self.geometries[-1][1], geometry):
             self.geometries.append((receive_ns, geometry))
 
 
 def stored_type(spec: SensorSpec, part: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Return the type and the shape of one measurement's part; images are grey levels."""
+    """Return the type and the shape in which a part is stored; images as uint8 grey levels."""
     if part == TIMES:
         return np.dtype(np.int64), (len(Times._fields),)
     if part == VALUES:
@@ -117,12 +123,12 @@ def stored_type(spec: SensorSpec, part: str) -> tuple[np.dtype[Any], tuple[int, 
 
 
 def parts_of(spec: SensorSpec) -> tuple[str, ...]:
-    """Return what is stored of a sensor's measurements; an image returns where it is valid."""
+    """Return the stored parts of a sensor; an image has a return wherever it is valid."""
     return (VALUES, VALID, TIMES) if spec.kind == 'image' else (VALUES, VALID, RETURNED, TIMES)
 
 
 def bytes_per_message(spec: SensorSpec, *parts: str) -> int:
-    """Return how much some parts of one measurement, or all, take on disk."""
+    """Return the bytes that these parts of a measurement take on disk; none given = all parts."""
     types = (stored_type(spec, part) for part in parts or parts_of(spec))
     return sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in types)
 
@@ -142,22 +148,22 @@ def decode_bag(
     Parameters
     ----------
     bag
-        Open.
+        The open recording.
     sensors
-        Whose messages.
+        Sensors whose messages to decode.
     topics
         Sensor -> its topic.
     folder
-        Exists, and nothing else is in it.
+        An empty folder.
     processes
-        That decode.
+        Number of processes that decode.
     check
-        Called now and then with what has become of a sensor's messages so far; may raise.
+        Called after every slice with each sensor and its counts so far; may raise to stop.
 
     Returns
     -------
     dict
-        Sensor -> what became of its messages.
+        Sensor -> counts of its messages.
 
     """
     tasks = list(_slices(bag, tuple(sensors), topics, folder))
@@ -174,7 +180,7 @@ def decode_bag(
             bar_format='{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of the bag '
                        '[{elapsed}<{remaining}]',
         ))
-        for task, found in zip(tasks, _decoded(bag, tasks, processes), strict=True):
+        for task, found in zip(tasks, _decode_slices(bag, tasks, processes), strict=True):
             for (name, part), file in files.items():
                 _append(task.folder / f'{name}.{part}', file)
             task.folder.rmdir()
@@ -185,45 +191,45 @@ def decode_bag(
     return tallies
 
 
-def _decoded(bag: Bag, tasks: Sequence[Slice], processes: int) -> Iterator[dict[str, Tally]]:
-    """Decode slices, in order; in this process where one is enough."""
+def _decode_slices(bag: Bag, tasks: Sequence[Slice], processes: int) -> Iterator[dict[str, Tally]]:
+    """Decode slices and yield their tallies in order; without other processes if one is enough."""
     if processes == 1 or len(tasks) == 1:
         yield from (_decode_slice(bag, task) for task in tasks)
         return
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_open, initargs=(str(bag.readable),)
+        processes, mp_context=context, initializer=_start_worker, initargs=(str(bag.readable),)
     ) as pool:
         waiting = iter(tasks)
-        running = [pool.submit(_work, task) for task in islice(waiting, 2 * processes)]
+        running = [pool.submit(_decode_in_worker, task) for task in islice(waiting, 2 * processes)]
         try:
             while running:
                 yield running.pop(0).result()
-                running += [pool.submit(_work, task) for task in islice(waiting, 1)]
+                running += [pool.submit(_decode_in_worker, task) for task in islice(waiting, 1)]
         except BrokenProcessPool as error:
             raise ValueError(
-                f'{bag.path}: a decoding process was ended from outside (out of memory?): free '
-                f'memory, or decode with fewer processes'
+                f'{bag.path}: a decoding process was killed (out of memory?): free memory, or '
+                f'decode with fewer --processes'
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_bag: Bag | None = None  # of a working process
+_worker_bag: Bag | None = None  # set in decoding processes only
 
 
-def _open(path: str) -> None:
-    """Get ready to decode; end with the parent, whatever ends that, and leave Ctrl-C to it."""
-    global _bag
+def _start_worker(path: str) -> None:
+    """Open the bag in a decoding process, which ends with its parent and leaves Ctrl-C to it."""
+    global _worker_bag
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)  # there are as many processes as shall work
+    cv2.setNumThreads(1)  # the processes are as many as may run at a time
     end_with_pool()
-    _bag = Bag(path)
+    _worker_bag = Bag(path)
 
 
-def _work(task: Slice) -> dict[str, Tally]:
-    assert _bag is not None
-    return _decode_slice(_bag, task)
+def _decode_in_worker(task: Slice) -> dict[str, Tally]:
+    assert _worker_bag is not None
+    return _decode_slice(_worker_bag, task)
 
 
 def _decode_slice(bag: Bag, task: Slice) -> dict[str, Tally]:
@@ -237,7 +243,7 @@ def _decode_slice(bag: Bag, task: Slice) -> dict[str, Tally]:
             )
             for spec in task.sensors for part in parts_of(spec)
         }
-        for place, (topic, receive_ns, message) in enumerate(bag.messages(
+        for order, (topic, receive_ns, message) in enumerate(bag.messages(
             specs, start_ns=task.start_ns, stop_ns=task.stop_ns
         )):
             spec = specs[topic]
@@ -249,13 +255,13 @@ def _decode_slice(bag: Bag, task: Slice) -> dict[str, Tally]:
                 rule = error.rule
                 tally.invalid[rule] += 1
                 tally.example = tally.example or str(error)
-            if spec.kind == 'laser_scan' and rule in _WHOLE_SCAN:
+            if spec.kind == 'laser_scan' and rule in _GEOMETRY_IS_READABLE:
                 limits = float(message.angle_min), float(message.angle_max)
-                tally.note(receive_ns, (*limits, len(message.ranges)))
+                tally.add_geometry(receive_ns, (*limits, len(message.ranges)))
             if measurement is None:
                 continue
             tally.decoded += 1
-            times = Times(receive_ns, measurement.stamp_ns, place)
+            times = Times(receive_ns, measurement.stamp_ns, order)
             for part, array in _stored(spec, measurement, times).items():
                 files[spec.name, part].write(array.tobytes())
     return tallies
@@ -264,6 +270,7 @@ def _decode_slice(bag: Bag, task: Slice) -> dict[str, Tally]:
 def _stored(
     spec: SensorSpec, measurement: Measurement, times: Times
 ) -> dict[str, np.ndarray[Any, Any]]:
+    """Return part -> its array as it is stored."""
     parts = {
         VALUES: measurement.values,
         VALID: measurement.valid,
@@ -279,24 +286,25 @@ def _stored(
 def _slices(
     bag: Bag, sensors: tuple[SensorSpec, ...], topics: Mapping[str, str], folder: Path
 ) -> Iterator[Slice]:
+    """Yield slices of equal length that cover the bag, each of `_SLICE_NS` or longer."""
     messages = sum(bag.topics[topic].count for topic in topics.values())
-    most = -(-messages // _FEWEST)
-    step = max(_SLICE_NS, -(-(bag.end_ns + 1 - bag.start_ns) // most))
-    for start in range(bag.start_ns, bag.end_ns + 1, step):
-        stop = min(start + step, bag.end_ns + 1)
-        yield Slice(sensors, topics, start, stop, folder / f'slice_{start}')
+    max_slices = -(-messages // _MIN_MESSAGES_PER_SLICE)  # rounded up, as the next division
+    length_ns = max(_SLICE_NS, -(-(bag.end_ns + 1 - bag.start_ns) // max_slices))
+    for start_ns in range(bag.start_ns, bag.end_ns + 1, length_ns):
+        stop_ns = min(start_ns + length_ns, bag.end_ns + 1)
+        yield Slice(sensors, topics, start_ns, stop_ns, folder / f'slice_{start_ns}')
 
 
 def _append(part: Path, whole: BinaryIO) -> None:
-    """Move what a file holds to the end of another."""
+    """Append a file to another and remove it."""
     with part.open('rb') as file:
         while block := file.read(1 << 20):
             whole.write(block)
     part.unlink()
 
 
-def _alike(one: tuple[float, float, int], other: tuple[float, float, int]) -> bool:
-    """Return whether two scans come from one scanner; some vary their beams a little."""
-    turned = max(abs(a - b) for a, b in zip(one[:2], other[:2], strict=True))
-    fewer, more = sorted((one[2], other[2]))
-    return turned <= _MOST_TURN and more <= _MOST_BEAMS * fewer
+def _is_same_scanner(a: ScanGeometry, b: ScanGeometry) -> bool:
+    """Return whether two geometries may be of one scanner; some vary their beams a little."""
+    angle_change = max(abs(a[0] - b[0]), abs(a[1] - b[1]))
+    fewer, more = sorted((a[2], b[2]))
+    return angle_change <= _MAX_ANGLE_CHANGE and more <= _MAX_BEAM_RATIO * fewer

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Which measurements of a recording leave together: the synchroniser's sets as a table."""
+"""Which measurements of a recording are fused together: the synchroniser's sets as a table."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ MISSING = -1
 @dataclass(frozen=True, eq=False)
 class FusedTable:
     """
-    The sets of a recording.
+    The fused sets of a recording.
 
     Parameters
     ----------
     names
-        The model's sensors.
+        Names of the model's sensors.
     stamps
-        Of the sets, nanoseconds, ``(sets,)``.
+        Stamps of the sets, nanoseconds, ``(sets,)``.
     rows
-        Which measurement of each sensor, or -1 where it lacks one, ``(sets, sensors)``.
+        Row of each sensor's measurement in the cache, `MISSING` where the set lacks the sensor,
+        ``(sets, sensors)``.
 
     """
 
@@ -44,11 +45,11 @@ class FusedTable:
         return len(self.stamps)
 
     def to_array(self) -> NDArray[np.int64]:
-        """Return what `from_array` reads."""
+        """Return stamps and rows as one array, ``(sets, 1 + sensors)``, for `from_array`."""
         return np.concatenate([self.stamps[:, None], self.rows], 1)
 
-    def subsets(self) -> dict[str, int]:
-        """Return 'a+b' -> how many sets have exactly these sensors, most first."""
+    def subset_counts(self) -> dict[str, int]:
+        """Return 'a+b' -> number of sets that have exactly these sensors, most frequent first."""
         members, counts = np.unique(self.rows != MISSING, axis=0, return_counts=True)
         order = np.argsort(-counts, kind='stable')
         return {
@@ -59,12 +60,12 @@ class FusedTable:
 
     @classmethod
     def from_array(cls, names: Sequence[str], array: NDArray[np.int64]) -> FusedTable:
-        """Return the table that an array holds."""
+        """Return the table that `to_array` made an array of."""
         return cls(tuple(names), array[:, 0], array[:, 1:])
 
 
-class _Rows:
-    """The synchroniser as a receiver of measurements that are known by their rows."""
+class _RowReceiver:
+    """Synchronises rows of the cache in place of measurements, as `playback.play` drives it."""
 
     def __init__(self, names: Sequence[str], options: Mapping[str, float]) -> None:
         self.synchronizer = Synchronizer(names, **dict(options))  # type: ignore[arg-type]
@@ -93,18 +94,18 @@ def fuse(
     Parameters
     ----------
     times
-        Sensor -> the `Times` of its measurements, ``(n, 3)``.
+        Sensor -> the `Times` of its measurements, ``(measurements, 3)``.
     options
-        Of `Synchronizer`.
+        Options of `Synchronizer`.
     clock
-        What is the time: ``receive`` or ``header``.
+        Time of the synchroniser: ``receive`` or ``header``, see `CacheOptions`.
 
     """
-    receiver = _Rows(tuple(times), options)
+    receiver = _RowReceiver(tuple(times), options)
     stamps, rows = array('q'), array('q')
-    for one in play(receiver, _arrivals(times, clock)):
-        stamps.append(one.stamp_ns)
-        rows.extend(one.items.get(name, MISSING) for name in times)
+    for fused_set in play(receiver, _arrivals(times, clock)):
+        stamps.append(fused_set.stamp_ns)
+        rows.extend(fused_set.items.get(name, MISSING) for name in times)
     table = FusedTable(
         tuple(times),
         np.array(stamps, np.int64),
@@ -114,12 +115,13 @@ def fuse(
 
 
 def _arrivals(times: Mapping[str, NDArray[np.int64]], clock: str) -> Iterator[Arrival]:
-    received, stamps, place = np.concatenate(list(times.values())).T
+    """Yield sensor, time and (stamp, row) of all measurements, in order of the clock's time."""
+    received, stamps, order = np.concatenate(list(times.values())).T
     now = stamps if clock == 'header' else received
     sensor = np.repeat(np.arange(len(times)), [len(each) for each in times.values()])
     row = np.concatenate([np.arange(len(each)) for each in times.values()])
     names = tuple(times)
-    for index in np.lexsort([place, received, now]):
+    for index in np.lexsort([order, received, now]):
         yield names[sensor[index]], int(now[index]), (int(stamps[index]), int(row[index]))
 
 
@@ -128,31 +130,33 @@ def check_overlap(
     table: FusedTable, statistics: Statistics,
 ) -> None:
     """
-    Refuse a recording of which a sensor never takes part in a set, or never with another.
+    Check that every sensor is fused at some time, and at some time with another sensor.
 
     Raises
     ------
     BagError
-        If so; names the bag, the topic, the cause and the fix.
+        If one is not; names the bag, the topic, the cause and the fix.
 
     """
-    taken = table.rows != MISSING
-    together = taken & (taken.sum(1, keepdims=True) > 1)
+    fused = table.rows != MISSING
+    together = fused & (fused.sum(1, keepdims=True) > 1)
     for column, name in enumerate(table.names):
-        if not taken[:, column].any():
-            why = _why_never(times[name], statistics.dropped[name])
-            raise BagError(f'{bag}: topic {topics[name]}: {why}')
+        if not fused[:, column].any():
+            reason = _explain_never_fused(times[name], statistics.dropped[name])
+            raise BagError(f'{bag}: topic {topics[name]}: {reason}')
         if len(table.names) > 1 and not together[:, column].any():
-            spans = '; '.join(f'{topics[n]} {_span(each[:, 1])}' for n, each in times.items())
+            spans = '; '.join(
+                f'{topics[other]} {_format_span(each[:, 1])}' for other, each in times.items()
+            )
             raise BagError(
-                f'{bag}: topic {topics[name]}: none of its {len(times[name])} messages is of the '
-                f'time of another sensor (stamps: {spans}): record them together, correct its '
-                f'clock, or take {name} out of the sensors'
+                f'{bag}: topic {topics[name]}: none of its {len(times[name])} messages has a '
+                f'stamp close to one of another sensor (stamps: {spans}): record them together, '
+                f'correct its clock, or take {name} out of the sensors'
             )
 
 
-def _why_never(times: NDArray[np.int64], dropped: Mapping[str, int]) -> str:
-    """Return why no measurement of a sensor was in a set."""
+def _explain_never_fused(times: NDArray[np.int64], dropped: Mapping[str, int]) -> str:
+    """Return why no measurement of a sensor was fused, and what to do."""
     if dropped.get(ZERO_STAMP) == len(times):
         return (
             f'all {len(times)} messages are stamped with time 0: the driver had no clock; record '
@@ -166,8 +170,8 @@ def _why_never(times: NDArray[np.int64], dropped: Mapping[str, int]) -> str:
             f'sensor, or read the bag by its stamps with --clock header'
         )
     counts = ', '.join(f'{count} {reason}' for reason, count in dropped.items() if count)
-    return f'none of its {len(times)} messages left in a set ({counts})'
+    return f'none of its {len(times)} messages was fused ({counts})'
 
 
-def _span(stamps: NDArray[np.int64]) -> str:
+def _format_span(stamps: NDArray[np.int64]) -> str:
     return f'{stamps.min() * 1e-9:.1f} to {stamps.max() * 1e-9:.1f} s'

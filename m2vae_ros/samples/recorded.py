@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Samples of recordings, read from their caches a batch at a time."""
+"""Samples of recordings, read from their caches a batch at a time, and their splits."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch import Tensor
 
 from m2vae_ros.samples.augmentation import AugmentationOptions, with_augmentation
 from m2vae_ros.samples.cache import CachedBag, CacheOptions, open_cache
-from m2vae_ros.samples.dataset import Batch, in_unit, SampleDataset
+from m2vae_ros.samples.dataset import Batch, SampleDataset, to_model_scale
 from m2vae_ros.samples.decoding import RETURNED, stored_type, VALID, VALUES
 from m2vae_ros.samples.fused_table import MISSING
-from m2vae_ros.samples.sources import Splits
-from m2vae_ros.samples.splits import Split, split, SplitOptions
+from m2vae_ros.samples.sources import SplitSamples
+from m2vae_ros.samples.splits import split_by_time, SplitOptions, SplitRows
 from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae.likelihoods import SensorBatch
 
@@ -31,9 +31,9 @@ class RecordedSamples(SampleDataset):
     Parameters
     ----------
     bags
-        Decoded, all with the same sensors.
+        Decoded bags, all with the same sensors.
     rows
-        Of each bag: which of its sets.
+        For each bag, the row numbers of its sets to take.
 
     """
 
@@ -47,47 +47,59 @@ class RecordedSamples(SampleDataset):
         return int(self._ends[-1])
 
     def __getitem__(self, indices: Sequence[int]) -> Batch:
-        """Return the samples of some indices."""
-        asked = np.asarray(indices, np.int64)
-        of_bag = np.searchsorted(self._ends, asked, side='right')
-        members = np.empty((len(asked), len(self.sensors)), np.int64)
-        for bag in np.unique(of_bag):
-            here = of_bag == bag
+        """Return the samples at these indices."""
+        wanted = np.asarray(indices, np.int64)
+        bag_of = np.searchsorted(self._ends, wanted, side='right')
+        members = np.empty((len(wanted), len(self.sensors)), np.int64)
+        for bag in np.unique(bag_of):
+            here = bag_of == bag
             before = self._ends[bag] - len(self._rows[bag])
-            members[here] = self.bags[bag].sets.rows[self._rows[bag][asked[here] - before]]
+            members[here] = self.bags[bag].sets.rows[self._rows[bag][wanted[here] - before]]
         sensors = {
-            spec.name: self._measurements(spec, of_bag, members[:, column])
+            spec.name: self._measurements(spec, bag_of, members[:, column])
             for column, spec in enumerate(self.sensors)
         }
         available = torch.from_numpy(members != MISSING)
         return Batch(sensors, None if bool(available.all()) else available)
 
     def availability(self) -> NDArray[np.bool_]:
-        """Return which sensors each sample has, ``(samples, sensors)``."""
+        """Return which sensors each sample has, bool ``(samples, sensors)``."""
         found: NDArray[np.bool_] = np.concatenate([
             bag.sets.rows[rows] for bag, rows in zip(self.bags, self._rows, strict=True)
         ]) != MISSING
         return found
 
     def _measurements(
-        self, spec: SensorSpec, of_bag: NDArray[np.int64], members: NDArray[np.int64]
+        self, spec: SensorSpec, bag_of: NDArray[np.int64], members: NDArray[np.int64]
     ) -> SensorBatch:
-        """Return one sensor's measurements; what is missing says nothing."""
+        """
+        Return one sensor's measurements; no cell is valid where a sample lacks the sensor.
+
+        Parameters
+        ----------
+        spec
+            The sensor.
+        bag_of
+            Number of each sample's bag, ``(batch,)``.
+        members
+            Row of each sample's measurement in its bag, or `MISSING`, ``(batch,)``.
+
+        """
         parts: dict[str, Tensor] = {}
         stored = (VALUES, VALID) if spec.kind == 'image' else (VALUES, VALID, RETURNED)
         for part in stored:
             dtype, shape = stored_type(spec, part)
             stacked = np.zeros((len(members), *shape), dtype)
-            for bag in np.unique(of_bag):
-                here = (of_bag == bag) & (members != MISSING)
+            for bag in np.unique(bag_of):
+                here = (bag_of == bag) & (members != MISSING)
                 if here.any():
                     stacked[here] = self.bags[bag].take(spec, part, members[here])
             parts[part] = torch.from_numpy(stacked)
         valid = parts[VALID]
-        return SensorBatch(in_unit(parts[VALUES]), valid, parts.get(RETURNED, valid))
+        return SensorBatch(to_model_scale(parts[VALUES]), valid, parts.get(RETURNED, valid))
 
 
-def from_bags(
+def samples_from_bags(
     paths: Sequence[Path],
     sensors: Sequence[SensorSpec],
     *,
@@ -97,31 +109,31 @@ def from_bags(
     synchronizer: Mapping[str, float] | None = None,
     augmentation: AugmentationOptions | None = None,
     seed: int = 0,
-) -> Splits:
+) -> SplitSamples:
     """
-    Decode recordings, unless that has been done, and split each of them by time.
+    Decode recordings, unless they are in the cache, and split each of them by time.
 
-    Says on the error output what was found in them.
+    Prints to the standard error what they hold.
 
     Parameters
     ----------
     paths
-        Of the bags.
+        Paths of the bags.
     sensors
-        The model's.
+        The model's sensors.
     cache, splits
-        How to read and to split them.
+        How to read and how to split them.
     topics
         Sensor -> its topic in all the bags, where it is not the sensor's own.
     synchronizer
         Options of `Synchronizer`.
     augmentation, seed
-        How the samples to learn from are varied; None = not at all.
+        How the training samples are varied, and the seed of that; None = not varied.
 
     Raises
     ------
     ValueError
-        If a bag is wrong or too short, or a sensor says nothing in the part to learn from.
+        If a bag is wrong or too short, or a sensor is missing in all training samples.
 
     """
     bags = [
@@ -134,24 +146,24 @@ def from_bags(
     training, validation, test = (
         RecordedSamples(bags, [rows[part] for rows in chosen]) for part in range(3)
     )
-    heard = np.any(training.availability(), axis=0)
-    for spec, is_heard in zip(sensors, heard, strict=True):
-        if not is_heard:
+    present = np.any(training.availability(), axis=0)
+    for spec, is_present in zip(sensors, present, strict=True):
+        if not is_present:
             names = ', '.join(
-                f'{bag.bag} (topic {bag.description["topics"][spec.name]})' for bag in bags
+                f'{bag.path} (topic {bag.description["topics"][spec.name]})' for bag in bags
             )
             raise ValueError(
-                f'{names}: sensor {spec.name} says nothing in the part to learn from: record it '
+                f'{names}: sensor {spec.name} is in none of the training samples: record it '
                 f'for longer, or take it out of the sensors'
             )
-    names = ', '.join(bag.bag.name for bag in bags)
-    return Splits(with_augmentation(training, augmentation, seed), validation, test, {
+    names = ', '.join(bag.path.name for bag in bags)
+    return SplitSamples(with_augmentation(training, augmentation, seed), validation, test, {
         'training': f'{len(training)} fused sets of {names}',
         'validation': f'{len(validation)} fused sets of other times of {names}',
         'test': f'{len(test)} fused sets of other times of {names}',
         'bags': [
             {
-                'name': bag.bag.name, 'key': bag.folder.name, 'sets': bag.sets.subsets(),
+                'name': bag.path.name, 'key': bag.folder.name, 'sets': bag.sets.subset_counts(),
                 **bag.description,
             }
             for bag in bags
@@ -159,8 +171,8 @@ def from_bags(
     })
 
 
-def _split(bag: CachedBag, options: SplitOptions) -> Split:
+def _split(bag: CachedBag, options: SplitOptions) -> SplitRows:
     try:
-        return split(bag.sets.stamps, options)
+        return split_by_time(bag.sets.stamps, options)
     except ValueError as error:
-        raise ValueError(f'{bag.bag}: {error}') from error
+        raise ValueError(f'{bag.path}: {error}') from error

@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-A simulated drive as a bag: what `robot_node` would publish, without ROS and faster than real time.
+Record a simulated drive to a bag: what `robot_node` would publish, faster than real time.
 
-The messages are determined by the options alone. A stamp's clock starts at a fixed time, and a
-message is received when it leaves the robot, which is shortly after its stamp.
+The options alone determine every byte of the messages. The robot's clock starts at a fixed time,
+and a message is received when the robot sends it, shortly after its stamp. No ROS is needed.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class DriveOptions:
     seconds
         Length of the drive.
     seed
-        World, way and noise; the default is a world that no model is trained on.
+        Seed of world, path and noise; the default is a world that no model is trained on.
     camera
         raw: Image on camera/image_raw. jpeg: CompressedImage on camera/image_raw/compressed.
     stamp_jitter
-        How far stamps are behind their time, standard deviation, seconds.
+        How far stamps are behind the time of measurement, standard deviation, seconds.
 
     """
 
@@ -75,7 +75,7 @@ class DriveOptions:
 
 
 class Sent(NamedTuple):
-    """A message on its topic, and when it left the robot."""
+    """A message, its topic, and when the robot sent it, nanoseconds."""
 
     topic: str
     receive_ns: int
@@ -83,7 +83,7 @@ class Sent(NamedTuple):
 
 
 def topics(options: DriveOptions) -> dict[str, str]:
-    """Return the topics of a recording and their types."""
+    """Return the topics of a recording -> their message types."""
     types = {}
     for spec in SENSORS:
         topic, kind = f'/{spec.topic}', message_type(spec)
@@ -94,12 +94,12 @@ def topics(options: DriveOptions) -> dict[str, str]:
 
 
 def drive(options: DriveOptions, faults: Sequence[Fault] = ()) -> Iterator[Sent]:
-    """Drive and yield the messages of the sensors and of the true pose, in order of time."""
+    """Yield the messages of the sensors and of the true pose during a drive, in order of time."""
     robot = Robot(World(options.seed), options.seed)
     senders = _senders(robot, options, faults)
     phases = np.random.default_rng([options.seed, 5]).random(len(senders))
     due = [(phase * senders[i].period, i, 0) for i, phase in enumerate(phases)]
-    heapify(due)
+    heapify(due)  # (seconds of the drive, sender, its messages so far)
     driven = 0.0
     while due[0][0] < options.seconds:
         seconds, i, count = due[0]
@@ -119,18 +119,18 @@ def record(
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, int]:
     """
-    Drive and write a bag, which appears whole or not at all.
+    Record a drive to a bag, atomically.
 
     Parameters
     ----------
     path
-        The folder of the bag; must not exist.
+        Folder of the bag; must not exist.
     options, faults
-        The drive.
+        The drive, and the faults of its sensors.
     storage, compression
         See `BagWriter`.
     progress
-        Called now and then with the seconds driven.
+        Called repeatedly with the seconds driven so far.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def record(
         If the bag exists or cannot be written.
 
     """
-    cv2.setNumThreads(1)  # images this small are faster alone
+    cv2.setNumThreads(1)  # faster for such small images
     counts = dict.fromkeys(topics(options), 0)
     with BagWriter(path, storage=storage, compression=compression) as bag:
         for topic, kind in topics(options).items():
@@ -157,7 +157,7 @@ def record(
 
 
 class _Sender(NamedTuple):
-    """A topic, its period in seconds, and what is sent at a time in ns and seconds driven."""
+    """A topic, its period in seconds, and (now_ns, seconds driven) -> message to send or None."""
 
     topic: str
     period: float
@@ -180,7 +180,7 @@ def _senders(robot: Robot, options: DriveOptions, faults: Sequence[Fault]) -> li
 def _compressed(
     message_at: Callable[[int, float], Any], classes: MessageClasses, now_ns: int, seconds: float
 ) -> Any:
-    """Return what ROS's image transport makes of the camera's message."""
+    """Return the camera's message as ROS's image transport compresses it."""
     image = message_at(now_ns, seconds)
     if image is None:
         return None
@@ -194,7 +194,7 @@ def _compressed(
 
 
 def _pose(robot: Robot, now_ns: int) -> Any:
-    """Return where the robot truly is, in the map."""
+    """Return the robot's true pose in the map frame, as a message."""
     classes, types = rosbags_classes(), message_types()
     sec, nanosec = divmod(now_ns, 10**9)
     x, y, heading = robot.pose

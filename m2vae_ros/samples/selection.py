@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Some of the samples of a data set, and how many have which sensors."""
+"""Chosen samples of a data set, and how many samples have which sensors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from m2vae_ros.vae.subsets import Subset
 
 class Selection(SampleDataset):
     """
-    Some samples of another data set.
+    Chosen samples of another data set.
 
     Parameters
     ----------
     dataset
-        All of them.
+        The data set to choose from.
     rows
-        Which.
+        Indices of the chosen samples in it.
 
     """
 
@@ -48,8 +48,8 @@ class Selection(SampleDataset):
         return self._dataset.availability()[self._rows]
 
 
-def combinations(dataset: SampleDataset) -> dict[Subset, int]:
-    """Return how many samples have exactly which sensors, the most frequent first."""
+def subset_counts(dataset: SampleDataset) -> dict[Subset, int]:
+    """Return subset -> number of samples that have exactly its sensors, most frequent first."""
     if not len(dataset):
         return {}
     patterns, counts = np.unique(dataset.availability(), axis=0, return_counts=True)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from m2vae_ros.samples.augmentation import AugmentationOptions, with_augmentation
 from m2vae_ros.samples.dataset import SampleDataset
-from m2vae_ros.samples.sources import Splits, View
+from m2vae_ros.samples.sources import SplitSamples, View
 from m2vae_ros.simulation.generator import generate, world_seeds
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.simulation.sensing import HALF_VIEW
@@ -22,12 +22,12 @@ from m2vae_ros.simulation.sensing import HALF_VIEW
 @dataclass(frozen=True)
 class SimulationOptions:
     """
-    Of the samples of the simulated robot.
+    How many samples of the simulated robot to generate.
 
     Parameters
     ----------
     worlds
-        Simulated worlds to drive in.
+        Simulated worlds to train in.
     samples_per_world
         Samples taken in each world.
     test_worlds
@@ -51,23 +51,23 @@ class SimulationOptions:
                 raise ValueError(f'--{name.replace("_", "-")} {value}: must be 1 or more')
 
 
-def simulated(
+def samples_from_simulation(
     options: SimulationOptions, *, augmentation: AugmentationOptions | None = None, seed: int = 0
-) -> Splits:
+) -> SplitSamples:
     """
     Generate the simulated robot's samples; shows progress bars.
 
     Parameters
     ----------
     options
-        How many.
+        How many samples.
     augmentation, seed
-        How the samples to learn from are varied; None = not at all.
+        How the training samples are varied, and the seed of that; None = not varied.
 
     """
     each = f'{options.samples_per_world} samples in each'
     training = _generated('train', options.worlds, options)
-    return Splits(
+    return SplitSamples(
         training=with_augmentation(training, augmentation, seed),
         validation=_generated('validation', options.validation_worlds, options),
         test=_generated('test', options.test_worlds, options),
@@ -76,7 +76,7 @@ def simulated(
             'validation': f'simulated: {options.validation_worlds} validation worlds, {each}',
             'test': f'simulated: {options.test_worlds} held-out worlds, {each}',
         },
-        views={'lidar': _front()},
+        views={'lidar': _front_view()},
     )
 
 
@@ -94,8 +94,8 @@ def _generated(part: str, worlds: int, options: SimulationOptions) -> SampleData
     return SampleDataset(SENSORS, samples.sensors)
 
 
-def _front() -> View:
-    """Return the bearings of the lidar that lie in the camera's view."""
+def _front_view() -> View:
+    """Return the bearings of the lidar that lie in the camera's field of view."""
     (bearings,) = next(spec.shape for spec in SENSORS if spec.name == 'lidar')
     angles = -pi + (np.arange(bearings) + 0.5) * 2 * pi / bearings
     return View('front', np.abs(angles) <= HALF_VIEW)

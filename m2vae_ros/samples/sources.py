@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What a source of samples gives: samples to learn from, to choose by and to report on."""
+"""What every source of samples returns: training, validation and test samples."""
 
 from __future__ import annotations
 
@@ -16,24 +16,38 @@ from m2vae_ros.samples.dataset import SampleDataset
 
 @dataclass(frozen=True)
 class View:
-    """A part of a sensor that is reported on its own."""
+    """
+    A part of a sensor whose errors are also reported on their own, such as ``lidar/front``.
+
+    Parameters
+    ----------
+    name
+        Name of the part, ``front``.
+    cells
+        Which cells belong to it, bool ``spatial_shape``.
+
+    """
 
     name: str
     cells: NDArray[np.bool_] = field(compare=False)
 
 
 @dataclass(frozen=True, eq=False)
-class Splits:
+class SplitSamples:
     """
-    Samples to learn from, to choose by and to report on.
+    Training, validation and test samples of one source.
 
     Parameters
     ----------
-    training, validation, test
-        The samples.
+    training
+        Samples to learn from.
+    validation
+        Samples to choose the best weights by and to fit temperatures on.
+    test
+        Samples to report errors and coverage on.
     description
-        What they are, in JSON types, for the model's header: ``training``, ``validation``,
-        ``test`` in words.
+        Where they come from, in JSON types, for the model's header: a sentence each under
+        ``training``, ``validation`` and ``test``, and entries of the source's own.
     views
         Sensor -> a part of it to report beside the whole.
 

@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Which samples of a recording to learn from, to choose by and to report on.
+Which samples of a recording are for training, validation and test.
 
-Neighbours in time look alike, so a random choice would let a model be tested on what it has
-learned. A recording is cut into rounds, each of them a block to learn from, one to choose by and
-one to report on; what lies too near to another block's samples is left out.
+Samples close in time look alike, so a random choice would test a model on what it has learned. A
+recording is cut into rounds of three contiguous blocks of time, one each for training, validation
+and test. Samples too near to a block of another part are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_LEAST = 3  # samples a recording needs, one for each part
+_MIN_SAMPLES = 3  # of a recording, one for each part
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,14 @@ class SplitOptions:
 
     Parameters
     ----------
-    validation_share, test_share
-        Of the samples, to choose by and to report on.
+    validation_share
+        Share of the samples for validation.
+    test_share
+        Share of the samples for test.
     block_seconds
-        Length of a block to report on; longer recordings have several, spread over them.
+        Length of a block of test samples; longer recordings have several, evenly spaced.
     gap_seconds
-        Samples of two parts are at least so far apart in time; less in short recordings.
+        Least time between samples of two parts; shorter in short recordings.
 
     """
 
@@ -51,23 +53,23 @@ class SplitOptions:
             )
 
 
-class Split(NamedTuple):
-    """Rows of a recording's samples, in order of time."""
+class SplitRows(NamedTuple):
+    """Row numbers of a recording's samples, each part in order of time."""
 
     training: NDArray[np.int64]
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
 
 
-def split(stamps: NDArray[np.int64], options: SplitOptions) -> Split:
+def split_by_time(stamps: NDArray[np.int64], options: SplitOptions) -> SplitRows:
     """
     Split a recording by contiguous blocks of time.
 
     Parameters
     ----------
     stamps
-        Of its samples, nanoseconds. They are taken by time: what was recorded twice, by a clock
-        that went back, stays together.
+        Stamps of its samples, nanoseconds, in any order. They are sorted first, so what a looping
+        recording shows twice comes into the same part.
     options
         Shares, lengths and gap. The gap is at most a quarter of the shortest block.
 
@@ -78,9 +80,9 @@ def split(stamps: NDArray[np.int64], options: SplitOptions) -> Split:
 
     """
     count = len(stamps)
-    if count < _LEAST:
+    if count < _MIN_SAMPLES:
         raise ValueError(
-            f'{count} fused sets: training, validation and test need one each at least; record '
+            f'{count} fused sets: training, validation and test need at least one each; record '
             f'more'
         )
     order = np.argsort(stamps, kind='stable')
@@ -88,7 +90,7 @@ def split(stamps: NDArray[np.int64], options: SplitOptions) -> Split:
     seconds = float(stamps[-1] - stamps[0]) * 1e-9
     shares = np.array([0.0, options.validation_share, options.test_share])
     shares[0] = 1 - shares.sum()
-    rounds = max(1, min(count // _LEAST, round(seconds * shares[2] / options.block_seconds)))
+    rounds = max(1, min(count // _MIN_SAMPLES, round(seconds * shares[2] / options.block_seconds)))
     parts: list[list[NDArray[np.int64]]] = [[], [], []]
     for rows in np.array_split(np.arange(count), rounds):
         held_out = np.maximum(1, (shares[1:] * len(rows)).astype(int))
@@ -98,23 +100,27 @@ def split(stamps: NDArray[np.int64], options: SplitOptions) -> Split:
     training, validation, test = (np.concatenate(part) for part in parts)
     gap = min(options.gap_seconds, 0.25 * seconds / rounds * float(shares[1:].min()))
     near_test = _near(stamps, validation, test, gap)
-    validation = _thinned(validation, near_test)
+    validation = _without_near(validation, near_test)
     near = _near(stamps, training, np.sort(np.concatenate([validation, test])), gap)
-    return Split(order[_thinned(training, near)], order[validation], order[test])
+    return SplitRows(order[_without_near(training, near)], order[validation], order[test])
 
 
 def _near(
     stamps: NDArray[np.int64], rows: NDArray[np.int64], others: NDArray[np.int64], gap: float
 ) -> NDArray[np.bool_]:
-    """Return which rows lie less than the gap (seconds) from the nearest of the others."""
-    there = stamps[others]
-    after = np.searchsorted(there, stamps[rows])
-    later = there[np.minimum(after, len(there) - 1)] - stamps[rows]
-    earlier = stamps[rows] - there[np.maximum(after - 1, 0)]
+    """
+    Return which rows lie less than the gap (seconds) from the nearest of the others.
+
+    Stamps are ascending, and so are the rows of the others.
+    """
+    other_stamps = stamps[others]
+    after = np.searchsorted(other_stamps, stamps[rows])
+    later = other_stamps[np.minimum(after, len(other_stamps) - 1)] - stamps[rows]
+    earlier = stamps[rows] - other_stamps[np.maximum(after - 1, 0)]
     nearest: NDArray[np.int64] = np.minimum(np.abs(later), np.abs(earlier))
     return nearest < round(gap * 1e9)
 
 
-def _thinned(rows: NDArray[np.int64], near: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the rows that are not near, or all where none would be left."""
+def _without_near(rows: NDArray[np.int64], near: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the rows that are not near; all rows if none would remain."""
     return rows if near.all() else rows[~near]

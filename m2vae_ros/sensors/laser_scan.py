@@ -114,7 +114,7 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
         raise InvalidMessage(
             'no_valid_range',
             f'none of {measured.size} ranges is +inf or at least {nearest} m at a bearing of '
-            f'sensor {spec.name}: must be one'
+            f'sensor {spec.name}: must have one'
         )
     returned = valid & (at_bearings <= farthest)
     values = np.where(returned, at_bearings, np.float32(0))
@@ -201,8 +201,8 @@ def _nearest_beam(
     best = distance.argmin(axis=1)
     rows = np.arange(theta.size)
     beam = candidate[rows, best].astype(np.intp)
-    cell_width = (geometry_numbers(spec, ('angle_max',))[0]
-                   - geometry_numbers(spec, ('angle_min',))[0]) / theta.size
+    spec_angle_min, spec_angle_max = geometry_numbers(spec, ('angle_min', 'angle_max'))
+    cell_width = (spec_angle_max - spec_angle_min) / theta.size
     tolerance = 0.5 * max(spacing, cell_width) * (1 + 1e-4)
     is_covered = distance[rows, best] * spacing <= tolerance
     beam.flags.writeable = is_covered.flags.writeable = False

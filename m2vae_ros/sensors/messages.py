@@ -32,7 +32,7 @@ _FIELD_TYPES: dict[type, tuple[Any, str]] = {
 
 class InvalidMessage(ValueError):  # noqa: N818 (a property of the message, not of the program)
     """
-    A message cannot be used.
+    A message that cannot be used, and why.
 
     Parameters
     ----------

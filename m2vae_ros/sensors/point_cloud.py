@@ -67,7 +67,7 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
     if not image.any_point:
         raise InvalidMessage(
             'no_valid_point',
-            f'none of {len(points)} points is finite and off the origin: must be one'
+            f'none of {len(points)} points is finite and off the origin: must have one'
         )
     seen = image.nearest < np.inf
     if not (seen.any() or image.blocked.any()):

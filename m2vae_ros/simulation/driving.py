@@ -104,8 +104,8 @@ class Driver:
         x = pose.x + chord * np.cos(pose.heading + half)
         y = pose.y + chord * np.sin(pose.heading + half)
         clearance = self._world.clearance_near(x, y).min(axis=1) - RADIUS
-        wanted = np.arctan2(self._waypoint[1] - y[:, -1], self._waypoint[0] - x[:, -1])
-        error = wanted - (pose.heading + 2 * half[:, -1])
+        bearings = np.arctan2(self._waypoint[1] - y[:, -1], self._waypoint[0] - x[:, -1])
+        error = bearings - (pose.heading + 2 * half[:, -1])
         score = np.cos(error) + np.minimum(clearance, 0.6) - 0.05 * np.abs(_TURN_RATES)
         score[clearance < 0.05] = -np.inf
         best = int(score.argmax())

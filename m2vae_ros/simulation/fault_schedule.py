@@ -97,28 +97,28 @@ def parse(text: str, sensors: Sequence[SensorSpec]) -> Fault:
         If it is not a fault of one of them; the text says what would be right.
 
     """
-    found = _TEXT.fullmatch(text)
-    if found is None:
+    parts = _TEXT.fullmatch(text)
+    if parts is None:
         raise ValueError(
             f'fault {text!r}: must be SENSOR:KIND[=VALUE][@FROM-TO], such as camera:silent@10-20'
         )
     specs = {spec.name: spec for spec in sensors}
-    if found['sensor'] not in specs:
-        raise ValueError(f'fault {text!r}: no sensor {found["sensor"]!r}; use {", ".join(specs)}')
+    if parts['sensor'] not in specs:
+        raise ValueError(f'fault {text!r}: no sensor {parts["sensor"]!r}; use {", ".join(specs)}')
     possible = [
         name for name, kind in KINDS.items()
-        if specs[found['sensor']].kind in kind.sensor_kinds
+        if specs[parts['sensor']].kind in kind.sensor_kinds
     ]
-    if found['kind'] not in possible:
+    if parts['kind'] not in possible:
         raise ValueError(
-            f'fault {text!r}: {found["kind"]!r} is not a fault of the {found["sensor"]}; '
+            f'fault {text!r}: {parts["kind"]!r} is not a fault of the {parts["sensor"]}; '
             f'use {", ".join(possible)}'
         )
-    begin, end = float(found['begin'] or 0), float(found['end'] or inf)
+    begin, end = float(parts['begin'] or 0), float(parts['end'] or inf)
     if begin >= end:
         raise ValueError(f'fault {text!r}: from {begin:g} s to {end:g} s: FROM must be before TO')
-    value = _value(text, found['kind'], found['value'])
-    return Fault(found['sensor'], found['kind'], value, begin, end)
+    value = _value(text, parts['kind'], parts['value'])
+    return Fault(parts['sensor'], parts['kind'], value, begin, end)
 
 
 def _value(text: str, kind: str, value: str | None) -> float | str | None:

@@ -173,7 +173,7 @@ class World:
             half_x = half_y = float(rng.uniform(0.2, 0.3))
         else:
             share = rng.uniform(0.25, 0.45, 2)
-            if kind == 'wall':  # a thin one, from a wall or a wall's middle into the room
+            if kind == 'wall':  # thin, from one of the room's walls into the room
                 length, half = float(rng.uniform(0.3, 0.5)), 0.1
                 if rng.random() < 0.5:
                     half_x, half_y = half, (length * depth + out) / 2
@@ -192,9 +192,9 @@ class World:
         return (Body('wall', 'box', float(x), float(y), 0.0, sides, self.wall_height, colour),)
 
     def _place_objects(self, rng: np.random.Generator) -> tuple[Body, ...]:
-        wanted = int(rng.integers(5, 9))
+        count = int(rng.integers(5, 9))
         placed: list[Body] = []
-        for _ in range(60 * wanted):
+        for _ in range(60 * count):
             body = self._propose(rng)
             centre = np.array([body.x, body.y])
             to_walls = float(self._distance_to_walls(centre)) - body.radius
@@ -203,7 +203,7 @@ class World:
             gaps = [float(other.distance(centre)) - body.radius for other in placed]
             if min(gaps, default=MIN_GAP) >= MIN_GAP:
                 placed.append(body)
-            if len(placed) == wanted:
+            if len(placed) == count:
                 break
         return tuple(placed)
 

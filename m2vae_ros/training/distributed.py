@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The processes that train together: one, several of a host, or those that torchrun starts."""
+"""The processes of a training: one, several on a host, or those that torchrun started."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from m2vae_ros.training.options import TrainingOptions
 @dataclass(frozen=True)
 class World:
     """
-    The processes of a training.
+    The processes that train together, and this one's place among them.
 
     Parameters
     ----------
     devices
         Processes on each host.
     nodes
-        Hosts.
+        Number of hosts.
     rank
-        Of this process, in all of them.
+        Number of this process among all, 0 is the first.
 
     """
 
@@ -36,7 +36,7 @@ class World:
         cls, options: TrainingOptions, environment: Mapping[str, str] = os.environ
     ) -> World:
         """
-        Return what the options ask for, or what torchrun has started.
+        Return the processes that the options ask for, or that torchrun has started.
 
         Raises
         ------
@@ -52,23 +52,23 @@ class World:
                     f'(docs/distributed_training.md)'
                 )
             return cls(options.devices or 1, 1, rank)
-        local, all_of_them = int(environment['LOCAL_WORLD_SIZE']), int(environment['WORLD_SIZE'])
-        started = {'devices': local, 'nodes': all_of_them // local}
+        on_host, in_all = int(environment['LOCAL_WORLD_SIZE']), int(environment['WORLD_SIZE'])
+        started = {'devices': on_host, 'nodes': in_all // on_host}
         for name, count in started.items():
-            asked = getattr(options, name)
-            if asked not in (0, count):
+            requested = getattr(options, name)
+            if requested not in (0, count):
                 raise ValueError(
-                    f'--{name} {asked}: torchrun started {count}; leave it out, or let '
+                    f'--{name} {requested}: torchrun started {count}; leave it out, or let '
                     f'torchrun start as many'
                 )
         return cls(**started, rank=rank)
 
     @property
     def size(self) -> int:
-        """How many processes there are."""
+        """Return the number of processes on all hosts."""
         return self.devices * self.nodes
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process is the one that writes files and prints."""
         return self.rank == 0

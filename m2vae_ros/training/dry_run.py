@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What will be trained, and how long it will take; nothing is written."""
+"""Say what would be trained and how long it would take, from a few steps; write nothing."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ import lightning
 
 from m2vae_ros.samples.batches import ShuffledBatches
 from m2vae_ros.samples.dataset import SampleDataset
-from m2vae_ros.samples.selection import combinations
+from m2vae_ros.samples.selection import subset_counts
 from m2vae_ros.specs import SensorSpec
 from m2vae_ros.training.distributed import World
 from m2vae_ros.training.maximisation import BoundMaximisation
 from m2vae_ros.training.options import TrainingOptions
 from m2vae_ros.training.trainer import make_trainer, validation_interval
-from m2vae_ros.training.training import fit, MOST_VALIDATED, untrained_model
+from m2vae_ros.training.training import fit, MAX_VALIDATION_SAMPLES, untrained_model
 from m2vae_ros.vae.model import Architecture, M2VAE
 from m2vae_ros.vae.subsets import Subset
 
-_STEPS = 12  # at most, to measure, however many there will be
-_SECONDS = 10.0  # at most, but for two steps
-_FORWARD = 1 / 3  # of a step
-_HEADER_BYTES = 12_000
+_MAX_TIMED_STEPS = 12
+_MAX_TIMED_SECONDS = 10.0  # unless two steps take longer
+_VALIDATION_COST = 1 / 3  # of a validation batch, in steps
+_HEADER_BYTES = 12_000  # of a model file, roughly
 
 
 class StepTimes(lightning.Callback):  # type: ignore[misc]
-    """Measure steps, and end soon."""
+    """Measure the times of the first steps, then stop the training."""
 
     def __init__(self) -> None:
         self._ends: list[float] = []
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-        """Note when a step ended."""
+        """Note when the step ended, and stop after enough of them."""
         self._ends.append(monotonic())
         passed = self._ends[-1] - self._ends[0]
-        if len(self._ends) > _STEPS or (len(self._ends) > 2 and passed > _SECONDS):
+        enough_time = len(self._ends) > 2 and passed > _MAX_TIMED_SECONDS
+        if len(self._ends) > _MAX_TIMED_STEPS or enough_time:
             trainer.should_stop = True
 
     @property
     def seconds(self) -> float:
-        """Return the median time of a step, without the first."""
+        """Return the median time of a step, seconds; the first step does not count."""
         pairs = pairwise(self._ends)
         return median([after - before for before, after in pairs] or [0.0])
 
     @property
     def count(self) -> int:
-        """Return how many steps that is."""
+        """Return the number of steps of which this is the median."""
         return max(0, len(self._ends) - 1)
 
 
@@ -62,52 +63,55 @@ def describe(
     *, counted: Mapping[str, Mapping[Subset, int]] | None = None,
 ) -> str:
     """
-    Train for a few steps and return what a training would be, as text.
+    Train for a few steps and describe the whole training as text.
 
     Parameters
     ----------
     splits
-        training, validation and test samples; only a part of them if `counted` says how many
-        there will be.
+        ``training``, ``validation`` and ``test`` samples; these may be only some of the samples
+        of the whole training, if `counted` is given.
     options
-        How to train; the batch size fits the training samples.
+        How to train; the batch size is not larger than the training samples.
     architecture
         Sizes of the networks.
     counted
-        Split -> sensors -> how many samples will have exactly these; None = as given.
+        Split -> subset -> number of samples with exactly these sensors in the whole training;
+        None = those of `splits`.
 
     """
     world = World.of(options)
-    counted = counted or {name: combinations(samples) for name, samples in splits.items()}
+    counted = counted or {name: subset_counts(samples) for name, samples in splits.items()}
     totals = {name: sum(counts.values()) for name, counts in counted.items()}
     model = untrained_model(splits['training'], options, architecture)
-    times = _measure(model, splits['training'], options)
-    rows = min(MOST_VALIDATED, totals['validation'])
+    times = _time_steps(model, splits['training'], options)
+    rows = min(MAX_VALIDATION_SAMPLES, totals['validation'])
     validations = options.steps // validation_interval(options) if rows else 0
     seconds = times.seconds * (
-        options.steps + validations * _FORWARD * ceil(rows / options.batch_size)
+        options.steps + validations * _VALIDATION_COST * ceil(rows / options.batch_size)
     )
     epochs = options.steps * options.batch_size * world.size / totals['training']
     parameters = sum(weight.numel() for weight in model.parameters())
     lines = [
-        'Sensors:', *(f'  {_sensor(spec)}' for spec in model.sensors),
+        'Sensors:', *(f'  {_format_sensor(spec)}' for spec in model.sensors),
         f'Encoders: {len(model.trained_subsets)}, for '
         f'{", ".join("+".join(subset) for subset in model.trained_subsets)}',
-        'Samples:', *_table(counted),
+        'Samples:', *_format_counts(counted),
         f'Training: {options.steps} steps of {options.batch_size} samples'
         + (f' in each of {world.size} processes' if world.size > 1 else '')
         + f' ({epochs:.1f} times all samples), {validations} validations',
-        f'Model: {parameters} parameters; the file will have about {_megabytes(model):.1f} MB',
+        f'Model: {parameters} parameters; its file will have about '
+        f'{_file_megabytes(model):.1f} MB',
         f'Time: {times.seconds:.2f} s a step, the median of {times.count}; about '
-        f'{_duration(seconds)} on this machine, then errors and calibration are measured',
+        f'{_format_duration(seconds)} on this machine, then errors and calibration are measured',
         'Nothing was written.',
     ]
     return '\n'.join(lines)
 
 
-def _measure(model: M2VAE, training: SampleDataset, options: TrainingOptions) -> StepTimes:
+def _time_steps(model: M2VAE, training: SampleDataset, options: TrainingOptions) -> StepTimes:
+    """Train a few steps in this process alone and return their times."""
     times = StepTimes()
-    options = replace(options, steps=max(options.steps, _STEPS + 1))
+    options = replace(options, steps=max(options.steps, _MAX_TIMED_STEPS + 1))
     trainer = make_trainer(options, World(), None, [times])
     batches = ShuffledBatches(
         len(training), min(options.batch_size, len(training)), options.steps, options.seed
@@ -116,33 +120,33 @@ def _measure(model: M2VAE, training: SampleDataset, options: TrainingOptions) ->
     return times
 
 
-def _sensor(spec: SensorSpec) -> str:
+def _format_sensor(spec: SensorSpec) -> str:
     shape = ' x '.join(map(str, spec.shape))
     return f'{spec.name}: {spec.kind}, {shape}, topic {spec.topic}, frame {spec.frame_id}'
 
 
-def _table(counted: Mapping[str, Mapping[Subset, int]]) -> Sequence[str]:
-    """Return a row for each combination of sensors, a column for each split."""
-    every = list(dict.fromkeys(subset for counts in counted.values() for subset in counts))
+def _format_counts(counted: Mapping[str, Mapping[Subset, int]]) -> Sequence[str]:
+    """Return lines of text: a row for each subset of sensors, a column for each split."""
+    subsets = list(dict.fromkeys(subset for counts in counted.values() for subset in counts))
     rows = {'+'.join(subset): [counts.get(subset, 0) for counts in counted.values()]
-            for subset in every}
+            for subset in subsets}
     rows['all'] = [sum(counts.values()) for counts in counted.values()]
-    wide = max(map(len, rows))
+    width = max(map(len, rows))
     head = ''.join(f'{name:>12}' for name in counted)
-    return [f'  {"":{wide}}{head}'] + [
-        f'  {name:{wide}}{"".join(f"{count:12}" for count in counts)}'
+    return [f'  {"":{width}}{head}'] + [
+        f'  {name:{width}}{"".join(f"{count:12}" for count in counts)}'
         for name, counts in rows.items()
     ]
 
 
-def _megabytes(model: M2VAE) -> float:
-    """Return what the file of a model takes: weights in half precision, buffers in single."""
+def _file_megabytes(model: M2VAE) -> float:
+    """Return the size of a model's file: weights in half precision, buffers in single."""
     weights = sum(weight.numel() for weight in model.parameters())
-    others = sum(buffer.numel() for buffer in model.buffers())
-    return (2 * weights + 4 * others + _HEADER_BYTES) / 1e6
+    buffers = sum(buffer.numel() for buffer in model.buffers())
+    return (2 * weights + 4 * buffers + _HEADER_BYTES) / 1e6
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 100:
         return f'{seconds:.0f} s'
     minutes = seconds / 60

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C, or a scheduler's SIGTERM: asked for once, the training ends after the step it is at."""
+"""Ctrl-C or a scheduler's SIGTERM: the first one ends the training after the current step."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SAME = 1.0  # seconds in which a signal counts as the first one: launchers hand theirs on
+_ONE_SIGNAL_SECONDS = 1.0  # within it signals count as one: launchers forward theirs as well
 
 
 class Interruption:
     """
-    A context in which the first signal only asks to end; a second one ends at once.
+    A context in which the first signal requests an end, and a second one ends at once.
 
     Attributes
     ----------
-    asked
+    requested
         Whether there was a signal.
 
     """
 
     def __init__(self) -> None:
-        self.asked = False
-        self._asked_at = 0.0
+        self.requested = False
+        self._requested_at = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -41,17 +41,17 @@ class Interruption:
                 signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Take the signals, also where another has taken them meanwhile."""
+        """Handle the signals, even if somebody else has set a handler since."""
         if _in_main_thread():
             for number in _SIGNALS:
                 signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         now = monotonic()
-        if self.asked and now - self._asked_at > _SAME:
+        if self.requested and now - self._requested_at > _ONE_SIGNAL_SECONDS:
             raise KeyboardInterrupt
-        if not self.asked:
-            self.asked, self._asked_at = True, now
+        if not self.requested:
+            self.requested, self._requested_at = True, now
 
 
 def _in_main_thread() -> bool:

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""How a model is trained."""
+"""The options of a training, checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RANGES = {
     **dict.fromkeys(('patience', 'devices', 'nodes'), (0, inf)),
     **dict.fromkeys(('alpha', 'beta', 'beta_norm', 'gamma', 'joint_prior_weight'), (0, inf)),
     'warm_up': (0, 1),
-}  # option -> least and most
+}  # option -> smallest and largest value
 
 
 @dataclass(frozen=True)
@@ -27,44 +27,46 @@ class TrainingOptions:
     Parameters
     ----------
     objective
-        What is maximised: vae, jvae, jmvae or m2vae.
+        Objective to maximise: vae, jvae, jmvae or m2vae.
     orderings
-        Of m2vae: all (every subset in every step), or sampled (the subsets of one random
-        ordering of the sensors in every step, for many sensors).
+        For m2vae: all (every subset in every step), or sampled (in every step the subsets of one
+        random ordering of the sensors; for many sensors).
     alpha
-        Weight of the divergence of a posterior from those that lack one of its sensors.
+        Weight of a posterior's divergence from the posteriors that lack one of its sensors.
     beta
-        Weight of the divergence of a posterior from the prior.
+        Weight of a posterior's divergence from the prior.
     beta_norm
-        Instead of beta: a subset's beta is this times its data size over the latent size.
+        In place of beta: a subset's beta is this times its data size over the latent size.
     gamma
         Weight of the reconstructions from single sensors.
     joint_prior_weight
-        Weight, on top of beta, of the prior's divergence for two sensors and more.
+        Further factor, besides beta, of the divergence from the prior, for subsets of two sensors
+        and more.
     steps
         Optimiser steps.
     batch_size
-        Samples a step, in each process; as many as there are where there are fewer.
+        Samples in a step, in each process; at most as many as there are.
     learning_rate
-        Highest learning rate of AdamW; it rises over the first 5 % and falls to 0 by a cosine.
+        Peak learning rate of AdamW; it rises over the first 5 % of the steps and falls to 0 by a
+        cosine.
     warm_up
         Share of the steps over which alpha and beta rise from 0, so that decoders learn before
         the divergences close the latent space.
     validate_every
-        Steps from one validation, and checkpoint, to the next.
+        Steps from one validation and checkpoint to the next.
     patience
-        Validations without a better bound after which training ends; the model is then the one
-        of the best validation. 0 = train all steps and take the last.
+        Validations without a better bound after which training ends with the weights of the best
+        one. 0 = train all steps and take the last weights.
     seed
-        Of weights, order, orderings and latent samples.
+        Seed of weights, order of samples, orderings and latent samples.
     precision
-        Lightning's name: 32-true, bf16-mixed, 16-mixed.
+        Precision by Lightning's name: 32-true, bf16-mixed, 16-mixed.
     accelerator
-        Lightning's name: auto, cpu, gpu.
+        Accelerator by Lightning's name: auto, cpu, gpu.
     devices
-        Processes on this host, a GPU each; 0 = 1, or what torchrun says.
+        Processes on this host, a GPU each; 0 = 1, or as many as torchrun started.
     nodes
-        Hosts; 0 = 1, or what torchrun says.
+        Number of hosts; 0 = 1, or as many as torchrun started.
 
     """
 
@@ -88,10 +90,10 @@ class TrainingOptions:
     nodes: int = 0
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _RANGES.items():
+        for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
-            if value is not None and not (isfinite(value) and least <= value <= most):
-                rule = f'at least {least}' if most == inf else f'from {least} to {most}'
+            if value is not None and not (isfinite(value) and low <= value <= high):
+                rule = f'at least {low}' if high == inf else f'from {low} to {high}'
                 raise ValueError(f'training option {name}: {value!r} must be {rule}')
         if not (isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(
@@ -115,5 +117,5 @@ class TrainingOptions:
 
     def describe_objective(self) -> dict[str, Any]:
         """Return the objective's name and knobs, as the model's header has them."""
-        chosen = ('orderings', 'alpha', 'beta', 'beta_norm', 'gamma', 'joint_prior_weight')
-        return {'name': self.objective, **{name: getattr(self, name) for name in chosen}}
+        knobs = ('orderings', 'alpha', 'beta', 'beta_norm', 'gamma', 'joint_prior_weight')
+        return {'name': self.objective, **{name: getattr(self, name) for name in knobs}}

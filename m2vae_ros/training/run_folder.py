@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The folder of a training: its logs, and the checkpoint that it can be taken up from."""
+"""The folder of a training: its logs, and the checkpoint from which it can be resumed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from typing import Any
 from lightning.fabric.plugins import CheckpointIO
 import torch
 
-IDENTITY = 'm2vae_training'  # key of a checkpoint: JSON of all that decides the result
-_BEGINNING = '.writing.'
+IDENTITY = 'm2vae_training'  # key of a checkpoint: JSON of everything that determines the result
+_UNFINISHED_PREFIX = '.writing.'
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """
-    A training on disk, ``<model>.run`` beside the model.
+    The folder of a training, ``<model>.run`` beside the model.
 
     Parameters
     ----------
     path
-        Of the folder; it need not exist.
+        Path of the folder; it need not exist.
 
     """
 
@@ -43,17 +43,17 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """Return the place of the newest checkpoint."""
+        """Path of the newest checkpoint."""
         return self.path / 'checkpoints' / 'last.ckpt'
 
     @property
     def best(self) -> Path:
-        """Return the place of the weights of the best validation, where there is patience."""
+        """Path of the weights of the best validation, written if `patience` is set."""
         return self.path / 'checkpoints' / 'best.ckpt'
 
     @property
     def logs(self) -> Path:
-        """Return where each session has its own folder of logs."""
+        """Path of the folder in which each session has its own folder of logs."""
         return self.path / 'logs'
 
     def step_to_resume(self, identity: Mapping[str, Any]) -> int | None:
@@ -63,12 +63,12 @@ class RunFolder:
         Parameters
         ----------
         identity
-            All that decides the result of the training, in JSON types.
+            Everything that determines the result of the training, in JSON types.
 
         Raises
         ------
         ValueError
-            If the checkpoint is none, or of another training; names what differs.
+            If the file is no checkpoint, or one of another training; names what differs.
 
         """
         if not self.last.exists():
@@ -79,46 +79,47 @@ class RunFolder:
             step = int(checkpoint['global_step'])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f'{self.last}: no checkpoint of m2vae train: remove it, or leave out --resume'
+                f'{self.last}: not a checkpoint of m2vae train: remove it, or leave out --resume'
             ) from error
         differing = '; '.join(_differences(before, json.loads(json.dumps(identity))))
         if differing:
             raise ValueError(
-                f'{self.last}: of another training: {differing}. Give what it was begun with, '
-                f'or leave out --resume to begin anew'
+                f'{self.last}: of another training: {differing}. Give the values it was started '
+                f'with, or leave out --resume to start again'
             )
         return step
 
     def clear(self) -> None:
-        """Remove the checkpoints of an earlier training, and what a killed one left behind."""
+        """Remove the checkpoints of an earlier training, unfinished ones included."""
         for path in (self.last, self.best):
             path.unlink(missing_ok=True)
-        self.clear_beginnings()
+        self.remove_unfinished()
 
-    def clear_beginnings(self) -> None:
-        """Remove checkpoints that a killed process had only begun to write."""
-        for path in self.last.parent.glob(f'{_BEGINNING}*'):
+    def remove_unfinished(self) -> None:
+        """Remove checkpoints that a killed process did not finish writing."""
+        for path in self.last.parent.glob(f'{_UNFINISHED_PREFIX}*'):
             path.unlink(missing_ok=True)
 
 
-class WholeCheckpoints(CheckpointIO):  # type: ignore[misc]
+class AtomicCheckpoints(CheckpointIO):  # type: ignore[misc]
     """
-    Checkpoints that are there whole or not at all, and that run no code when they are read.
+    Writes checkpoints atomically, and reads them without running code from them.
 
-    Lightning's own are written elsewhere and moved, which copies where that is another disk.
+    Lightning's own are written to the temporary folder and moved, which is a copy if that is on
+    another disk.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write under another name, then rename."""
+        """Write a checkpoint under another name, then rename it."""
         path = Path(path)
         content = io.BytesIO()
         torch.save(checkpoint, content)
         beside = ''
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, beside = tempfile.mkstemp(prefix=_BEGINNING, dir=path.parent)
+            handle, beside = tempfile.mkstemp(prefix=_UNFINISHED_PREFIX, dir=path.parent)
             with os.fdopen(handle, 'wb') as file:
                 file.write(content.getbuffer())
                 file.flush()
@@ -138,7 +139,7 @@ class WholeCheckpoints(CheckpointIO):  # type: ignore[misc]
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read tensors and plain values; see `read_checkpoint`."""
+        """Read a checkpoint, see `read_checkpoint`."""
         return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -148,7 +149,7 @@ class WholeCheckpoints(CheckpointIO):  # type: ignore[misc]
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """
-    Read a checkpoint's tensors and plain values, onto the CPU; nothing in it is run.
+    Read a checkpoint's tensors and plain values to the CPU; no code in it is run.
 
     Raises
     ------
@@ -157,18 +158,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     """
     try:
-        found = torch.load(path, map_location='cpu', weights_only=True)
+        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
         raise ValueError(
-            f'{path}: damaged, or no checkpoint of m2vae train: remove it, or leave out --resume'
+            f'{path}: damaged, or not a checkpoint of m2vae train: remove it, or leave out '
+            f'--resume'
         ) from error
-    if not isinstance(found, dict):
-        raise ValueError(f'{path}: no checkpoint of m2vae train: remove it')
-    return found
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{path}: not a checkpoint of m2vae train: remove it')
+    return checkpoint
 
 
 def _differences(before: Any, now: Any, name: str = '') -> list[str]:
-    """Return what differs between two JSON objects, in words."""
+    """Return lines like 'options.seed was 0, is 3' for what differs between JSON objects."""
     if isinstance(before, dict) and isinstance(now, dict):
         return [
             line

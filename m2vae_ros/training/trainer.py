@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Lightning, set up: precision, processes, logs, checkpoints, early stopping, progress."""
+"""Lightning's trainer: precision, processes, logs, checkpoints, early stopping, progress."""
 
 from __future__ import annotations
 
@@ -21,37 +21,45 @@ from m2vae_ros.training.distributed import World
 from m2vae_ros.training.interruption import Interruption
 from m2vae_ros.training.maximisation import BoundMaximisation, log_interval, MONITORED
 from m2vae_ros.training.options import TrainingOptions
-from m2vae_ros.training.progress import PartsBar
-from m2vae_ros.training.run_folder import IDENTITY, RunFolder, WholeCheckpoints
+from m2vae_ros.training.progress import BoundBar
+from m2vae_ros.training.run_folder import AtomicCheckpoints, IDENTITY, RunFolder
 
 
+# Lightning stores the state of the two callbacks under their class names: these are part of the
+# format of checkpoints.
 class Patience(EarlyStopping):  # type: ignore[misc]
-    """End when validation bounds rise no more, once the objective has its full weights."""
+    """Early stopping that waits for the end of the warm-up: before it, bounds do not compare."""
 
     def on_validation_end(self, trainer: Any, module: BoundMaximisation) -> None:
-        """Look at a bound."""
+        """Compare the validation's bound with the best one, after the warm-up."""
         if module.is_warmed_up():
             super().on_validation_end(trainer, module)
 
 
 class Checkpoints(Checkpoint):  # type: ignore[misc]
     """
-    After every validation, or where it would be, a checkpoint; and one where an end is asked for.
+    Save a checkpoint every so many steps, after the validation if there is one, and at an end.
 
     Parameters
     ----------
     run
-        Where they go.
+        Folder of the checkpoints.
     identity
-        Of the training, see `RunFolder.step_to_resume`.
+        Identity of the training, see `RunFolder.step_to_resume`.
     interruption
-        Who asks for an end.
+        Tells whether an end was requested: then a checkpoint is saved and the training ends with
+        a KeyboardInterrupt.
     validates
         Whether there are validations.
     every
-        Steps between them.
+        Steps from one checkpoint to the next.
     keeps_best
         Whether to keep the weights of the best validation after the warm-up.
+
+    Attributes
+    ----------
+    best
+        Bound of the best validation after the warm-up, nats; None before the first.
 
     """
 
@@ -65,49 +73,51 @@ class Checkpoints(Checkpoint):  # type: ignore[misc]
         self._validates, self._every, self._keeps_best = validates, every, keeps_best
 
     def on_train_start(self, trainer: Any, module: BoundMaximisation) -> None:
-        """Take the signals, which Lightning has taken meanwhile."""
+        """Handle the signals again, for which Lightning has set its own handlers."""
         self._interruption.listen()
 
     def on_train_batch_end(
         self, trainer: Any, module: BoundMaximisation, outputs: Any, batch: Any, index: int
     ) -> None:
-        """Save where no validation follows; end if that is asked for."""
+        """Save a checkpoint if one is due and no validation follows, or an end was requested."""
         due = (index + 1) % self._every == 0
         if due and self._validates:
             return
-        asked = self._asked(trainer)
-        if due or asked:
+        end_requested = self._end_requested(trainer)
+        if due or end_requested:
             trainer.save_checkpoint(self._run.last, weights_only=False)
-        if asked:
+        if end_requested:
             raise KeyboardInterrupt
 
     def on_validation_end(self, trainer: Any, module: BoundMaximisation) -> None:
-        """Save; end if that is asked for."""
+        """Save a checkpoint, and the weights if the bound is the best one so far."""
         bound = float(trainer.callback_metrics[MONITORED])
         if self._keeps_best and module.is_warmed_up() and (self.best is None or bound > self.best):
             self.best = bound
             trainer.save_checkpoint(self._run.best, weights_only=True)
         trainer.save_checkpoint(self._run.last, weights_only=False)
-        if self._asked(trainer):
+        if self._end_requested(trainer):
             raise KeyboardInterrupt
 
     def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
-        """Say whose checkpoint it is."""
+        """Add the training's identity to the checkpoint."""
         checkpoint[IDENTITY] = self._identity
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best bound so far."""
+        """Return the best bound so far, for the checkpoint."""
         return {'best': self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the best bound so far."""
+        """Restore the best bound from the checkpoint."""
         self.best = state_dict['best']
 
-    def _asked(self, trainer: Any) -> bool:
-        """Return whether any process was asked to end; the same answer in all of them."""
+    def _end_requested(self, trainer: Any) -> bool:
+        """Return whether any process got a signal; the same answer in all of them."""
         if trainer.world_size == 1:
-            return self._interruption.asked
-        return bool(trainer.strategy.reduce_boolean_decision(self._interruption.asked, all=False))
+            return self._interruption.requested
+        return bool(
+            trainer.strategy.reduce_boolean_decision(self._interruption.requested, all=False)
+        )
 
 
 def make_trainer(
@@ -115,24 +125,24 @@ def make_trainer(
     first_step: int = 0, validates: bool = False, progress: bool = False,
 ) -> lightning.Trainer:
     """
-    Return the trainer.
+    Return Lightning's trainer.
 
     Parameters
     ----------
     options
         How to train.
     world
-        The processes that do.
+        The processes that train.
     run
-        Where logs and checkpoints go; None = nowhere.
+        Folder of logs and checkpoints; None = write none.
     callbacks
-        `Checkpoints`, where there is a run.
+        Callbacks besides those for patience and progress: `Checkpoints` if there is a run.
     first_step
-        At which this session begins; its logs have a folder of this name.
+        Step at which this session starts; it names the session's folder of logs.
     validates
         Whether there are validation samples.
     progress
-        Show a progress bar.
+        Whether to show a progress bar.
 
     """
     callbacks = [*callbacks]
@@ -141,7 +151,7 @@ def make_trainer(
             MONITORED, mode='max', patience=options.patience, check_on_train_epoch_end=False,
         ))
     if progress:
-        callbacks.append(PartsBar())
+        callbacks.append(BoundBar())
     session = f'from_step_{first_step}'
     with quiet():
         return lightning.Trainer(
@@ -149,10 +159,10 @@ def make_trainer(
             accelerator=options.accelerator,
             devices=world.devices,
             num_nodes=world.nodes,
-            # In a step, no sample may have the sensors of some encoder: it then has no gradient.
+            # An encoder has no gradient in a step of which no sample has its sensors.
             strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
             if world.size > 1 else 'auto',
-            use_distributed_sampler=False,  # ours shards
+            use_distributed_sampler=False,  # ShuffledBatches shares the samples out itself
             precision=options.precision,
             gradient_clip_val=1.0,
             logger=[
@@ -168,13 +178,13 @@ def make_trainer(
             enable_model_summary=False,
             enable_progress_bar=progress,
             callbacks=callbacks,
-            plugins=[WholeCheckpoints()],
+            plugins=[AtomicCheckpoints()],
         )
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Lightning's advice off the standard error."""
+    """Keep Lightning's advice from the standard error."""
     loggers = [logging.getLogger(name) for name in ('lightning.pytorch', 'lightning.fabric')]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -187,11 +197,11 @@ def quiet() -> Iterator[None]:
 
 
 def validation_interval(options: TrainingOptions) -> int:
-    """Return the steps from one validation to the next, such that the last comes at the end."""
-    times = max(1, round(options.steps / options.validate_every))
-    return options.steps // times
+    """Return the steps between validations: about `validate_every`, with the last at the end."""
+    validations = max(1, round(options.steps / options.validate_every))
+    return options.steps // validations
 
 
 def say(text: str) -> None:
-    """Tell the user something, beside the progress bars."""
+    """Print a line to the standard error, where the progress bars are."""
     print(text, file=sys.stderr)

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The training of a model, from its first step or from a checkpoint; Lightning drives it."""
+"""Train a model, from the first step or from a checkpoint; Lightning drives it."""
 
 from __future__ import annotations
 
@@ -26,39 +26,40 @@ from m2vae_ros.training.trainer import Checkpoints, make_trainer, quiet, say, va
 from m2vae_ros.vae.model import Architecture, M2VAE
 from m2vae_ros.vae.terms import reconstructions
 
-MOST_VALIDATED = 512  # samples of a validation, spread over all there are
+MAX_VALIDATION_SAMPLES = 512  # evenly spaced among all
 _EXPECTED_WARNINGS = (
     'does not have many workers', 'LeafSpec', 'dataloader is not resumable', 'logging interval',
     'sampler has', 'logs directory', 'no logger', 'no `val_dataloader`', 'find_unused_parameters',
 )
 
 
-def fitting(
+def fit_batch_size(
     dataset: SampleDataset, options: TrainingOptions, world: World | None = None
 ) -> TrainingOptions:
-    """Return the options with a batch size that the samples can fill; say so if it is another."""
+    """Return the options with a batch size that the samples fill; say so if it is smaller."""
     size = (world or World.of(options)).size
-    most = len(dataset) // size
-    if options.batch_size <= most:
+    largest = len(dataset) // size
+    if options.batch_size <= largest:
         return options
-    if most < 1:
+    if largest < 1:
         raise ValueError(f'{len(dataset)} samples for {size} processes: record more')
     say(
         f'{len(dataset)} samples: less than a batch of {options.batch_size} in each of {size} '
-        f'processes; training in batches of {most}' if size > 1 else
+        f'processes; training in batches of {largest}' if size > 1 else
         f'{len(dataset)} samples: less than a batch of {options.batch_size}; training in batches '
-        f'of {most}'
+        f'of {largest}'
     )
-    return replace(options, batch_size=most)
+    return replace(options, batch_size=largest)
 
 
 def untrained_model(
     dataset: SampleDataset, options: TrainingOptions, architecture: Architecture | None = None
 ) -> M2VAE:
     """
-    Return the model that is to be trained, its normalisation that of the samples.
+    Return the model to be trained, normalised by the samples.
 
-    It has the encoders that the objective trains on samples with these sensors.
+    It has the encoders that the objective trains on the subsets of sensors in the samples. The
+    global random state is seeded first.
     """
     lightning.seed_everything(options.seed, verbose=False)
     names = tuple(spec.name for spec in dataset.sensors)
@@ -86,21 +87,21 @@ def train(
     Parameters
     ----------
     dataset
-        Training samples; they also give the normalisation.
+        Training samples; the model is normalised by them.
     options
         How to train.
     architecture
         Sizes of the networks.
     validation
-        Samples whose bound is logged, and that `patience` looks at.
+        Samples whose bound is logged, and by which `patience` decides.
     run
-        Where logs and checkpoints go; None = nowhere.
+        Folder of logs and checkpoints; None = write none.
     resume
-        Go on from the run's checkpoint, if there is one.
+        Resume from the run's checkpoint, if there is one.
     data
-        What the samples are, in JSON types: a checkpoint of others is refused.
+        Description of the samples, in JSON types. A checkpoint with another one is not resumed.
     progress
-        Show a progress bar.
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -110,19 +111,19 @@ def train(
     Raises
     ------
     ValueError
-        If the checkpoint is of another training, patience has no validation to look at, or the
-        training diverges.
+        If the checkpoint is of another training, patience is set without validation samples, or
+        the training diverges.
     KeyboardInterrupt
-        At Ctrl-C; the run then has a checkpoint of the last step.
+        After Ctrl-C; the run then has a checkpoint of the last step.
 
     """
     world = World.of(options)
-    options = fitting(dataset, options, world)
-    validated = validated_rows(dataset, validation)
-    if options.patience and not (validated and run):
+    options = fit_batch_size(dataset, options, world)
+    rows = validation_rows(dataset, validation)
+    if options.patience and not (rows and run):
         raise ValueError(
-            f'patience {options.patience}: there are no validation samples, or no folder to keep '
-            f'the best weights in'
+            f'patience {options.patience}: needs validation samples, and a folder for the best '
+            f'weights'
         )
     identity = {
         'options': {
@@ -132,10 +133,10 @@ def train(
         'architecture': asdict(architecture or Architecture()),
         'sensors': {spec.name: spec.to_dict() for spec in dataset.sensors},
         'data': dict(data or {}), 'training samples': len(dataset),
-        'validation samples': len(validated), 'processes': world.size,
-        'device': _device(options),
+        'validation samples': len(rows), 'processes': world.size,
+        'device': _device_kind(options),
     }
-    first_step = _first_step(run, identity, resume, world)
+    first_step = _prepare_run(run, identity, resume, world)
     model = untrained_model(dataset, options, architecture)
     module = BoundMaximisation(model, options)
     batches = ShuffledBatches(
@@ -144,17 +145,17 @@ def train(
     )
     with Interruption() as interruption:
         callbacks = [Checkpoints(
-            run, identity, interruption, validates=bool(validated),
+            run, identity, interruption, validates=bool(rows),
             every=validation_interval(options), keeps_best=options.patience > 0,
         )] if run else []
         trainer = make_trainer(
             options, world, run, callbacks, first_step=first_step,
-            validates=bool(validated), progress=progress and world.is_first,
+            validates=bool(rows), progress=progress and world.is_first,
         )
         fit(
             trainer, module, dataset.in_batches(batches),
-            _in_order(validation, validated, options, world)
-            if validated and validation is not None else None,
+            _validation_loader(validation, rows, options, world)
+            if rows and validation is not None else None,
             run.last if run and first_step else None,
         )
     if run and options.patience and run.best.exists():
@@ -162,30 +163,30 @@ def train(
         module.load_state_dict(best['state_dict'])
         if world.is_first:
             say(
-                f'ended after step {trainer.global_step} of {options.steps}; the model is that '
-                f'of step {best["global_step"]}, whose validation was best'
+                f'ended after step {trainer.global_step} of {options.steps}; the model has the '
+                f'weights of step {best["global_step"]}, whose validation was best'
             )
     return model.cpu().eval()
 
 
-def _device(options: TrainingOptions) -> str:
-    """Return on which kind of device random numbers are drawn."""
+def _device_kind(options: TrainingOptions) -> str:
+    """Return the kind of device on which random numbers are drawn, 'cpu' or 'gpu'."""
     return 'gpu' if options.accelerator != 'cpu' and torch.cuda.is_available() else 'cpu'
 
 
-def _first_step(
+def _prepare_run(
     run: RunFolder | None, identity: Mapping[str, Any], resume: bool, world: World
 ) -> int:
-    """Return the step to begin with; what is there of an earlier training makes way."""
+    """Return the step to start at; remove unfinished checkpoints, and old ones if it is 0."""
     if run is None:
         return 0
     if resume:
         step = run.step_to_resume(identity)
         if world.is_first:
-            run.clear_beginnings()
+            run.remove_unfinished()
             say(
-                f'{run.last}: no checkpoint yet; beginning with the first step' if step is None
-                else f'{run.last}: going on after step {step} of {identity["options"]["steps"]}'
+                f'{run.last}: no checkpoint yet; starting with the first step' if step is None
+                else f'{run.last}: resuming after step {step} of {identity["options"]["steps"]}'
             )
         return step or 0
     if world.is_first:
@@ -193,23 +194,23 @@ def _first_step(
     return 0
 
 
-def validated_rows(training: SampleDataset, validation: SampleDataset | None) -> list[int]:
-    """Return which samples are validated: some, of combinations of sensors that are trained."""
+def validation_rows(training: SampleDataset, validation: SampleDataset | None) -> list[int]:
+    """Return which samples to validate on: evenly spaced ones with a subset that is trained."""
     if validation is None or not len(validation):
         return []
-    known = {tuple(row) for row in np.unique(training.availability(), axis=0).tolist()}
+    trained = {tuple(row) for row in np.unique(training.availability(), axis=0).tolist()}
     rows = [
         index for index, row in enumerate(validation.availability().tolist())
-        if tuple(row) in known
+        if tuple(row) in trained
     ]
-    count = min(MOST_VALIDATED, len(rows))
+    count = min(MAX_VALIDATION_SAMPLES, len(rows))
     return [rows[index * len(rows) // count] for index in range(count)]
 
 
-def _in_order(
+def _validation_loader(
     validation: SampleDataset, rows: list[int], options: TrainingOptions, world: World
 ) -> DataLoader[Batch]:
-    """Return this process's part of some samples, or all where there is not one for each."""
+    """Return this process's part of the rows; all of them if there is not one per process."""
     if len(rows) >= world.size:
         rows = rows[world.rank::world.size]
     sampler: Sampler[list[int]] = BatchSampler(rows, options.batch_size, drop_last=False)
@@ -220,11 +221,11 @@ def fit(
     trainer: lightning.Trainer, module: BoundMaximisation, training: DataLoader[Batch],
     validation: DataLoader[Batch] | None = None, checkpoint: Path | None = None,
 ) -> None:
-    """Let Lightning train, without its advice on the standard error; a Ctrl-C is one."""
+    """Let Lightning train without printing advice; its SystemExit becomes KeyboardInterrupt."""
     with warnings.catch_warnings(), quiet():
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings('ignore', message=f'.*{message}.*')
         try:
             trainer.fit(module, training, validation, ckpt_path=checkpoint)
-        except SystemExit:  # what Lightning makes of a Ctrl-C
+        except SystemExit:  # Lightning raises it after Ctrl-C
             raise KeyboardInterrupt from None

@@ -3,8 +3,8 @@
 """
 The multi-modal variational autoencoder and its mathematics; torch, no ROS, no OpenCV.
 
-These names are for users of the package, `docs/python.md` shows them at work; its own modules
-import from the module that defines a name.
+These names are for users of the package, see `docs/python.md`; the package's own modules import a
+name from the module that defines it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ from m2vae_ros.public import lazy_exports
 _EXPORTS = {
     'Architecture': 'm2vae_ros.vae.model',
     'Checkpoint': 'm2vae_ros.vae.checkpoint',
-    'CheckpointError': 'm2vae_ros.vae.header',
+    'CheckpointError': 'm2vae_ros.weights_file',
     'DiagonalGaussian': 'm2vae_ros.vae.gaussian',
-    'Estimate': 'm2vae_ros.vae.estimators',
+    'Estimate': 'm2vae_ros.vae.importance',
     'Knobs': 'm2vae_ros.vae.objectives',
+    'Likelihood': 'm2vae_ros.vae.likelihoods',
     'M2VAE': 'm2vae_ros.vae.model',
     'ModelHeader': 'm2vae_ros.vae.header',
     'MultimodalVAE': 'm2vae_ros.vae.multimodal',
+    'Normalisation': 'm2vae_ros.vae.networks',
     'SensorBatch': 'm2vae_ros.vae.likelihoods',
     'Subset': 'm2vae_ros.vae.subsets',
+    'Summary': 'm2vae_ros.vae.estimators',
     'bound': 'm2vae_ros.vae.objectives',
     'conditional': 'm2vae_ros.vae.estimators',
     'describe': 'm2vae_ros.vae.checkpoint',

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A model in one file: weights and the header that describes them. Never pickle."""
+"""A model in one file: its weights and the header that describes it. Never pickle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 
 from m2vae_ros.vae.header import DIGEST_KEY, METADATA_KEY, ModelHeader, read_model_file
 from m2vae_ros.vae.model import Architecture, M2VAE
-from m2vae_ros.vae.weights_file import CheckpointError, digest, LONGEST_HEADER, printable
+from m2vae_ros.weights_file import CheckpointError, digest, MAX_HEADER_BYTES, printable
 
 NO_DIGEST = 'no digest, so damage to it goes unnoticed: m2vae inspect --add-digest adds one'
 
@@ -32,9 +32,16 @@ class Checkpoint:
     model
         The model, in evaluation mode.
     header
-        What is known of it.
+        Its description.
     has_digest
         Whether the file has a digest, without which damage to it goes unnoticed.
+
+    Examples
+    --------
+    >>> from m2vae_ros.specs import SensorSpec
+    >>> model = M2VAE([SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))]).eval()
+    >>> Checkpoint(model, describe(model)).header.trained_subsets
+    (('camera',),)
 
     """
 
@@ -43,25 +50,42 @@ class Checkpoint:
     has_digest: bool = True
 
 
-def describe(model: M2VAE, **knowledge: dict[str, object]) -> ModelHeader:
-    """Return the header of a model; `knowledge` is the rest of `ModelHeader`'s fields."""
-    return ModelHeader(
-        model.sensors, model.trained_subsets, asdict(model.architecture), **knowledge
-    )
+def describe(model: M2VAE, **fields: dict[str, object]) -> ModelHeader:
+    """
+    Return the header of a model, with what it cannot know as further fields of `ModelHeader`.
+
+    Examples
+    --------
+    >>> from m2vae_ros.specs import SensorSpec
+    >>> model = M2VAE([SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))])
+    >>> describe(model, provenance={'seed': 3}).architecture['latent_size']
+    96
+
+    """
+    return ModelHeader(model.sensors, model.trained_subsets, asdict(model.architecture), **fields)
 
 
 def save(path: str | Path, model: M2VAE, header: ModelHeader) -> None:
     """
-    Write a model; the file appears whole or not at all.
+    Write a model atomically, in a folder that is created if it does not exist.
 
-    The networks' weights are stored in half precision (their rounding is far below what training
-    leaves undecided), buffers such as the normalisation in single precision.
+    The networks' weights are stored in half precision (the rounding is far below the noise of
+    training), buffers such as the normalisation in single precision.
 
     Raises
     ------
     ValueError
-        If a weight is not finite, or too large for half precision, or the header is longer than
+        If a weight is not finite or too large for half precision, or the header is longer than
         `load` reads.
+
+    Examples
+    --------
+    >>> from m2vae_ros.specs import SensorSpec
+    >>> model = M2VAE([SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f'{folder}/models/a.safetensors', model, describe(model))
+    ...     os.listdir(f'{folder}/models')
+    ['a.safetensors']
 
     """
     weights = {name for name, _ in model.named_parameters()}
@@ -78,10 +102,10 @@ def save(path: str | Path, model: M2VAE, header: ModelHeader) -> None:
         safetensors.torch.save(tensors, metadata={METADATA_KEY: header.to_json()})
     )
     length = int.from_bytes(content[:8], 'little')
-    if length > LONGEST_HEADER:
+    if length > MAX_HEADER_BYTES:
         raise ValueError(
-            f'{path}: a header of {length} bytes, at most {LONGEST_HEADER}: use fewer sensors or '
-            f'trained subsets, or a shorter description'
+            f'{path}: the header has {length} bytes, at most {MAX_HEADER_BYTES} are read: use '
+            f'fewer sensors or trained subsets, or a shorter description'
         )
     _write(path, content)
 
@@ -97,6 +121,16 @@ def add_digest(path: str | Path) -> bool:
     CheckpointError
         If it is no model of this package; see `load`.
 
+    Examples
+    --------
+    >>> import tempfile
+    >>> from m2vae_ros.specs import SensorSpec
+    >>> model = M2VAE([SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f'{folder}/m.safetensors', model, describe(model))
+    ...     add_digest(f'{folder}/m.safetensors')  # what `save` writes has one
+    False
+
     """
     path = Path(path)
     if load(path).has_digest:
@@ -107,17 +141,17 @@ def add_digest(path: str | Path) -> bool:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file atomically."""
-    handle, beside = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
     try:
-        with os.fdopen(handle, 'wb') as file:
+        with os.fdopen(descriptor, 'wb') as file:
             file.write(content)
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(beside, 0o666 & ~mask)
-        os.replace(beside, path)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(beside)
+            os.unlink(temporary)
         raise
 
 
@@ -125,42 +159,53 @@ def load(path: str | Path, *, device: str | torch.device = 'cpu') -> Checkpoint:
     """
     Read a model onto a device, in single precision and evaluation mode.
 
+    Nothing is allocated for what a header claims before the tensors in the file confirm it.
+
     Raises
     ------
     CheckpointError
-        If the file is missing, truncated, foreign, of another version, or its weights do not
-        fit its header; says what was expected and what was found. Nothing is allocated for what
-        a header claims before the weights in the file bear it out.
+        If the file is missing, damaged, foreign or of another version, or its weights do not
+        match its header; says what was expected and what was found.
+
+    Examples
+    --------
+    >>> from m2vae_ros.specs import SensorSpec
+    >>> model = M2VAE([SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f'{folder}/a.safetensors', model, describe(model))
+    ...     load(f'{folder}/a.safetensors').model.names
+    ('camera',)
 
     """
     path = Path(path)
-    header, file = read_model_file(path)
+    header, layout = read_model_file(path)
     sensors, subsets = header.sensors, header.trained_subsets
     try:
-        if not 0 < len(subsets) <= len(file.shapes):
-            raise ValueError(f'{len(subsets)} trained subsets, {len(file.shapes)} tensors')
+        if not 0 < len(subsets) <= len(layout.shapes):
+            raise ValueError(f'{len(subsets)} trained subsets, {len(layout.shapes)} tensors')
         architecture = Architecture(**header.architecture)
         with torch.device('meta'):  # allocates nothing
-            outline = M2VAE(sensors, architecture, subsets).state_dict()
+            expected = M2VAE(sensors, architecture, subsets).state_dict()
     except (TypeError, ValueError, KeyError, RuntimeError, OverflowError) as error:
         raise CheckpointError(
             f'{path}: its header describes no model: {printable(error)}'
         ) from error
-    wanted = {name: tuple(tensor.shape) for name, tensor in outline.items()}
-    for name in sorted(wanted.keys() | file.shapes.keys()):
-        if wanted.get(name) != file.shapes.get(name):
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    for name in sorted(shapes.keys() | layout.shapes.keys()):
+        if shapes.get(name) != layout.shapes.get(name):
             raise CheckpointError(
-                f'{path}: weight {printable(name)} should have shape {wanted.get(name, "none")}, '
-                f'found {file.shapes.get(name, "none")}'
+                f'{path}: weight {printable(name)} should have shape {shapes.get(name, "none")}, '
+                f'found {layout.shapes.get(name, "none")}'
             )
     try:
         content = path.read_bytes()
         tensors = safetensors.torch.load(content)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'{path}: damaged or cut off: {printable(error)}') from error
-    noted = file.texts.get(DIGEST_KEY)
-    weights = memoryview(content)[file.data_start:]
-    if noted is not None and noted != digest(file.table, file.texts[METADATA_KEY], weights):
+    written = layout.metadata.get(DIGEST_KEY)
+    weights = memoryview(content)[layout.data_start:]
+    text = layout.metadata[METADATA_KEY]
+    if written is not None and written != digest(layout.table, text, weights):
         raise CheckpointError(f'{path}: damaged: its content is not what was written (SHA-256)')
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
@@ -170,7 +215,7 @@ def load(path: str | Path, *, device: str | torch.device = 'cpu') -> Checkpoint:
     model = M2VAE(sensors, architecture, subsets)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     model.temperatures = header.temperatures
-    return Checkpoint(model.to(device).eval().requires_grad_(False), header, noted is not None)
+    return Checkpoint(model.to(device).eval().requires_grad_(False), header, written is not None)
 
 
 def _with_digest(content: bytes) -> bytes:

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Diagonal Gaussians over the latent space, in closed form and in nats."""
+"""Diagonal Gaussians over the latent space: densities and divergences in nats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 @dataclass(frozen=True, eq=False)
 class DiagonalGaussian:
     r"""
-    A Gaussian with independent dimensions, one per sample.
+    Gaussians with independent dimensions, one for each sample of a batch.
 
     Parameters
     ----------
@@ -24,6 +24,15 @@ class DiagonalGaussian:
     log_variance
         Natural logarithm of the variance, of the same shape.
 
+    Examples
+    --------
+    >>> mean = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
+    >>> q = DiagonalGaussian(mean=mean, log_variance=torch.zeros(2, 2))
+    >>> q.kl_from_standard().tolist(), q.kl(q[[1, 0]]).tolist()
+    ([0.5, 12.5], [10.0, 10.0])
+    >>> q.where(torch.tensor([True, False])).mean.tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
+
     """
 
     mean: Tensor
@@ -31,25 +40,25 @@ class DiagonalGaussian:
 
     @classmethod
     def standard_like(cls, other: DiagonalGaussian) -> DiagonalGaussian:
-        """Return the prior p(z) = N(0, I) in the shape and on the device of another Gaussian."""
+        """Return the prior p(z) = N(0, I) with the shape, dtype and device of another Gaussian."""
         return cls(torch.zeros_like(other.mean), torch.zeros_like(other.log_variance))
 
     def __getitem__(self, rows: Sequence[int]) -> DiagonalGaussian:
-        """Return some of the leading dimension, in the order and as often as listed."""
+        """Select along the first dimension, in the order listed; rows may repeat."""
         index = torch.tensor(rows, device=self.mean.device)
         return DiagonalGaussian(
             self.mean.index_select(0, index), self.log_variance.index_select(0, index)
         )
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Draw one reparametrised sample, shape ``(..., latent)``, differentiable in both."""
+        """Draw one sample ``(..., latent)``, reparametrised: differentiable in both parameters."""
         noise = torch.randn(
             self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device
         )
         return self.mean + noise * (0.5 * self.log_variance).exp()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log density of values ``(..., latent)``, shape ``(...)``, in nats."""
+        """Return the log density of values ``(..., latent)``, shape ``(...)``, nats."""
         squared = (value - self.mean).square() * (-self.log_variance).exp()
         return -0.5 * (squared + self.log_variance + log(2 * pi)).sum(-1)
 
@@ -59,7 +68,7 @@ class DiagonalGaussian:
 
         .. math:: \log\frac{s_2}{s_1} + \frac{s_1^2 + (m_1 - m_2)^2}{2 s_2^2} - \frac{1}{2}
 
-        summed over the dimensions; the s are standard deviations.
+        summed over the dimensions, with means m and standard deviations s.
         """
         precision = (-other.log_variance).exp()
         spread = (self.log_variance - other.log_variance).exp()
@@ -74,7 +83,7 @@ class DiagonalGaussian:
 
     def tempered(self, temperature: float) -> DiagonalGaussian:
         """
-        Return the Gaussian with its variances scaled by a temperature.
+        Return the Gaussian with its variances multiplied by a temperature.
 
         Raises
         ------
@@ -88,12 +97,12 @@ class DiagonalGaussian:
 
     def where(self, present: Tensor) -> DiagonalGaussian:
         """
-        Replace the samples that are not present by the prior, in value and in gradient.
+        Replace absent samples by the prior, in value and in gradient.
 
         Parameters
         ----------
         present
-            bool, the shape of the Gaussian without its last dimension.
+            bool ``(...)``, the Gaussian's shape without the latent dimension.
 
         """
         mask = present.unsqueeze(-1)

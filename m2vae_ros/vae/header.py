@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-What a model file says of itself, readable without torch.
+The description of a model in its file, readable without torch.
 
-Of the texts that a ``.safetensors`` file may hold (see `weights_file`) two are ours:
-``m2vae_ros``, a JSON object with the fields of `ModelHeader`, and ``m2vae_ros_sha256``, by which a
-damaged file is told.
+Two texts in the metadata of the ``.safetensors`` file (see `weights_file`) are ours:
+``m2vae_ros``, a JSON object with the fields of `ModelHeader`, and ``m2vae_ros_sha256``, which
+reveals damage.
 """
 
 from __future__ import annotations
@@ -18,30 +18,24 @@ from pathlib import Path
 from typing import Any
 
 from m2vae_ros.specs import SensorSpec
-from m2vae_ros.vae.subsets import lattice
-from m2vae_ros.vae.weights_file import (
-    CheckpointError,
-    parse_json,
-    printable,
-    read_envelope,
-    shown,
-    WeightsFile,
-)
+from m2vae_ros.vae.subsets import lattice, Subset
+from m2vae_ros.weights_file import CheckpointError, Layout, parse_json, printable, quoted
 
 FORMAT_VERSION = 1
 METADATA_KEY = 'm2vae_ros'
 DIGEST_KEY = 'm2vae_ros_sha256'  # files of older versions have none
-MOST_SENSORS = 12  # of a file: there may be 2^n - 1 encoders
-_MOST_CELLS = 2**25  # of a sensor's array
-_LARGEST_GEOMETRY = 1e6  # metres or radians
-_LONGEST_TEXT = 64  # of a geometry's values
-_LARGEST_TEMPERATURE = 1e30
+_MAX_SENSORS = 12  # there may be 2^n - 1 encoders
+_MAX_CELLS = 2**25  # of a sensor's array
+_MAX_AXES = 3
+_MAX_GEOMETRY = 1e6  # metres or radians
+_MAX_TEXT_LENGTH = 64  # of the geometry's keys and texts
+_MAX_TEMPERATURE = 1e30
 
 
 @dataclass(frozen=True)
 class ModelHeader:
     """
-    Everything that is known of a model but its weights.
+    Everything that is known about a model except its weights.
 
     Parameters
     ----------
@@ -52,25 +46,33 @@ class ModelHeader:
     architecture
         Sizes and kind of the networks: the fields of `m2vae_ros.vae.model.Architecture`.
     objective
-        ``name`` and the knobs it was trained with.
+        ``name`` and the knobs that the model was trained with.
     provenance
-        Data, seed, steps and package version it was trained with.
+        Data, seed, steps and package version of the training.
     evaluation
-        Summary of its held-out errors.
+        Summary of the errors on held-out data.
     calibration
         ``temperature``: subset, its sensors joined by ``+``, -> factor on the variances of its
-        posterior; a subset that is not named has 1. Beside it, how it was found. Empty in files
-        that were written before there was one.
+        posterior; 1 for subsets that are not listed. Further entries say how it was fitted. Empty
+        in files that are older than calibration.
 
     Raises
     ------
     ValueError
-        If a temperature is no positive number or its subset is not trained.
+        If a temperature is not a positive number or its subset is not trained.
+
+    Examples
+    --------
+    >>> camera = SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))
+    >>> temperature = {'temperature': {'camera': 1.25}}
+    >>> header = ModelHeader((camera,), (('camera',),), {}, calibration=temperature)
+    >>> ModelHeader.from_json(header.to_json()).temperatures
+    {('camera',): 1.25}
 
     """
 
     sensors: tuple[SensorSpec, ...]
-    trained_subsets: tuple[tuple[str, ...], ...]
+    trained_subsets: tuple[Subset, ...]
     architecture: Mapping[str, Any]
     objective: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -81,10 +83,10 @@ class ModelHeader:
         check_temperatures(self.temperatures, self.trained_subsets)
 
     @property
-    def temperatures(self) -> dict[tuple[str, ...], float]:
-        """Subset -> factor on the variances of its posterior; 1 where it is not named."""
-        named = self.calibration.get('temperature', {})
-        return {tuple(subset.split('+')): value for subset, value in named.items()}
+    def temperatures(self) -> dict[Subset, float]:
+        """Subset -> factor on the variances of its posterior; 1 for subsets not listed."""
+        listed = self.calibration.get('temperature', {})
+        return {tuple(subset.split('+')): value for subset, value in listed.items()}
 
     def to_json(self) -> str:
         """Return the text that `from_json` reads."""
@@ -105,12 +107,12 @@ class ModelHeader:
     @classmethod
     def from_json(cls, text: str) -> ModelHeader:
         """
-        Read a header.
+        Read a header that `to_json` wrote.
 
         Raises
         ------
         CheckpointError
-            If it is no header of this format version; says what was expected and found.
+            If it is not a header of this format version; says what was expected and found.
 
         """
         try:
@@ -118,7 +120,7 @@ class ModelHeader:
             version = fields['format_version']
             if type(version) is not int or version != FORMAT_VERSION:
                 raise CheckpointError(
-                    f'format version {shown(version)}: this package reads version '
+                    f'format version {quoted(version)}: this package reads version '
                     f'{FORMAT_VERSION}; use the package version that wrote the file, or train '
                     f'again'
                 )
@@ -141,40 +143,38 @@ class ModelHeader:
 
 
 def _sensors(entries: Any) -> tuple[SensorSpec, ...]:
-    if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_SENSORS:
-        raise ValueError(f'sensors {shown(entries)}: must be a list of 1 to {MOST_SENSORS}')
+    if not isinstance(entries, list) or not 1 <= len(entries) <= _MAX_SENSORS:
+        raise ValueError(f'sensors {quoted(entries)}: must be a list of 1 to {_MAX_SENSORS}')
     sensors = tuple(SensorSpec.from_dict(_mapping('sensor', entry)) for entry in entries)
-    lattice([spec.name for spec in sensors])  # each name once
+    lattice([spec.name for spec in sensors])  # raises if a name occurs twice
     for spec in sensors:
-        if prod(spec.shape) > _MOST_CELLS or len(spec.shape) > 3:
+        if prod(spec.shape) > _MAX_CELLS or len(spec.shape) > _MAX_AXES:
             raise ValueError(
-                f'sensor {spec.name}: shape {shown(spec.shape)} has more than '
-                f'{_MOST_CELLS} cells or 3 axes'
+                f'sensor {spec.name}: shape {quoted(spec.shape)} has more than '
+                f'{_MAX_CELLS} cells or {_MAX_AXES} axes'
             )
         for key, value in spec.geometry.items():
             if isinstance(value, str):
-                known = len(value) <= _LONGEST_TEXT and value.isprintable()
+                valid = len(value) <= _MAX_TEXT_LENGTH and value.isprintable()
             else:
-                known = _is_number(value) and -_LARGEST_GEOMETRY <= value <= _LARGEST_GEOMETRY
-            if not known or len(key) > _LONGEST_TEXT:
+                valid = _is_number(value) and -_MAX_GEOMETRY <= value <= _MAX_GEOMETRY
+            if not valid or len(key) > _MAX_TEXT_LENGTH:
                 raise ValueError(
-                    f'sensor {spec.name}: geometry {shown(key)} is {shown(value)}: '
-                    f'must be a number up to {_LARGEST_GEOMETRY:g}, or a word'
+                    f'sensor {spec.name}: geometry {quoted(key)} is {quoted(value)}: '
+                    f'must be a number up to {_MAX_GEOMETRY:g}, or a word'
                 )
     return sensors
 
 
-def _trained_subsets(
-    entries: Any, sensors: Sequence[SensorSpec]
-) -> tuple[tuple[str, ...], ...]:
+def _trained_subsets(entries: Any, sensors: Sequence[SensorSpec]) -> tuple[Subset, ...]:
     if not isinstance(entries, list) or not all(isinstance(entry, list) for entry in entries):
-        raise ValueError(f'trained subsets {shown(entries)}: must be a list of lists')
+        raise ValueError(f'trained subsets {quoted(entries)}: must be a list of lists')
     subsets = tuple(tuple(map(str, entry)) for entry in entries)
-    chosen = set(subsets)
-    order = [subset for subset in lattice([spec.name for spec in sensors]) if subset in chosen]
+    listed = set(subsets)
+    order = [subset for subset in lattice([spec.name for spec in sensors]) if subset in listed]
     if list(subsets) != order:
         raise ValueError(
-            f'trained subsets {shown(entries)}: must be subsets of the sensors, each once, '
+            f'trained subsets {quoted(entries)}: must be subsets of the sensors, each once, '
             f'in lattice order'
         )
     return subsets
@@ -186,20 +186,26 @@ def _is_number(value: Any) -> bool:
 
 def _mapping(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f'{name} {shown(value)}: must be a JSON object')
+        raise ValueError(f'{name} {quoted(value)}: must be a JSON object')
     return value
 
 
 def check_temperatures(
-    temperatures: Mapping[tuple[str, ...], Any], trained_subsets: Sequence[tuple[str, ...]]
+    temperatures: Mapping[Subset, Any], trained_subsets: Sequence[Subset]
 ) -> None:
     """
-    Hold temperatures to trained subsets and to positive numbers.
+    Check that temperatures are positive numbers and that their subsets are trained.
 
     Raises
     ------
     ValueError
-        If one breaks these rules; names its subset and its value.
+        If one is not; names its subset and its value.
+
+    Examples
+    --------
+    >>> check_temperatures({('camera',): -1.0}, trained_subsets=[('camera',)])
+    Traceback (most recent call last):
+    ValueError: temperature of camera: -1.0 must be a positive number
 
     """
     for subset, value in temperatures.items():
@@ -209,42 +215,60 @@ def check_temperatures(
             raise ValueError(
                 f'temperature of {printable(name, 80)}: no such trained subset; trained: {trained}'
             )
-        if not (_is_number(value) and 0 < value <= _LARGEST_TEMPERATURE):
-            raise ValueError(
-                f'temperature of {name}: {shown(value)} must be a positive number'
-            )
+        if not (_is_number(value) and 0 < value <= _MAX_TEMPERATURE):
+            raise ValueError(f'temperature of {name}: {quoted(value)} must be a positive number')
 
 
 def read_header(path: str | Path) -> ModelHeader:
     """
-    Read what a model file says of itself; quick, and without torch.
+    Read the description of a model from its file; fast, and without torch.
 
     Raises
     ------
     CheckpointError
-        If there is no such file or it is no model of this package.
+        If there is no such file or it is not a model of this package.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from m2vae_ros.vae import describe, M2VAE, save
+    >>> model = M2VAE([SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))])
+    >>> with TemporaryDirectory() as folder:
+    ...     save(f'{folder}/a.safetensors', model, describe(model, provenance={'seed': 3}))
+    ...     read_header(f'{folder}/a.safetensors').provenance
+    {'seed': 3}
 
     """
     return read_model_file(path)[0]
 
 
-def read_model_file(path: str | Path) -> tuple[ModelHeader, WeightsFile]:
+def read_model_file(path: str | Path) -> tuple[ModelHeader, Layout]:
     """
-    Read all of a model file but its weights; see `read_header`.
+    Read everything in a model file but its weights; see `read_header` for errors.
 
     Returns
     -------
-    header, file
-        What it says of itself, and the shapes of its weights.
+    header, layout
+        The model's description, and the shapes of its weights.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from m2vae_ros.vae import describe, M2VAE, save
+    >>> model = M2VAE([SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))])
+    >>> with TemporaryDirectory() as folder:
+    ...     save(f'{folder}/a.safetensors', model, describe(model))
+    ...     read_model_file(f'{folder}/a.safetensors')[1].shapes['decoders.camera.log_noise']
+    ()
 
     """
-    file = read_envelope(path)
-    if METADATA_KEY not in file.texts:
+    layout = Layout.read(path)
+    if METADATA_KEY not in layout.metadata:
         raise CheckpointError(
             f'{path}: a .safetensors file, but no model of m2vae_ros: its metadata has no '
-            f'{METADATA_KEY!r}; found {shown(sorted(file.texts))}'
+            f'{METADATA_KEY!r}; found {quoted(sorted(layout.metadata))}'
         )
     try:
-        return ModelHeader.from_json(file.texts[METADATA_KEY]), file
+        return ModelHeader.from_json(layout.metadata[METADATA_KEY]), layout
     except CheckpointError as error:
         raise CheckpointError(f'{path}: {error}') from error

@@ -1,10 +1,10 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-Operations on latents: fusion, and how much a sensor tells; in closed form and in nats.
+Operations on posteriors: fusion, agreement and information of sensors; closed forms, in nats.
 
-Where a quotient of Gaussians is no Gaussian, a mask says so per dimension and the numbers are
-NaN or infinite; nothing is clipped.
+Where a quotient of Gaussians is not a Gaussian, a mask says so per dimension and the result is NaN
+or infinite there; nothing is clipped.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ from m2vae_ros.vae.gaussian import DiagonalGaussian
 
 def product(factors: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
     """
-    Return the normalised product of Gaussians: precisions add up, means by precision.
+    Return the normalised product of Gaussians: precisions add up and weight the means.
 
     Raises
     ------
     ValueError
         If there is no factor.
+
+    Examples
+    --------
+    >>> first, second = (DiagonalGaussian(torch.tensor([m]), torch.zeros(1)) for m in (0.0, 4.0))
+    >>> joint = product([first, second])
+    >>> joint.mean.tolist(), round(joint.log_variance.exp().item(), 4)
+    ([2.0], 0.5)
 
     """
     if not factors:
@@ -37,36 +44,51 @@ def product(factors: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
 
 def bayes_product(experts: Sequence[DiagonalGaussian]) -> DiagonalGaussian:
     r"""
-    Return p prod_m (q_m / p), what Bayes' rule makes of sensors that are independent given z.
+    Return p prod_m (q_m / p): Bayes' rule for sensors that are independent given z.
 
-    The evidence of a sensor is the precision of its posterior beyond the prior's,
-    :math:`1/s_m^2 - 1`. A dimension of which it knows less than the prior (more than unit
-    variance) counts as no evidence, so the product is always a Gaussian.
+    The evidence of a sensor is the precision that it adds to the prior's, :math:`1/s_m^2 - 1`. A
+    dimension in which its posterior is wider than the prior counts as no evidence, so the product
+    is always a Gaussian.
+
+    Examples
+    --------
+    >>> sensor = DiagonalGaussian(torch.tensor([1.5]), torch.tensor([1 / 2]).log())
+    >>> joint = bayes_product([sensor, sensor])  # precision 1 + (2 - 1) + (2 - 1)
+    >>> round(joint.mean.item(), 4), round(joint.log_variance.exp().item(), 4)
+    (2.0, 0.3333)
+
     """
     stacked = DiagonalGaussian(
         torch.stack([expert.mean for expert in experts]),
         torch.stack([expert.log_variance for expert in experts]),
     )
-    product = bayes_products(stacked, stacked.mean.new_ones(1, len(experts)))
-    return DiagonalGaussian(product.mean[0], product.log_variance[0])
+    joint = bayes_products(stacked, stacked.mean.new_ones(1, len(experts)))
+    return DiagonalGaussian(joint.mean[0], joint.log_variance[0])
 
 
 def bayes_products(experts: DiagonalGaussian, counted: Tensor) -> DiagonalGaussian:
     """
-    Return the `bayes_product` of each of several choices among the same experts.
+    Return the `bayes_product` of several subsets of the same experts.
 
     Parameters
     ----------
     experts
         Tensors ``(experts, ..., latent)``.
     counted
-        ``(products, experts)``: 1 where the expert counts in the product, else 0. The product of
-        none is the prior.
+        ``(products, experts)``: 1 where the expert is a factor of the product, else 0. The
+        product of no experts is the prior.
 
     Returns
     -------
     DiagonalGaussian
         Tensors ``(products, ..., latent)``.
+
+    Examples
+    --------
+    >>> experts = DiagonalGaussian(torch.tensor([[1.5], [-1.5]]), torch.full((2, 1), 0.5).log())
+    >>> joint = bayes_products(experts, torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+    >>> joint.mean.round(decimals=4).tolist()
+    [[1.5], [0.0]]
 
     """
     precisions = (-experts.log_variance).exp()
@@ -80,16 +102,25 @@ def fuse_in_place(
     old: DiagonalGaussian, new: DiagonalGaussian
 ) -> tuple[DiagonalGaussian, Tensor]:
     r"""
-    Return q_old q_new / p, normalised: a stored latent joined by that of new measurements.
+    Return q_old q_new / p, normalised: a stored posterior updated by that of new measurements.
 
     Exact where both are exact posteriors and their measurements are independent given z. The
-    prior p = N(0, I) is divided out because each of the two already contains it.
+    prior p = N(0, I) is divided out once because both contain it. No raw data is needed, and
+    neither argument is changed.
 
     Returns
     -------
     fused, proper
         The Gaussian and a bool mask ``(..., latent)``. A dimension is proper where its precision
         ``1/s_old^2 + 1/s_new^2 - 1`` is positive; elsewhere mean and log variance are NaN.
+
+    Examples
+    --------
+    >>> log_variance = torch.tensor([1 / 2, 4.0]).log()  # the second is wider than the prior
+    >>> old = new = DiagonalGaussian(torch.tensor([1.5, 0.0]), log_variance)
+    >>> fused, proper = fuse_in_place(old, new)
+    >>> fused.mean.round(decimals=4).tolist(), proper.tolist()
+    ([2.0, nan], [True, False])
 
     """
     first, second = (-old.log_variance).exp(), (-new.log_variance).exp()
@@ -118,6 +149,15 @@ def pointwise_mutual_information(
         Nats ``(..., latent)`` and a bool mask of that shape. The integral is finite where the
         precision ``1/s_m^2 + 1/s_rest^2 - 1`` is positive; elsewhere it is +infinity.
 
+    Examples
+    --------
+    >>> lidar = DiagonalGaussian(torch.tensor([1.0]), torch.tensor([-2.0]))
+    >>> opposite = DiagonalGaussian(torch.tensor([-1.0]), torch.tensor([-2.0]))
+    >>> for rest in (lidar, opposite):
+    ...     print(round(pointwise_mutual_information(lidar, rest)[0].item(), 1))
+    1.2
+    -6.7
+
     """
     first, second = (-sensor.log_variance).exp(), (-rest.log_variance).exp()
     precision = first + second - 1
@@ -131,14 +171,20 @@ def pointwise_mutual_information(
 
 def information_gain(joint: DiagonalGaussian, rest: DiagonalGaussian | None = None) -> Tensor:
     """
-    Return KL(q_M || q_{M without m}), what a sensor added to the others, shape ``(...)``.
+    Return KL(q_M || q_{M without m}), what a sensor adds to the others, ``(...)``, nats.
 
     Parameters
     ----------
     joint
         The posterior with the sensor.
     rest
-        The posterior without it; None where there is no other sensor, which is the prior.
+        The posterior without it; None where there is no other sensor: then it is the prior.
+
+    Examples
+    --------
+    >>> joint = DiagonalGaussian(torch.tensor([1.0, 1.0]), torch.zeros(2))
+    >>> information_gain(joint).item(), information_gain(joint, rest=joint).item()
+    (1.0, 0.0)
 
     """
     return joint.kl_from_standard() if rest is None else joint.kl(rest)
@@ -148,20 +194,26 @@ def expected_information_gain(
     rest: DiagonalGaussian, joint_log_variance: Tensor
 ) -> Tensor:
     r"""
-    Return what a missing sensor would add on average: H(q_S) - E H(q_{S and m}), ``(...)``.
+    Return the average gain of a missing sensor: H(q_S) - E H(q_{S and m}), ``(...)``, nats.
 
-    The closed form of E KL(q_{S and m} || q_S) over measurements x_m drawn from p(x_m | x_S),
-    where the posteriors are exact: then E[s_joint^2 + (m_joint - m_S)^2] = s_S^2. For encoders
-    that are not, it is an estimate; it can be negative where the joint encoder is less sure.
+    For exact posteriors it is the mean of KL(q_{S and m} || q_S) over measurements x_m drawn from
+    p(x_m | x_S), because E[s_joint^2 + (m_joint - m_S)^2] = s_S^2. For other encoders it is an
+    estimate, and negative where the joint encoder is less certain than that of S.
 
     Parameters
     ----------
     rest
-        The posterior of the sensors that are live.
+        The posterior of the live sensors, q_S.
     joint_log_variance
-        Log variances of the posterior with the missing sensor, ``(..., latent)`` or, drawn
-        several times, ``(draws, ..., latent)``: of encoded predictions of the sensor, or the
-        mean over training data. In a linear-Gaussian model they depend on no measurement.
+        Log variances of the posterior with the missing sensor, ``(..., latent)`` or, for several
+        draws, ``(draws, ..., latent)``: from encoded predictions of the sensor, or the mean over
+        training data. In a linear-Gaussian model they do not depend on the measurement.
+
+    Examples
+    --------
+    >>> rest = DiagonalGaussian(torch.zeros(2), torch.zeros(2))
+    >>> expected_information_gain(rest, torch.tensor([-1.0, -0.5])).item()
+    0.75
 
     """
     if joint_log_variance.ndim > rest.log_variance.ndim:

@@ -1,11 +1,11 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-How a decoder's output scores a measurement.
+The densities p(x_m|z) that decoders return, and the batches of measurements that they score.
 
-A likelihood has tensors with any leading dimensions; ``log_prob`` broadcasts a batch against
-them and sums over the sensor's own dimensions, so that a decoder runs once for many subsets.
-Cells that are not valid say nothing, in value and gradient.
+A likelihood may have any leading dimensions: ``log_prob`` broadcasts a batch against them and sums
+over the sensor's own dimensions, so one run of a decoder serves many subsets. Invalid cells
+contribute nothing, to the value or to the gradient.
 """
 
 from __future__ import annotations
@@ -21,10 +21,18 @@ from torch.nn.functional import logsigmoid
 
 class SensorBatch(NamedTuple):
     """
-    Measurements of one sensor, stacked.
+    A batch of measurements of one sensor.
 
     ``values`` is float32 ``(batch, *shape)``; ``valid`` and ``returned`` are bool
-    ``(batch, *spatial_shape)``, with the meaning that `specs.Measurement` gives them.
+    ``(batch, *spatial_shape)``. They mean what they mean in `specs.Measurement`.
+
+    Examples
+    --------
+    >>> ranges = torch.tensor([[1.5, 0.0, 4.0]])  # metres; the second beam met no surface
+    >>> scans = SensorBatch(ranges, valid=torch.ones(1, 3).bool(), returned=ranges > 0)
+    >>> scans.returned.tolist()
+    [[True, False, True]]
+
     """
 
     values: Tensor
@@ -36,16 +44,16 @@ class Likelihood(Protocol):
     """What a decoder returns: a density over a sensor's measurements."""
 
     def log_prob(self, batch: SensorBatch) -> Tensor:
-        """Return log p(x_m|z), the leading shape, in nats, summed over the valid cells."""
+        """Return log p(x_m|z) in the leading shape, summed over the valid cells, nats."""
 
     def mean(self) -> tuple[Tensor, Tensor | None]:
-        """Return the expected values and, for ranges, the probability of a return."""
+        """Return the expected values and, for ranges, the probability of a return (else None)."""
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianImage:
     """
-    Independent Gaussian pixels with one learned noise for the whole image.
+    Independent Gaussian pixels with one learned noise variance for the whole image.
 
     Parameters
     ----------
@@ -54,13 +62,21 @@ class GaussianImage:
     log_variance
         Logarithm of the noise variance, a scalar.
 
+    Examples
+    --------
+    >>> density = GaussianImage(torch.zeros(1, 3, 2, 2), torch.tensor(0.0))
+    >>> all_valid = torch.ones(1, 2, 2, dtype=torch.bool)
+    >>> white = SensorBatch(torch.ones(1, 3, 2, 2), all_valid, all_valid)
+    >>> round(density.log_prob(white).item(), 2)
+    -17.03
+
     """
 
     location: Tensor
     log_variance: Tensor
 
     def log_prob(self, batch: SensorBatch) -> Tensor:
-        """Return the log density of the valid pixels, summed."""
+        """Return the log density, summed over the valid pixels, nats."""
         valid = batch.valid.unsqueeze(-3)
         error = torch.where(valid, batch.values - self.location, 0).square().sum((-3, -2, -1))
         count = 3 * batch.valid.sum((-2, -1))
@@ -69,7 +85,7 @@ class GaussianImage:
         )
 
     def mean(self) -> tuple[Tensor, Tensor | None]:
-        """Return the expected image; an image has no returns."""
+        """Return the expected image and None: an image has no returns."""
         return self.location, None
 
 
@@ -78,8 +94,8 @@ class MaskedRange:
     """
     Bernoulli for ``returned`` where valid, times a Laplace density of the range where returned.
 
-    A range jumps at the edge of an object, where a Gaussian would pay any price for the few
-    cells on the wrong side; the Laplace density's best location is the median.
+    At the edge of an object the range jumps, and a Gaussian would give up all other cells for the
+    few on the wrong side of the edge. The Laplace density is fitted by the median instead.
 
     Parameters
     ----------
@@ -92,6 +108,14 @@ class MaskedRange:
     dimensions
         How many trailing dimensions are the sensor's cells.
 
+    Examples
+    --------
+    >>> density = MaskedRange(torch.tensor([2.0, 5.0]), torch.tensor(0.0), torch.zeros(2), 1)
+    >>> ranges = torch.tensor([[2.0, 0.0]])
+    >>> scan = SensorBatch(ranges, torch.ones(1, 2).bool(), returned=ranges > 0)
+    >>> round(density.log_prob(scan).item(), 3)  # 2 log 1/2 for the returns, log 1/2 for 2 m
+    -2.079
+
     """
 
     location: Tensor
@@ -100,7 +124,7 @@ class MaskedRange:
     dimensions: int
 
     def log_prob(self, batch: SensorBatch) -> Tensor:
-        """Return the log probability of returns and ranges of the valid cells, summed."""
+        """Return the log density of returns and ranges, summed over the valid cells, nats."""
         cells = tuple(range(-self.dimensions, 0))
         sign = torch.where(batch.returned, 1.0, -1.0)
         returns = torch.where(batch.valid, logsigmoid(sign * self.return_logit), 0).sum(cells)
@@ -109,5 +133,5 @@ class MaskedRange:
         return returns - error * (-self.log_scale).exp() - count * (self.log_scale + log(2))
 
     def mean(self) -> tuple[Tensor, Tensor | None]:
-        """Return the expected range and the probability of a return."""
+        """Return the median range in metres and the probability of a return."""
         return self.location, self.return_logit.sigmoid()

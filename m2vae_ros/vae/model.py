@@ -31,8 +31,18 @@ class Architecture:
     hidden_size
         Size of the hidden layers of a subset's encoder head.
     heads
-        ``product``: the head of several sensors corrects the product of their single encoders.
-        ``separate``: it gives mean and variance by itself.
+        ``product``: the head of several sensors corrects the product of their single-sensor
+        encoders. ``separate``: it gives mean and log variance itself.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a positive integer or the kind of heads is unknown.
+
+    Examples
+    --------
+    >>> Architecture(latent_size=8)
+    Architecture(latent_size=8, feature_size=256, hidden_size=256, heads='product')
 
     """
 
@@ -52,14 +62,14 @@ class Architecture:
 
 class M2VAE(MultimodalVAE):
     """
-    The model of some sensors: for each its kind's trunk and decoder, and a head for each subset.
+    The model of given sensors: the trunk and decoder of each by its kind, a head for each subset.
 
     Parameters
     ----------
     sensors
         The sensors, in the model's order.
     architecture
-        Sizes of the networks.
+        Sizes and kind of the networks; None = the default.
     trained_subsets
         The subsets whose encoders exist; None = all 2^N - 1.
 
@@ -67,12 +77,21 @@ class M2VAE(MultimodalVAE):
     ----------
     temperatures
         Trained subset -> factor that calibrates the variances of its posterior, from the model's
-        file; a subset that is not named has 1. `encode` does not apply them, the engine does.
+        file; 1 for subsets that are not listed. `encode` does not apply them, the engine does.
 
     Raises
     ------
     ValueError
-        If two sensors share a name or a subset is none of the lattice.
+        If two sensors share a name or a trained subset is not in the lattice.
+
+    Examples
+    --------
+    >>> import torch
+    >>> camera = SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))
+    >>> model = M2VAE([camera], Architecture(latent_size=2)).eval()
+    >>> image, _ = model.decode(torch.zeros(5, 2), 'camera').mean()
+    >>> model.trained_subsets, image.shape
+    ((('camera',),), torch.Size([5, 3, 4, 4]))
 
     """
 
@@ -84,11 +103,11 @@ class M2VAE(MultimodalVAE):
     ) -> None:
         size = architecture or Architecture()
         names = [spec.name for spec in sensors]
-        lattice(names)  # each name once
+        lattice(names)  # raises if a name occurs twice
         shared = {spec.name: Normalisation(spec) for spec in sensors}
         super().__init__(
             {spec.name: Trunk(spec, size.feature_size, shared[spec.name]) for spec in sensors},
-            lambda subset: _head(len(subset), size),
+            lambda subset: _make_head(len(subset), size),
             {
                 spec.name: Decoder(spec, size.latent_size, size.feature_size, shared[spec.name])
                 for spec in sensors
@@ -106,23 +125,23 @@ class M2VAE(MultimodalVAE):
         return self.architecture.latent_size
 
     def sensor(self, name: str) -> SensorSpec:
-        """Return the sensor of a name; raise ValueError if there is none."""
+        """Return the sensor with this name; raise ValueError if there is none."""
         if name not in self.names:
             raise ValueError(f'sensor {name!r}: the model has {", ".join(self.names)}')
         return self.sensors[self.names.index(name)]
 
     def normalisation(self, name: str) -> Normalisation:
-        """Return the buffers that a sensor's trunk and decoder share."""
+        """Return the normalisation that a sensor's trunk and decoder share."""
         module = self.decoders[name].normalisation
         assert isinstance(module, Normalisation)
         return module
 
 
-def _head(sensors: int, size: Architecture) -> nn.Sequential:
+def _make_head(sensors: int, size: Architecture) -> nn.Sequential:
     last = nn.Linear(size.hidden_size, 2 * size.latent_size)
-    outline = last.weight.is_meta  # has no values; to draw them would import for a second
-    if sensors > 1 and size.heads == 'product' and not outline:
-        nn.init.normal_(last.weight, std=1e-3)  # begins as the product
+    meta = last.weight.is_meta  # has no values, and drawing them would import for a second
+    if sensors > 1 and size.heads == 'product' and not meta:
+        nn.init.normal_(last.weight, std=1e-3)  # starts close to the product
         nn.init.zeros_(last.bias)
     return nn.Sequential(
         nn.Linear(sensors * size.feature_size, size.hidden_size),

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A variational autoencoder with an encoder for every subset of its sensors, of any networks."""
+"""A variational autoencoder of any networks with an encoder for every subset of its sensors."""
 
 from __future__ import annotations
 
@@ -25,25 +25,33 @@ class MultimodalVAE(nn.Module):
     ----------
     trunks
         Sensor -> network from a `SensorBatch` to features ``(batch, features)``, which all
-        subsets share; their order is the model's.
+        subsets share. Their order is the model's order of the sensors.
     head
-        Makes the encoder head of a subset: features of its sensors, one behind the other, to
-        mean and log variance ``(batch, 2 * latent)``.
+        Makes the encoder head of a subset: a network from the concatenated features of its
+        sensors to mean and log variance, ``(batch, 2 * latent)``.
     decoders
         Sensor -> network from latents ``(..., latent)`` to a `Likelihood`.
     trained_subsets
         The subsets whose encoders exist; None = all 2^N - 1.
     product_of_experts
-        Whether the head of several sensors adds to the moments of the product of their single
-        encoders, q_S = p prod_m (q_m / p), instead of giving the moments itself. The product is
-        the exact posterior where the single ones are exact, so the head has only to learn what
-        they lack; let it begin near zero. Single encoders then exist even where no objective
-        trains them by themselves.
+        Whether the head of several sensors gives a correction to mean and log variance of the
+        product of their single-sensor encoders, p prod_m (q_m / p), rather than mean and log
+        variance themselves. The product is the exact posterior where the single ones are exact,
+        so the head learns only what they lack; initialise it near zero. Single-sensor encoders
+        then exist even where no objective trains them on their own.
 
     Raises
     ------
     ValueError
-        If a subset is none of the lattice.
+        If a trained subset is not in the lattice.
+
+    Examples
+    --------
+    >>> networks = {'imu': nn.Identity(), 'odometry': nn.Identity()}  # in place of real ones
+    >>> model = MultimodalVAE(networks, lambda s: nn.Linear(3 * len(s), 2 * 8), networks)
+    >>> features = {'imu': torch.zeros(5, 3), 'odometry': torch.zeros(5, 3)}
+    >>> model.encode(features, ('imu', 'odometry')).mean.shape
+    torch.Size([5, 8])
 
     """
 
@@ -59,11 +67,11 @@ class MultimodalVAE(nn.Module):
         super().__init__()
         self.names = tuple(trunks)
         every = lattice(self.names)
-        chosen = every if trained_subsets is None else [tuple(s) for s in trained_subsets]
-        unknown = [subset for subset in chosen if subset not in every]
-        if unknown or not chosen:
-            raise ValueError(f'trained subsets {unknown or chosen!r}: must be some of {every}')
-        self.trained_subsets = tuple(subset for subset in every if subset in chosen)
+        wanted = every if trained_subsets is None else [tuple(s) for s in trained_subsets]
+        unknown = [subset for subset in wanted if subset not in every]
+        if unknown or not wanted:
+            raise ValueError(f'trained subsets {unknown or wanted!r}: must be some of {every}')
+        self.trained_subsets = tuple(subset for subset in every if subset in wanted)
         self._trained = frozenset(self.trained_subsets)
         self.trunks = nn.ModuleDict(trunks)
         self.product_of_experts = product_of_experts
@@ -80,7 +88,7 @@ class MultimodalVAE(nn.Module):
         Parameters
         ----------
         batch
-            Sensor -> measurements; only those of the subset are looked at.
+            Sensor -> measurements; only those of the subset are used.
         subset
             A trained subset, in the model's order.
 
@@ -96,7 +104,7 @@ class MultimodalVAE(nn.Module):
         return DiagonalGaussian(stacked.mean[0], stacked.log_variance[0])
 
     def decode(self, latents: Tensor, sensor: str) -> Likelihood:
-        """Return p(x_m|z) for latents ``(..., latent)``."""
+        """Return p(x_m|z) of a sensor for latents ``(..., latent)``."""
         likelihood: Likelihood = self.decoders[sensor](latents)
         return likelihood
 
@@ -109,23 +117,23 @@ class MultimodalVAE(nn.Module):
         reconstruct: Mapping[Subset, Sequence[str]] | None = None,
     ) -> tuple[dict[Subset, DiagonalGaussian], dict[Subset, dict[str, Tensor]]]:
         """
-        Return what `objectives.bound` wants, from one sample of each posterior.
+        Return the arguments of `objectives.bound`, from one latent sample of each posterior.
 
-        Each trunk runs once, and each decoder once on the stacked samples of all subsets whose
-        posterior it is to explain.
+        Each trunk runs once, and each decoder once, on the stacked samples of all subsets that
+        reconstruct its sensor.
 
         Parameters
         ----------
         batch
             Sensor -> measurements.
         generator
-            Of the samples.
+            Random numbers of the latent samples; None = torch's global generator.
         available
-            bool ``(batch, N)``: what each sample measured; None = all. The rest may hold
-            anything, NaN included: it changes neither values nor gradients of what is there.
+            bool ``(batch, N)``: which sensors each sample has; None = all. Arrays of absent
+            sensors may hold anything, NaN included: they change neither values nor gradients.
         reconstruct
-            Subset -> sensors to score, see `terms.reconstructions`; a subset that is not named
-            is not encoded. None = all trained subsets, each with all its sensors.
+            Subset -> sensors to score, see `terms.reconstructions`; subsets that are not listed
+            are not encoded. None = all trained subsets, each with all its sensors.
 
         Returns
         -------
@@ -144,16 +152,16 @@ class MultimodalVAE(nn.Module):
             self._check_trained(subset)
         if available is not None:
             batch = {
-                name: _only(batch[name], available[:, column])
+                name: _blank_absent(batch[name], available[:, column])
                 for column, name in enumerate(self.names)
             }
-        seen = [name for name in self.names if any(name in subset for subset in reconstruct)]
-        features = {name: self.trunks[name](batch[name]) for name in seen}
+        encoded = [name for name in self.names if any(name in subset for subset in reconstruct)]
+        features = {name: self.trunks[name](batch[name]) for name in encoded}
         stacked = self._posteriors(features, list(reconstruct))
         moments = zip(stacked.mean.unbind(), stacked.log_variance.unbind(), strict=True)
         posteriors = {
-            subset: DiagonalGaussian(*of_subset)
-            for subset, of_subset in zip(reconstruct, moments, strict=True)
+            subset: DiagonalGaussian(mean, log_variance)
+            for subset, (mean, log_variance) in zip(reconstruct, moments, strict=True)
         }
         latents = stacked.rsample(generator)
         log_likelihoods: dict[Subset, dict[str, Tensor]] = {subset: {} for subset in reconstruct}
@@ -162,7 +170,7 @@ class MultimodalVAE(nn.Module):
             if not scored:
                 continue
             rows = [row for row, sensors in enumerate(reconstruct.values()) if name in sensors]
-            scores = self.decode(_rows(latents, rows), name).log_prob(batch[name])
+            scores = self.decode(_select(latents, rows), name).log_prob(batch[name])
             for subset, score in zip(scored, scores.unbind(), strict=True):
                 log_likelihoods[subset][name] = score
         return posteriors, log_likelihoods
@@ -170,31 +178,31 @@ class MultimodalVAE(nn.Module):
     def _posteriors(
         self, features: Mapping[str, Tensor], subsets: Sequence[Subset]
     ) -> DiagonalGaussian:
-        """Return q(z|x_S) of some subsets, ``(subsets, batch, latent)``; each head runs once."""
+        """Return q(z|x_S) of several subsets, ``(subsets, batch, latent)``; heads run once."""
         joint = [subset for subset in subsets if len(subset) > 1]
-        run = list(subsets)
+        heads = list(subsets)
         if self.product_of_experts:
-            given = set(subsets)
-            run += [
+            requested = set(subsets)
+            heads += [
                 (name,) for name in features
-                if (name,) not in given and any(name in subset for subset in joint)
+                if (name,) not in requested and any(name in subset for subset in joint)
             ]
         moments = torch.stack([
             self.heads['+'.join(subset)](torch.cat([features[name] for name in subset], 1))
-            for subset in run
+            for subset in heads
         ])
         moments = moments.to(torch.promote_types(moments.dtype, torch.float32))  # not in bfloat16
         stacked = DiagonalGaussian(*moments.chunk(2, -1))
         if not (self.product_of_experts and joint):
             return stacked
-        place = {subset: row for row, subset in enumerate(run)}
-        singles = [subset for subset in run if len(subset) == 1]
+        row_of = {subset: row for row, subset in enumerate(heads)}
+        singles = [subset for subset in heads if len(subset) == 1]
         counted = torch.tensor(
             [[float(len(subset) > 1 and single[0] in subset) for single in singles]
              for subset in subsets],
             dtype=moments.dtype, device=moments.device,
         )
-        product = bayes_products(stacked[[place[single] for single in singles]], counted)
+        product = bayes_products(stacked[[row_of[single] for single in singles]], counted)
         count = len(subsets)
         return DiagonalGaussian(
             product.mean + stacked.mean[:count],
@@ -208,17 +216,17 @@ class MultimodalVAE(nn.Module):
             )
 
 
-def _rows(latents: Tensor, rows: list[int]) -> Tensor:
-    """Return some latents of the stack, without a copy where it is all of them."""
+def _select(latents: Tensor, rows: list[int]) -> Tensor:
+    """Return some rows of the stacked latents, without a copy if these are all."""
     if len(rows) == len(latents):
         return latents
     return latents.index_select(0, torch.tensor(rows, device=latents.device))
 
 
-def _only(batch: SensorBatch, present: Tensor) -> SensorBatch:
-    """Replace the samples in which the sensor is absent by ones that say nothing."""
-    def kept(tensor: Tensor) -> Tensor:
+def _blank_absent(batch: SensorBatch, present: Tensor) -> SensorBatch:
+    """Replace the samples in which the sensor is absent by zeros without a valid cell."""
+    def blank(tensor: Tensor) -> Tensor:
         mask = present.view(-1, *[1] * (tensor.dim() - 1))
         return torch.where(mask, tensor, torch.zeros((), dtype=tensor.dtype, device=tensor.device))
 
-    return SensorBatch(*(kept(tensor) for tensor in batch))
+    return SensorBatch(*(blank(tensor) for tensor in batch))

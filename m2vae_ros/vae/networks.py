@@ -1,15 +1,15 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 """
-One trunk and one decoder per kind of sensor.
+The networks of a sensor: a trunk for the encoders, and a decoder, by kind of sensor.
 
 A trunk turns a batch into features ``(batch, features)`` that the encoders of all subsets share;
-a decoder turns latents ``(..., latent)`` into a likelihood. A sensor's normalisation is a pair of
-buffers, so that a checkpoint needs no other file. Each strided layer halves a size, rounding up;
-the decoder doubles and cuts, so any array shape fits.
+a decoder turns latents ``(..., latent)`` into a likelihood. A sensor's normalisation is stored
+in two buffers, so a checkpoint is complete without another file. Each strided layer halves a size,
+rounding up; the decoder doubles it and crops, so any array shape fits.
 
-Ranges enter and leave as nearness, the inverse of the range: along a straight wall it is a sine
-of the bearing, so networks draw rooms with less effort than in metres.
+The networks work with nearness, the inverse of a range: along a straight wall it is a sine of
+the bearing, so rooms are easier to draw in nearness than in metres.
 """
 
 from __future__ import annotations
@@ -26,29 +26,37 @@ from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae.likelihoods import GaussianImage, Likelihood, MaskedRange, SensorBatch
 
 _WIDTHS = {'image': (32, 64, 128, 128), 'laser_scan': (32, 64, 64), 'point_cloud': (32, 64, 96)}
-# No likelihood sharpens below the resolution of the sensor itself.
-_LEAST_NOISE = {'image': 1 / 255, 'laser_scan': 0.005, 'point_cloud': 0.005}  # grey level; metres
+# No likelihood becomes sharper than the resolution of the sensor.
+_MIN_NOISE = {'image': 1 / 255, 'laser_scan': 0.005, 'point_cloud': 0.005}  # grey level; metres
 _FULL_CIRCLE = tau - 1e-3
-_SOFTPLUS_TO_1 = log(e - 1)
-_GROUPS = 8  # of channels that are normalised together
-_SHORTEST = 1e-6  # m, of a range_max
-_FARTHEST = 1.25  # no range is decoded beyond this many times range_max
-_NEAREST = 0.05  # times the mean range (or, for the mean, range_max): nearness rises no more
+_SOFTPLUS_IS_1 = log(e - 1)  # softplus of this is 1
+_NORM_GROUPS = 8
+_MIN_RANGE_MAX = 1e-6  # m
+_MAX_DECODED_RANGE = 1.25  # times range_max
+_MIN_RANGE = 0.05  # times the cell's mean range: nearness is capped there
+_MIN_MEAN_RANGE = 0.05  # times range_max
 
 
 class Normalisation(nn.Module):
     """
-    A sensor's mean array and one scale, from training data.
+    The mean array of a sensor and one scale for all its cells, from training data.
 
     Parameters
     ----------
     spec
-        The sensor; until `fit` is called, the middle of its range stands for both.
+        The sensor. Until `fit` is called, both are half of its full range.
 
     Raises
     ------
     ValueError
-        If a sensor of ranges has no range_max, or one that is no length.
+        If the range_max of a range sensor is not a positive, finite length.
+
+    Examples
+    --------
+    >>> normalisation = Normalisation(SensorSpec('grey', 'image', 'grey', 'camera', (3, 2, 2)))
+    >>> normalisation.fit(mean=torch.full((3, 2, 2), 0.25), scale=torch.tensor(0.5))
+    >>> normalisation(torch.ones(3, 2, 2)).unique().tolist()
+    [1.5]
 
     """
 
@@ -58,46 +66,47 @@ class Normalisation(nn.Module):
     def __init__(self, spec: SensorSpec) -> None:
         super().__init__()
         self._range_max = 0.0 if spec.kind == 'image' else float(spec.geometry['range_max'])
-        if spec.kind != 'image' and not _SHORTEST <= self._range_max < inf:
+        if spec.kind != 'image' and not _MIN_RANGE_MAX <= self._range_max < inf:
             raise ValueError(
-                f'sensor {spec.name}: range_max is {self._range_max:g} m, must be a length above 0'
+                f'sensor {spec.name}: range_max is {self._range_max:g} m, must be positive and '
+                f'finite'
             )
         middle = 0.5 if spec.kind == 'image' else self._range_max / 2
         self.register_buffer('mean', torch.full(spec.shape, middle))
         self.register_buffer('scale', torch.tensor(middle))
 
     def fit(self, mean: Tensor, scale: Tensor) -> None:
-        """Take the mean array (the sensor's shape) and the scale (a scalar), in its unit."""
+        """Set the mean array (the sensor's shape) and the scale (a scalar), in its unit."""
         self.mean.copy_(mean)
         self.scale.copy_(scale)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return how many scales the values lie away from the mean."""
+        """Return ``(values - mean) / scale``."""
         return (values - self.mean) / self.scale
 
     def inverse(self, values: Tensor) -> Tensor:
-        """Return normalised values in the sensor's unit."""
+        """Return normalised values in the sensor's unit, as `forward` received them."""
         return values * self.scale + self.mean
 
     def nearness(self, ranges: Tensor) -> Tensor:
-        """Return the mean range over the ranges (metres), less 1."""
+        """Return mean range / range - 1, for ranges in metres."""
         mean = self._mean_range()
-        return mean / torch.maximum(ranges, _NEAREST * mean) - 1
+        return mean / torch.maximum(ranges, _MIN_RANGE * mean) - 1
 
     def ranges(self, nearness: Tensor) -> Tensor:
-        """Return metres for a decoder's real numbers; 0 stands for the mean range."""
+        """Return metres for a decoder's output, any real numbers; 0 is about the mean range."""
         mean = self._mean_range()
-        least = mean / (_FARTHEST * self._range_max)
-        return mean / (least + nn.functional.softplus(nearness + _SOFTPLUS_TO_1))
+        smallest = mean / (_MAX_DECODED_RANGE * self._range_max)
+        return mean / (smallest + nn.functional.softplus(nearness + _SOFTPLUS_IS_1))
 
     def _mean_range(self) -> Tensor:
-        """Return the mean of every cell, away from 0 where a sensor is blocked."""
-        return self.mean.clamp(min=_NEAREST * self._range_max)
+        """Return the mean of every cell, kept away from 0 where the sensor is blocked."""
+        return self.mean.clamp(min=_MIN_MEAN_RANGE * self._range_max)
 
 
 class Trunk(nn.Module):
     """
-    Features of one sensor, computed once for all subsets.
+    The network from one sensor's measurements to features that all subsets share.
 
     Parameters
     ----------
@@ -106,7 +115,15 @@ class Trunk(nn.Module):
     features
         Size of the features.
     normalisation
-        The sensor's, shared with its decoder.
+        Of this sensor, shared with its decoder.
+
+    Examples
+    --------
+    >>> camera = SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))
+    >>> trunk = Trunk(camera, features=8, normalisation=Normalisation(camera))
+    >>> all_valid = torch.ones(5, 4, 4, dtype=torch.bool)
+    >>> trunk(SensorBatch(torch.rand(5, 3, 4, 4), all_valid, all_valid)).shape
+    torch.Size([5, 8])
 
     """
 
@@ -124,10 +141,10 @@ class Trunk(nn.Module):
             self.layers.append(
                 convolution(narrow, wide, 3, stride=2, padding=1, padding_mode=padding_mode)
             )
-            self.layers.append(nn.GroupNorm(_GROUPS, wide))
+            self.layers.append(nn.GroupNorm(_NORM_GROUPS, wide))
             self.layers.append(nn.SiLU())
         self.layers.append(nn.Flatten())
-        self.layers.append(nn.Linear(widths[-1] * prod(_sizes(spec)[-1]), features))
+        self.layers.append(nn.Linear(widths[-1] * prod(_layer_sizes(spec)[-1]), features))
         self.layers.append(nn.SiLU())
 
     def forward(self, batch: SensorBatch) -> Tensor:
@@ -136,7 +153,7 @@ class Trunk(nn.Module):
         return features
 
     def channels(self, batch: SensorBatch) -> Tensor:
-        """Return what the layers see; cells that returned nothing count as the mean."""
+        """Return values and masks as channels; where nothing returned, values are the mean, 0."""
         values = self.normalisation(batch.values)
         if self.colours:
             seen = batch.valid.unsqueeze(1)
@@ -144,14 +161,14 @@ class Trunk(nn.Module):
         else:
             seen = batch.returned.unsqueeze(1)
             nearness = self.normalisation.nearness(batch.values)
-            channels = [torch.where(seen, part.unsqueeze(1), 0) for part in (values, nearness)]
+            channels = [torch.where(seen, cells.unsqueeze(1), 0) for cells in (values, nearness)]
             channels += [mask.to(values.dtype) for mask in (seen, batch.valid.unsqueeze(1))]
         return torch.cat(channels, 1)
 
 
 class Decoder(nn.Module):
     """
-    The likelihood p(x_m|z) of one sensor.
+    The network from latents to the likelihood p(x_m|z) of one sensor.
 
     Parameters
     ----------
@@ -162,7 +179,15 @@ class Decoder(nn.Module):
     features
         Size of the hidden layer.
     normalisation
-        The sensor's, shared with its trunk.
+        Of this sensor, shared with its trunk.
+
+    Examples
+    --------
+    >>> camera = SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))
+    >>> decoder = Decoder(camera, latent=2, features=8, normalisation=Normalisation(camera))
+    >>> image, _ = decoder(torch.zeros(5, 2)).mean()
+    >>> image.shape
+    torch.Size([5, 3, 4, 4])
 
     """
 
@@ -173,7 +198,7 @@ class Decoder(nn.Module):
         self.spec = spec
         self.normalisation = normalisation
         self.circular = _is_full_circle(spec)
-        self.sizes = _sizes(spec)[::-1]  # from the smallest to the sensor's own
+        self.sizes = _layer_sizes(spec)[::-1]  # from the smallest to the sensor's own
         outputs = spec.shape[0] if spec.kind == 'image' else 2  # colours; range and return
         widths = _WIDTHS[spec.kind][::-1]
         self.smallest = (widths[0], *self.sizes[0])
@@ -185,12 +210,12 @@ class Decoder(nn.Module):
         )
         convolution = nn.ConvTranspose1d if len(spec.spatial_shape) == 1 else nn.ConvTranspose2d
         self.layers = nn.ModuleList(
-            # Padding 3 cuts what the circular border adds in `_upsample`.
+            # Padding 3 crops what the circular border adds in `_upsample`.
             convolution(wide, narrow, 4, stride=2, padding=3 if self.circular else 1)
             for wide, narrow in pairwise((*widths, outputs))
         )
-        self.norms = nn.ModuleList(nn.GroupNorm(_GROUPS, narrow) for narrow in widths[1:])
-        self.log_noise = nn.Parameter(torch.tensor(log(0.5)))  # relative to the normal scale
+        self.norms = nn.ModuleList(nn.GroupNorm(_NORM_GROUPS, narrow) for narrow in widths[1:])
+        self.log_noise = nn.Parameter(torch.tensor(log(0.5)))  # relative to the scale
 
     def forward(self, latents: Tensor) -> Likelihood:
         """Return the likelihood with the leading shape of the latents ``(..., latent)``."""
@@ -203,7 +228,7 @@ class Decoder(nn.Module):
         output = self._upsample(self.layers[-1], hidden, self.sizes[-1]).float()
         output = output.reshape(*leading, *output.shape[1:])
         scale = self.normalisation.scale
-        noise = _LEAST_NOISE[self.spec.kind] + scale * self.log_noise.exp()
+        noise = _MIN_NOISE[self.spec.kind] + scale * self.log_noise.exp()
         if self.spec.kind == 'image':
             return GaussianImage(self.normalisation.inverse(output), 2 * noise.log())
         nearness, return_logit = output.unbind(len(leading))
@@ -211,7 +236,7 @@ class Decoder(nn.Module):
         return MaskedRange(location, noise.log(), return_logit, len(self.spec.shape))
 
     def _upsample(self, layer: nn.Module, hidden: Tensor, size: tuple[int, ...]) -> Tensor:
-        """Double every size and cut to the one wanted."""
+        """Double the spatial size and crop it to the given one."""
         if self.circular:
             hidden = pad(hidden, (1, 1), mode='circular')
         doubled: Tensor = layer(hidden)
@@ -220,8 +245,8 @@ class Decoder(nn.Module):
         return doubled
 
 
-def _sizes(spec: SensorSpec) -> list[tuple[int, ...]]:
-    """Return the spatial sizes from the sensor's own to the smallest, one per layer and one."""
+def _layer_sizes(spec: SensorSpec) -> list[tuple[int, ...]]:
+    """Return the spatial size of the sensor's array, then that after each layer of the trunk."""
     sizes = [spec.spatial_shape]
     for _ in _WIDTHS[spec.kind]:
         sizes.append(tuple(-(-cells // 2) for cells in sizes[-1]))
@@ -229,7 +254,7 @@ def _sizes(spec: SensorSpec) -> list[tuple[int, ...]]:
 
 
 def _is_full_circle(spec: SensorSpec) -> bool:
-    """Return whether the first and last bearing of a scan are neighbours."""
+    """Return whether the first and the last bearing of a scan are neighbours."""
     if spec.kind != 'laser_scan':
         return False
     return float(spec.geometry['angle_max']) - float(spec.geometry['angle_min']) >= _FULL_CIRCLE

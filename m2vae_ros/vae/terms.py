@@ -1,17 +1,17 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
 r"""
-Which subsets an objective weighs, for the sensors that a sample has.
+The terms of an objective: which subsets it sums over, and with which weights.
 
-All objectives have one form, with weights w_S and, for the sums, sensors T_S of their own:
+All objectives have one form; each has its own subsets S, weights w_S and sensors T_S:
 
 .. math::
     \sum_S w_S \Bigl[ \frac{|S|}{|T_S|} \sum_{m \in T_S}
         \bigl( E_{q_S} \log p(x_m|z) - KL(q_S || q_{S \setminus m}) \bigr)
         - KL(q_S || p) \Bigr]
 
-where the mutual divergences KL(q_S || q_{S \ m}) stand in ``jmvae`` and ``m2vae`` only, and only
-from two sensors on. With A the sensors that the sample has:
+where only ``jmvae`` and ``m2vae`` have the mutual divergences KL(q_S || q_{S \ m}), and only for
+subsets of two or more sensors. With A the sensors that the sample has:
 
 ==============  =====================  ======================  =============  ===========
 objective       subsets S              w_S                     T_S            equation
@@ -24,7 +24,7 @@ m2vae, ordered  the prefixes of an     1 / |S|                 the last       83
                 ordering of A                                  sensor of S
 ==============  =====================  ======================  =============  ===========
 
-The mean of the last row over all orderings is the row above it: a subset is a prefix of one in
+Averaged over all orderings, the last row is the row above it: a subset is a prefix of one in
 C(|A|, |S|) orderings, and in these each of its sensors is equally often the last.
 
 References
@@ -49,7 +49,15 @@ OBJECTIVES = ('vae', 'jvae', 'jmvae', 'm2vae')
 
 
 class Term(NamedTuple):
-    """The part that a subset S has in an objective."""
+    """
+    The weight of a subset S in an objective and the sensors that its sums run over.
+
+    Examples
+    --------
+    >>> terms('jvae', ('camera', 'lidar'))
+    {('camera', 'lidar'): Term(weight=1.0, sensors=('camera', 'lidar'))}
+
+    """
 
     weight: float  # w_S
     sensors: Subset  # T_S
@@ -66,14 +74,21 @@ def terms(
     name
         ``vae``, ``jvae``, ``jmvae`` or ``m2vae``.
     sensors
-        What the sample has, in the model's order.
+        The sensors of the sample, in the model's order.
     ordering
-        Of all sensors, for m2vae; the sensors that the sample lacks are passed over.
+        An ordering of all sensors, for m2vae; those that the sample lacks are skipped.
 
     Raises
     ------
     ValueError
-        If the objective is unknown, or has no orderings.
+        If the objective is unknown, or an ordering is given for another one than m2vae.
+
+    Examples
+    --------
+    >>> terms('m2vae', ('camera', 'lidar'))['camera', 'lidar']
+    Term(weight=0.5, sensors=('camera', 'lidar'))
+    >>> terms('m2vae', ('camera', 'lidar'), ordering=('lidar', 'camera'))['camera', 'lidar']
+    Term(weight=0.5, sensors=('camera',))
 
     """
     if name not in OBJECTIVES:
@@ -94,8 +109,8 @@ def terms(
     return {sensors: Term(1.0, sensors)}
 
 
-def divergences(name: str, sensors: Mapping[Subset, Subset]) -> list[tuple[Subset, Subset]]:
-    """List the pairs (S, S without m), m in T_S, of the mutual divergences; given is S -> T_S."""
+def _mutual_pairs(name: str, sensors: Mapping[Subset, Subset]) -> list[tuple[Subset, Subset]]:
+    """List the pairs (S, S without m), m in T_S, of the mutual divergences, from S -> T_S."""
     if name not in ('jmvae', 'm2vae'):
         return []
     return [
@@ -107,23 +122,29 @@ def divergences(name: str, sensors: Mapping[Subset, Subset]) -> list[tuple[Subse
 
 class Plan(NamedTuple):
     """
-    What a step adds up, for a batch whose samples have some sets of sensors.
+    The terms of a training step, for a batch whose samples have certain patterns of sensors.
 
     Parameters
     ----------
     sensors
-        Subset S -> T_S, for all subsets that are weighed.
+        Subset S -> T_S, for all subsets of the sum.
     weights
-        Their weights in the same order, ``(subsets, sets of sensors)``, float64 on the CPU; 0
-        where a sample with these sensors has no such term.
+        w_S, float64 ``(subsets, patterns)`` on the CPU; 0 where samples of a pattern have no
+        such term.
     scored
-        (S, sensor of T_S) of each reconstruction.
+        (S, m) of each reconstruction, m in T_S.
     pairs
-        (S, S without m) of each mutual divergence, see `divergences`.
+        (S, S without m) of each mutual divergence, m in T_S.
     needed
-        Subset -> sensors to reconstruct, in lattice order: all that has a part in the above.
+        Subset -> sensors to reconstruct, in lattice order: every posterior that is needed.
     rows
-        The row of the weights for each subset, each of `scored` and each pair, in this order.
+        Row of the weights for each term: the subsets, then `scored`, then `pairs`.
+
+    Examples
+    --------
+    >>> plan, _ = make_plan('jmvae', ('camera', 'lidar'))
+    >>> plan.needed
+    {('camera',): (), ('lidar',): (), ('camera', 'lidar'): ('camera', 'lidar')}
 
     """
 
@@ -135,16 +156,16 @@ class Plan(NamedTuple):
     rows: Tensor
 
 
-def plan(
+def make_plan(
     name: str,
     names: Subset,
     available: Tensor | None = None,
     ordering: Sequence[str] | None = None,
 ) -> tuple[Plan, Tensor]:
     """
-    Return what a batch needs, and the weights of its samples.
+    Return the terms of a batch and the weights of its samples.
 
-    A plan is made once and shared by all batches alike; do not change what it holds.
+    Plans are cached and shared between batches: do not modify them.
 
     Parameters
     ----------
@@ -153,36 +174,44 @@ def plan(
     names
         All sensors, in the model's order.
     available
-        bool ``(batch, N)`` in that order: what each sample has; None = all.
+        bool ``(batch, N)``, columns as in names: which sensors each sample has; None = all.
     ordering
         A permutation of the names, for m2vae: its prefixes instead of all subsets.
 
     Returns
     -------
     plan, weights
-        The weights are those of the plan, ``(subsets, batch)`` or, where every sample has all
-        sensors, ``(subsets, 1)``.
+        The weights are the plan's, by sample: ``(subsets, batch)``, or ``(subsets, 1)`` where
+        every sample has all sensors.
 
     Raises
     ------
     ValueError
-        If the objective is unknown, the ordering does not fit, or `available` has another shape
-        or a sample without any sensor.
+        If the objective is unknown, the ordering does not fit, or `available` has the wrong
+        shape or a sample without any sensor.
+
+    Examples
+    --------
+    >>> plan, weights = make_plan(
+    ...     'm2vae', ('camera', 'lidar'), torch.tensor([[True, True], [False, True]])
+    ... )
+    >>> dict(zip(plan.sensors, weights.tolist(), strict=True))
+    {('lidar',): [0.5, 1.0], ('camera',): [0.5, 0.0], ('camera', 'lidar'): [0.5, 0.0]}
 
     """
     if ordering is not None and sorted(ordering) != sorted(names):
         raise ValueError(f'ordering {tuple(ordering)}: must have each of {names} once')
     order = None if ordering is None else tuple(ordering)
     if available is None:
-        made = _plan(name, (names,), names, order)
-        return made, made.weights
-    patterns, rows = _patterns(names, available)
-    made = _plan(name, tuple(patterns), names, order)
-    return made, made.weights[:, rows]
+        plan = _cached_plan(name, (names,), names, order)
+        return plan, plan.weights
+    patterns, pattern_of = _patterns(names, available)
+    plan = _cached_plan(name, tuple(patterns), names, order)
+    return plan, plan.weights[:, pattern_of]
 
 
-@lru_cache(maxsize=128)  # the same all along, or one of N! orderings, or of patterns
-def _plan(
+@lru_cache(maxsize=128)  # one for each ordering and each collection of patterns in a batch
+def _cached_plan(
     name: str, patterns: tuple[Subset, ...], names: Subset, ordering: tuple[str, ...] | None
 ) -> Plan:
     tables = [terms(name, pattern, ordering) for pattern in patterns]
@@ -193,16 +222,16 @@ def _plan(
         dtype=torch.float64,
     )
     scored = [(subset, sensor) for subset, chosen in sensors.items() for sensor in chosen]
-    pairs = divergences(name, sensors)
+    pairs = _mutual_pairs(name, sensors)
     needed: dict[Subset, Subset] = {smaller: () for _, smaller in pairs}
     needed.update(sensors)
-    place = {sensor: index for index, sensor in enumerate(names)}
-    ordered = sorted(needed, key=lambda subset: (len(subset), [place[m] for m in subset]))
-    row = {subset: index for index, subset in enumerate(sensors)}
-    rows = [row[subset] for subset in (*sensors, *(s for s, _ in scored), *(s for s, _ in pairs))]
+    index = {sensor: position for position, sensor in enumerate(names)}
+    ordered = sorted(needed, key=lambda subset: (len(subset), [index[m] for m in subset]))
+    row_of = {subset: row for row, subset in enumerate(sensors)}
+    larger = (*sensors, *(subset for subset, _ in scored), *(subset for subset, _ in pairs))
     return Plan(
         sensors, weights, scored, pairs, {subset: needed[subset] for subset in ordered},
-        torch.tensor(rows),
+        torch.tensor([row_of[subset] for subset in larger]),
     )
 
 
@@ -216,29 +245,43 @@ def reconstructions(
     """
     Return what a step needs: subset -> which of its sensors to reconstruct, in lattice order.
 
-    It is what `MultimodalVAE.forward` takes as ``reconstruct``. A subset that has nothing to
-    reconstruct still needs its posterior. Parameters and errors are those of `plan`.
+    It is the ``reconstruct`` of `MultimodalVAE.forward`. Of a subset with nothing to reconstruct,
+    only the posterior is needed. Parameters and errors are those of `make_plan`.
+
+    Examples
+    --------
+    >>> reconstructions('m2vae', ('camera', 'lidar'), ordering=('lidar', 'camera'))
+    {('lidar',): ('lidar',), ('camera', 'lidar'): ('camera',)}
+
     """
-    return dict(plan(name, names, available, ordering)[0].needed)
+    return dict(make_plan(name, names, available, ordering)[0].needed)
 
 
 def required_subsets(name: str, names: Subset) -> list[Subset]:
-    """List the subsets whose encoders an objective trains on complete samples."""
+    """
+    List the subsets whose encoders an objective trains on complete samples.
+
+    Examples
+    --------
+    >>> required_subsets('jmvae', ('a', 'b', 'c'))
+    [('a', 'b'), ('a', 'c'), ('b', 'c'), ('a', 'b', 'c')]
+
+    """
     return list(reconstructions(name, names))
 
 
 def _patterns(names: Subset, available: Tensor) -> tuple[list[Subset], Tensor]:
-    """Return the distinct sets of sensors in a batch, and which of them each sample has."""
+    """Return the distinct sets of sensors in a batch and which of them each sample has."""
     if available.dim() != 2 or available.shape[1] != len(names):
         raise ValueError(
             f'available has shape {tuple(available.shape)}: must be (batch, {len(names)}), one '
             f'column for each of {names}'
         )
-    masks, rows = torch.unique(available.cpu(), dim=0, return_inverse=True)
+    masks, pattern_of = torch.unique(available.cpu(), dim=0, return_inverse=True)
     patterns = [
         tuple(name for name, has in zip(names, mask, strict=True) if has)
         for mask in masks.tolist()
     ]
     if () in patterns:
         raise ValueError('available has a row without any sensor: drop such samples')
-    return patterns, rows
+    return patterns, pattern_of

@@ -34,10 +34,11 @@ def write_drive(path, *, seconds=2.0, sensors=('camera', 'lidar', 'depth'), stor
                 compression=None, compressed_images=False, seed=0, start_ns=START_NS,
                 delay_ns=DELAY_NS, silent=None, change=None):
     """
-    Write a drive of the simulated robot, exactly periodic; return the path.
+    Write a drive of the simulated robot with exactly periodic messages; return the path.
 
-    `silent` maps a sensor to (from, to) in seconds, when it says nothing. `change` is given topic,
-    the topic's messages so far and a message, and returns what is sent instead; None = nothing.
+    `silent` maps a sensor to (from, to) in seconds during which it sends nothing. `change` gets
+    the topic, the number of its messages so far and a message, and returns the message to write
+    instead; None = no message.
     """
     robot = Robot(World(seed))
     classes = rosbags_classes()
@@ -79,7 +80,7 @@ def _jpeg(image, classes):
 
 
 def contents(path, **options):
-    """Return topic, time and the model's view of every message of a drive."""
+    """Return topic, time of receipt and decoded values of every message of a drive."""
     with Bag(path) as bag:
         specs = {f'/{spec.topic}': spec for spec in SENSORS}
         return [
@@ -88,14 +89,14 @@ def contents(path, **options):
         ]
 
 
-def same(one, other):
-    return len(one) == len(other) and all(
-        a[:2] == b[:2] and np.array_equal(a[2], b[2]) for a, b in zip(one, other, strict=True)
+def same(first, second):
+    return len(first) == len(second) and all(
+        a[:2] == b[:2] and np.array_equal(a[2], b[2]) for a, b in zip(first, second, strict=True)
     )
 
 
 def strings(texts, *, start=START_NS, step=1_000_000):
-    """Return times and messages that say something."""
+    """Return times and String messages of these texts."""
     return [
         (start + step * i, message_types()[STRING](data=text)) for i, text in enumerate(texts)
     ]
@@ -103,7 +104,7 @@ def strings(texts, *, start=START_NS, step=1_000_000):
 
 def write_strings(path, texts=('one', 'two', 'three'), *, store=Stores.ROS2_HUMBLE, version=8,
                   mode=None, plugin=StoragePlugin.MCAP, topic='/said', start=START_NS):
-    """Write a bag as `ros2 bag record` of a distribution might."""
+    """Write a bag of String messages as `ros2 bag record` of a distribution does."""
     typestore = get_typestore(store)
     with_compression = Writer(path, version=version, storage_plugin=plugin)
     if mode is not None:
@@ -115,13 +116,14 @@ def write_strings(path, texts=('one', 'two', 'three'), *, store=Stores.ROS2_HUMB
     return path
 
 
-def said(path, **options):
+def read_strings(path, **options):
+    """Return the texts of a bag of String messages."""
     with Bag(path) as bag:
         return [received.message.data for received in bag.messages(**options)]
 
 
 def change_metadata(path, **changes):
-    """Change the facts in a bag's metadata."""
+    """Change entries of a bag's metadata."""
     file = path / 'metadata.yaml'
     content = yaml.safe_load(file.read_text())
     content['rosbag2_bagfile_information'].update(changes)
@@ -134,7 +136,7 @@ def read_all(path):
 
 
 def explanation(path, action=read_all):
-    """Return the one line in which reading a bag ends."""
+    """Return the text of the error that an action on a bag raises; it is one line."""
     with pytest.raises(BagError) as caught:
         action(path)
     text = str(caught.value)

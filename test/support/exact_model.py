@@ -16,14 +16,14 @@ NAMES = ('a', 'b', 'c')
 
 
 class Values(nn.Module):
-    """The features of a sensor: what it measured."""
+    """A trunk whose features are the values."""
 
     def forward(self, batch):
         return batch.values
 
 
 class Posterior(nn.Module):
-    """Mean and log variance of p(z|x_S), the variances scaled and the means shifted."""
+    """A head that gives p(z|x_S), its variances scaled and its means shifted."""
 
     def __init__(self, sensors, scale, shift):
         super().__init__()
@@ -57,7 +57,7 @@ class Sensor(nn.Module):
 
 
 class Density(Independent):
-    """A density over the values of a batch."""
+    """A density that scores the values of a batch."""
 
     def log_prob(self, batch):
         return super().log_prob(batch.values)
@@ -75,7 +75,7 @@ def exact_model(n=3, seed=0, *, scale=1.0, shift=0.0, trained_subsets=None):
 
 
 def measured(model, count, seed=0):
-    """Return what the sensors of a model measure, from the model itself."""
+    """Return a batch of measurements drawn from the model."""
     generator = torch.Generator().manual_seed(1000 + seed)
     z = torch.randn(count, LATENT, generator=generator, dtype=torch.float64)
     batch = {}

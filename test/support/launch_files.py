@@ -14,13 +14,11 @@ from typing import Any
 
 import pytest
 
-from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae.header import METADATA_KEY, ModelHeader
+from support.processes import entry, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'config'
-PATIENCE = 90.0  # s, until the first latent; loading torch takes most of it on a busy machine
 RUN = """
 import sys
 from launch import LaunchDescription, LaunchService
@@ -41,22 +39,8 @@ needs_launch = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope='module')
-def untrained_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model of the simulated robot's sensors; that it is untrained matters to none."""
-    from m2vae_ros.vae import checkpoint
-    from m2vae_ros.vae.model import M2VAE
-
-    path: Path = tmp_path_factory.mktemp('model') / 'default.safetensors'
-    model = M2VAE(SENSORS)
-    checkpoint.save(path, model, checkpoint.describe(model))
-    return path
-
-
-@pytest.fixture
-def package(untrained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Lay this tree out as an installed package and return its share directory."""
-    prefix = tmp_path / 'prefix'
+def install_tree(prefix: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Lay this tree out as a package installed at a prefix; return its share directory."""
     index = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages'
     executables = prefix / 'lib' / 'm2vae_ros'
     share = prefix / 'share' / 'm2vae_ros'
@@ -67,26 +51,22 @@ def package(untrained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (share / 'launch').symlink_to(ROOT / 'launch')
     for file in CONFIG.glob('*.*'):
         (share / 'config' / file.name).symlink_to(file)
-    (models / 'default.safetensors').symlink_to(untrained_model)
-    entries = {'fusion_node': 'fusion_node', 'robot_node': 'robot_node',
+    (models / 'default.safetensors').symlink_to(model)
+    scripts = {'fusion_node': 'fusion_node', 'robot_node': 'robot_node',
                'latent_recorder': 'latent_recorder', 'm2vae': 'main'}
-    for name, function in entries.items():
+    for name, function in scripts.items():
         script = executables / name
-        script.write_text(
-            f'#!{sys.executable}\nimport sys\nfrom m2vae_ros.cli import {function}\n'
-            f'sys.exit({function}())\n'
-        )
+        script.write_text(f'#!{sys.executable}\n{entry(function)}\n')
         script.chmod(0o755)
     for variable, path in (('AMENT_PREFIX_PATH', prefix), ('PYTHONPATH', ROOT)):
         known = os.environ.get(variable)
         monkeypatch.setenv(variable, f'{path}{os.pathsep}{known}' if known else str(path))
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     monkeypatch.setattr(sys, 'argv', ['ros2'])
     return share
 
 
 def write_model(path: Path, *sensors: tuple[str, str]) -> str:
-    """Write a file with the header of a model, which is all that a launch file reads of it."""
+    """Write the header of a model, which is all that launch files read; return its path."""
     header = ModelHeader(
         tuple(SensorSpec(name, 'laser_scan', topic, name, (8,)) for name, topic in sensors), (), {}
     )
@@ -96,13 +76,14 @@ def write_model(path: Path, *sensors: tuple[str, str]) -> str:
 
 
 def module_of(package: Path, name: str) -> ModuleType:
+    """Return a launch file, imported."""
     from launch.launch_description_sources.python_launch_file_utilities import (
         load_python_launch_file_as_module,
     )
     return load_python_launch_file_as_module(str(package / 'launch' / name))
 
 
-def described(package: Path, name: str) -> dict[str, Any]:
-    """Return what --show-args lists, by name of the argument."""
+def arguments_of(package: Path, name: str) -> dict[str, Any]:
+    """Return the arguments of a launch file by name, as ``--show-args`` lists them."""
     description = module_of(package, name).generate_launch_description()
     return {argument.name: argument for argument in description.get_launch_arguments()}

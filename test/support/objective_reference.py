@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's objectives word for word, and random numbers to compare with: for the tests."""
+"""The paper's objectives, written as it states them, and random terms to compare on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def random_terms(n, batch, seed):
 
 
 def random_knobs(n, seed):
-    """Draw all knobs from 0..2, beta for each subset."""
+    """Draw all knobs from 0..2, with a beta for each subset."""
     generator = torch.Generator().manual_seed(seed)
 
     def number():
@@ -39,11 +39,11 @@ def random_knobs(n, seed):
 
 
 def row_of(posteriors, log_likelihoods, row):
-    """Return one sample of the terms."""
-    one = slice(row, row + 1)
+    """Return the terms of one sample of the batch."""
+    rows = slice(row, row + 1)
     return (
-        {s: DiagonalGaussian(q.mean[one], q.log_variance[one]) for s, q in posteriors.items()},
-        {s: {m: x[one] for m, x in scores.items()} for s, scores in log_likelihoods.items()},
+        {s: DiagonalGaussian(q.mean[rows], q.log_variance[rows]) for s, q in posteriors.items()},
+        {s: {m: x[rows] for m, x in scores.items()} for s, scores in log_likelihoods.items()},
     )
 
 
@@ -57,7 +57,7 @@ def reference_kl(q, p=None):
 
 def reference_bound(name, sensors, posteriors, log_likelihoods, *, alpha=1, beta=1, gamma=1,
                     joint_prior_weight=1):
-    """Follow the paper word for word: Eqs. 13, 27, 59/114 and the recursion 83."""
+    """Follow the paper literally: Eqs. 13, 27, 59/114 and the recursion of Eq. 83."""
     def jvae(subset):
         single = len(subset) == 1
         scale = beta if isinstance(beta, (int, float)) else beta[subset]

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from m2vae_ros.evaluation.findings import (
-    Course,
     Estimated,
     Findings,
     Moment,
     SensorError,
     SensorTraffic,
     SubsetFindings,
+    Timeline,
 )
 from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.simulation.native_messages import observe, PLAIN_CLASSES
@@ -27,7 +27,7 @@ START_NS = 1_700_000_000_000_000_000
 
 
 def plausible_findings(sensors=SENSORS, *, moments=3):
-    """Return findings with these sensors of the simulated robot."""
+    """Return findings about these sensors of the simulated robot."""
     names = tuple(spec.name for spec in sensors)
     rng = np.random.default_rng(0)
     seconds = np.arange(0, 30, 0.1)
@@ -36,7 +36,7 @@ def plausible_findings(sensors=SENSORS, *, moments=3):
         fused[100:180, 0] = False
     gain = rng.gamma(4, 2, (len(seconds), len(names)))
     gain[~fused] = np.nan
-    course = Course(
+    timeline = Timeline(
         seconds, fused, np.cumsum(rng.normal(size=(len(seconds), 2)), 0), (0.41, 0.2),
         seconds, gain,
     )
@@ -61,21 +61,21 @@ def plausible_findings(sensors=SENSORS, *, moments=3):
         ],
         errors=[error for spec in sensors for error in _errors(spec, names)],
         information_gain=dict.fromkeys(names, 7.5),
-        course=course,
+        timeline=timeline,
         moments=[_moment(sensors, seed) for seed in range(moments)],
     )
 
 
 def _errors(spec, names):
     is_image = spec.kind == 'image'
-    one = SensorError(
+    error = SensorError(
         spec.name, (), 'model', 'grey levels' if is_image else 'm', 12.3 if is_image else 0.42,
         24.1 if is_image else None, None if is_image else 0.93, 200,
     )
     for subset in lattice(names):
-        yield replace(one, source=subset)
+        yield replace(error, source=subset)
         for predictor in ('mean', 'last', 'one_second_old'):
-            yield replace(one, source=subset, predictor=predictor, error=3 * one.error)
+            yield replace(error, source=subset, predictor=predictor, error=3 * error.error)
 
 
 def _moment(sensors, seed):

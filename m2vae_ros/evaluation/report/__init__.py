@@ -1,3 +1,3 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The page of an evaluation."""
+"""The report of an evaluation: an HTML page, written atomically into a folder."""

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The page's charts as SVG whose text takes the page's colour, light or dark."""
+"""The page's charts as SVG; their text has the page's colour, in light and dark mode."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.evaluation.findings import Course, SubsetFindings
+from m2vae_ros.evaluation.findings import SubsetFindings, Timeline
 
-# Okabe and Ito's colours, to be told apart by everybody; none vanishes on light or dark.
+# Based on Okabe and Ito's colours, which the colour-blind can tell apart, on light and on dark.
 COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#56b4e9', '#8c8c00', '#7f7f7f')
 _INK = '#010203'  # stands for the page's text colour until the SVG is written
 _STYLE = {
@@ -29,78 +29,78 @@ _STYLE = {
 }
 
 
-def trajectory(course: Course) -> str:
-    """Return the latents in the plane of their first two principal axes, coloured by time."""
-    with _chart(4.6, 4.0) as (axes, done):
-        x, y = course.plane.T
+def trajectory(timeline: Timeline) -> str:
+    """Return a chart of the latents in their first two principal axes, coloured by time."""
+    with _chart(4.6, 4.0) as (axes, to_svg):
+        x, y = timeline.plane.T
         axes.plot(x, y, color='#80808080', lw=0.7, zorder=1)
-        dots = axes.scatter(x, y, c=course.seconds, s=12, cmap='viridis', lw=0, zorder=2)
+        dots = axes.scatter(x, y, c=timeline.seconds, s=12, cmap='viridis', lw=0, zorder=2)
         axes.figure.colorbar(dots, ax=axes, label='time, s')
         for axis, name, share in zip(
-            (axes.set_xlabel, axes.set_ylabel), ('first', 'second'), course.explained, strict=True
+            (axes.set_xlabel, axes.set_ylabel), ('first', 'second'), timeline.explained,
+            strict=True,
         ):
             axis(f'{name} principal axis ({share:.0%} of the variance)')
-    return done()
+    return to_svg()
 
 
-def gain(course: Course, names: Sequence[str]) -> str:
-    """Return what each sensor told beyond the others, over time."""
-    with _chart(4.8, 3.2) as (axes, done):
+def gain(timeline: Timeline, names: Sequence[str]) -> str:
+    """Return a chart of the information that each sensor gave beyond the others, over time."""
+    with _chart(4.8, 3.2) as (axes, to_svg):
         for column, name in enumerate(names):
-            told = course.gain[:, column]
             axes.plot(
-                course.gain_seconds, told, color=COLOURS[column % len(COLOURS)], lw=1.2,
-                marker='.', markersize=3, label=name,
+                timeline.gain_seconds, timeline.gain[:, column],
+                color=COLOURS[column % len(COLOURS)], lw=1.2, marker='.', markersize=3, label=name,
             )
         axes.set_ylim(bottom=0)
         axes.set_xlabel('time, s')
         axes.set_ylabel('information, nats')
         axes.legend(ncols=min(3, len(names)), loc='lower left', bbox_to_anchor=(0, 1))
-    return done()
+    return to_svg()
 
 
-def presence(course: Course, names: Sequence[str]) -> str:
-    """Return when each sensor took part."""
-    with _chart(4.8, 0.9 + 0.3 * len(names)) as (axes, done):
+def presence(timeline: Timeline, names: Sequence[str]) -> str:
+    """Return a chart of the times at which each sensor was fused."""
+    with _chart(4.8, 0.9 + 0.3 * len(names)) as (axes, to_svg):
         for column, name in enumerate(names):
-            there = course.seconds[course.fused[:, column]]
+            seconds = timeline.seconds[timeline.fused[:, column]]
             axes.eventplot(
-                there, lineoffsets=-column, linelengths=0.7, linewidths=1,
+                seconds, lineoffsets=-column, linelengths=0.7, linewidths=1,
                 color=COLOURS[column % len(COLOURS)], label=name,
             )
         axes.set_yticks([-column for column in range(len(names))], list(names))
         axes.set_xlabel('time, s')
         axes.grid(visible=False)
-    return done()
+    return to_svg()
 
 
 def calibration(subsets: Sequence[SubsetFindings]) -> str:
-    """Return how often references lie in the regions of the posteriors that should hold them."""
-    with _chart(4.6, 3.8) as (axes, done):
+    """Return a chart of observed over nominal coverage of each subset's posterior."""
+    with _chart(4.6, 3.8) as (axes, to_svg):
         axes.plot([0, 1], [0, 1], color='#808080', lw=1, ls='--')
-        shown = [one for one in subsets if one.coverage]
-        for index, one in enumerate(shown):
-            levels = [0.0, *sorted(one.coverage), 1.0]
-            observed = [0.0, *(one.coverage[level] for level in levels[1:-1]), 1.0]
+        covered = [found for found in subsets if found.coverage]
+        for index, found in enumerate(covered):
+            levels = [0.0, *sorted(found.coverage), 1.0]
+            observed = [0.0, *(found.coverage[level] for level in levels[1:-1]), 1.0]
             axes.plot(
                 levels, observed, marker='o', markersize=4, lw=1.2,
                 color=COLOURS[index % len(COLOURS)], ls='-' if index < len(COLOURS) else ':',
-                label=' + '.join(one.subset),
+                label=' + '.join(found.subset),
             )
         axes.set_xlabel('probability of the region')
         axes.set_ylabel('share of references in it')
         axes.legend(fontsize=8.5, loc='upper left')
-    return done()
+    return to_svg()
 
 
 @contextmanager
 def _chart(width: float, height: float) -> Iterator[tuple[Any, Callable[[], str]]]:
-    """Give axes to draw on, and a function that returns them as SVG."""
+    """Yield axes of a size in inches, and a function that returns their chart as SVG."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout='constrained')
         FigureCanvasSVG(figure)
 
-        def done() -> str:
+        def to_svg() -> str:
             with rc_context(_STYLE):
                 file = StringIO()
                 figure.savefig(file, format='svg', transparent=True, metadata={'Date': None})
@@ -108,9 +108,9 @@ def _chart(width: float, height: float) -> Iterator[tuple[Any, Callable[[], str]
             svg = svg[svg.index('<svg'):].replace(_INK, 'currentColor')
             return re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
 
-        yield figure.add_subplot(), done
+        yield figure.add_subplot(), to_svg
 
 
 def has_numbers(values: NDArray[np.float64]) -> bool:
-    """Return whether there is anything to draw."""
+    """Return whether any value is finite."""
     return bool(np.isfinite(values).any())

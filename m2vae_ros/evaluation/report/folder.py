@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""A folder that is there whole or not at all, also after a kill or on a full disk."""
+"""The folder of a report, written atomically, also if the process is killed or the disk full."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ METRICS, PAGE, LATENTS = 'metrics.json', 'report.html', 'latents'
 @contextmanager
 def report_folder(path: Path) -> Iterator[Path]:
     """
-    Give a folder to write a report into; it is at its place when the context ends well.
+    Yield a folder to write a report to; it is moved to its path when the context ends well.
 
-    An earlier report there is replaced by it. What killed processes left behind is removed.
+    It replaces an earlier report. What killed processes left behind is removed.
+
+    Parameters
+    ----------
+    path
+        Folder of the report.
 
     Raises
     ------
     ValueError
-        If the path is something else than a report, or cannot be written.
+        If there is something else at the path, or it cannot be written.
 
     """
     _check(path)
@@ -47,9 +52,10 @@ def report_folder(path: Path) -> Iterator[Path]:
 
 
 def _check(path: Path) -> None:
+    """Check that there is nothing at the path but a report or an empty folder."""
     if not path.exists() or (path / METRICS).is_file():
         return
     if not path.is_dir() or any(path.iterdir()):
         raise ValueError(
-            f'--report {path}: exists and is no report of m2vae evaluate: name another folder'
+            f'--report {path}: exists and is not a report of m2vae evaluate: give another folder'
         )

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What a sensor saw, or a model makes of it, as a small picture for a page: a data URL."""
+"""Measurements and reconstructions as small pictures for a page, in ``data:`` URLs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from m2vae_ros.sensors.laser_scan import bearings
 from m2vae_ros.specs import Measurement, SensorSpec
 
 RANGE_COLOURS = 'viridis'
-_DOTS, _TRUTH, _ROBOT = '#2f7fc1', '#9a9a9a', '#d1495b'  # to be seen on light and on dark
+# Visible on light and on dark pages.
+_DOT_COLOUR, _TRUTH_COLOUR, _ROBOT_COLOUR = '#2f7fc1', '#9a9a9a', '#d1495b'
 _INCHES, _DPI = 2.0, 110
-_NOTHING = (0.5, 0.5, 0.5, 0.15)  # a cell without a return
+_NO_RETURN_RGBA = (0.5, 0.5, 0.5, 0.15)
 
 
 def picture(
@@ -35,22 +36,22 @@ def picture(
         The sensor.
     seen
         What to show: an image in its colours, a range image in those of `RANGE_COLOURS`, a scan
-        from above with the robot in its middle, forward up.
+        from above with the robot in the middle and forward up.
     farthest
-        Range, in metres, where colours end and a scan's picture too.
+        Range in metres of the last colour, and of the edge of a scan's picture.
     truth
-        Of a scan, drawn in grey beneath.
+        For a scan: its measurement, drawn in grey beneath.
 
     """
     if spec.kind == 'laser_scan':
-        return _url(_from_above(spec, seen, farthest, truth))
+        return _data_url(_from_above(spec, seen, farthest, truth))
     file = BytesIO()
     imsave(file, _pixels(spec, seen, farthest), format='png')
-    return _url(file.getvalue())
+    return _data_url(file.getvalue())
 
 
 def gradient() -> str:
-    """Return the colours of ranges, near to far, as a CSS gradient."""
+    """Return the colours of ranges, from near to far, as a CSS gradient."""
     colours = colormaps[RANGE_COLOURS](np.linspace(0, 1, 9))
     stops = ', '.join(
         f'rgb({", ".join(str(round(255 * part)) for part in colour[:3])})' for colour in colours
@@ -63,7 +64,7 @@ def _pixels(spec: SensorSpec, seen: Measurement, farthest: float) -> NDArray[np.
         pixels: NDArray[np.float32] = np.clip(seen.values.transpose(1, 2, 0), 0, 1)
         return np.ascontiguousarray(pixels)
     coloured = colormaps[RANGE_COLOURS](np.clip(seen.values / farthest, 0, 1)).astype(np.float32)
-    return np.where(seen.returned[..., None], coloured, np.array(_NOTHING, np.float32))
+    return np.where(seen.returned[..., None], coloured, np.array(_NO_RETURN_RGBA, np.float32))
 
 
 def _from_above(
@@ -75,18 +76,18 @@ def _from_above(
     axes.axis('off')
     axes.set_xlim(-farthest, farthest)
     axes.set_ylim(-farthest, farthest)
-    for measured, colour, size in ((truth, _TRUTH, 9), (seen, _DOTS, 5)):
+    for measured, colour, size in ((truth, _TRUTH_COLOUR, 9), (seen, _DOT_COLOUR, 5)):
         if measured is not None:
             angles = bearings(spec)[measured.returned]
             ranges = measured.values[measured.returned]
             axes.scatter(
                 -ranges * np.sin(angles), ranges * np.cos(angles), s=size, color=colour, lw=0
             )
-    axes.plot(0, 0, marker='^', color=_ROBOT, markersize=7)
+    axes.plot(0, 0, marker='^', color=_ROBOT_COLOUR, markersize=7)
     file = BytesIO()
     figure.savefig(file, format='png', dpi=_DPI, transparent=True)
     return file.getvalue()
 
 
-def _url(png: bytes) -> str:
+def _data_url(png: bytes) -> str:
     return f'data:image/png;base64,{b64encode(png).decode()}'

@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""What training stores of a model's calibration."""
+"""The calibration of a model: temperatures, coverage of references, and the table of both."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ pytest.importorskip('tqdm', reason="needs tqdm: pip install 'm2vae_ros[learning]
 
 from m2vae_ros.evaluation.calibration import (  # noqa: E402
     CalibrationOptions,
-    fit,
-    hold_out,
-    judge,
-    table,
+    draw_references,
+    fit_temperatures,
+    format_coverage,
+    measure_coverage,
 )
 from m2vae_ros.samples.dataset import Batch  # noqa: E402
 from m2vae_ros.specs import SensorSpec  # noqa: E402
@@ -30,7 +30,7 @@ OPTIONS = CalibrationOptions(calibration_samples=1000, importance_draws=40)
 
 
 class Measured:
-    """Samples of a model of which all is known, as a data set."""
+    """Samples of a model whose posteriors are known exactly, as a data set."""
 
     def __init__(self, model, count, seed):
         self.batch = measured(model, count, seed)
@@ -52,12 +52,12 @@ def wide():
 
 @pytest.fixture(scope='module')
 def calibration(wide):
-    return fit(hold_out(wide, Measured(wide, 1000, 1), OPTIONS))
+    return fit_temperatures(draw_references(wide, Measured(wide, 1000, 1), OPTIONS))
 
 
 @pytest.fixture(scope='module')
 def report(wide, calibration):
-    return judge(hold_out(wide, Measured(wide, 1000, 2), OPTIONS), calibration)
+    return measure_coverage(draw_references(wide, Measured(wide, 1000, 2), OPTIONS), calibration)
 
 
 def test_every_subset_gets_the_temperature_it_needs(calibration):
@@ -80,7 +80,7 @@ def test_the_report_has_coverage_before_and_after(report):
             assert 0 < lowest <= highest < 1
 
 
-def test_the_header_keeps_it(calibration, report):
+def test_the_header_keeps_calibration_and_coverage(calibration, report):
     sensors = tuple(SensorSpec(name, 'image', name, name, (3, 4, 4)) for name in 'abc')
     trained = tuple(tuple(name.split('+')) for name in SUBSETS)
     header = ModelHeader(
@@ -91,27 +91,27 @@ def test_the_header_keeps_it(calibration, report):
 
 
 def test_the_table_has_a_row_for_each_subset(report):
-    first, *rows = table(report).splitlines()
+    first, *rows = format_coverage(report).splitlines()
     assert first.split()[:4] == ['temperature', '50%', '90%', '95%']
     assert [row.split()[0] for row in rows[:7]] == SUBSETS
     assert len(rows) == 8
 
 
-def test_references_that_are_hardly_resampled_are_called_so(report):
+def test_the_table_warns_of_references_with_few_effective_draws(report):
     poor = {**report, 'effective_sample_size': 1.02}
-    assert 'hardly more than a draw of the joint posterior' in table(poor)
-    assert 'hardly more' not in table(report)
+    assert 'hardly more than a draw of the joint posterior' in format_coverage(poor)
+    assert 'hardly more' not in format_coverage(report)
 
 
 def test_samples_are_spread_over_the_worlds_and_the_seed_decides_the_draws(wide):
     options = CalibrationOptions(calibration_samples=6, importance_draws=5)
     data = Measured(wide, 20, 3)
-    first, second, other = (hold_out(wide, data, options, seed=seed) for seed in (0, 0, 1))
+    first, second, other = (draw_references(wide, data, options, seed=seed) for seed in (0, 0, 1))
     assert data.asked[:6] == [0, 3, 6, 10, 13, 16]
     assert torch.equal(first.latents, second.latents)
     assert not torch.equal(first.latents, other.latents)
     for subset, posterior in first.posteriors.items():
         expected = wide.encode(data[data.asked[:6]].sensors, subset)
         torch.testing.assert_close(posterior.mean, expected.mean)
-    few = hold_out(wide, Measured(wide, 3, 3), options)
+    few = draw_references(wide, Measured(wide, 3, 3), options)
     assert few.latents.shape == (3, 2)
