@@ -271,7 +271,7 @@ def test_a_report_is_replaced_atomically(tmp_path):
     with pytest.raises(ValueError, match=r'report: cannot be written: No space left'):
         write('2', OSError(28, 'No space left on device'))
     assert (path / 'metrics.json').read_text() == '1'
-    leftover = tmp_path / '.report.report.killed'
+    leftover = tmp_path / '.report.report.killed_1'
     leftover.mkdir()
     (leftover / '.lock').touch()
     write('3')

@@ -16,6 +16,7 @@ import pytest
 
 from m2vae_ros import cli
 from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.writer import BagWriter
 from m2vae_ros.samples.recording import drive, DriveOptions, START_NS
 from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.sensors.messages import InvalidMessage
@@ -243,20 +244,50 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path, storage):
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_recording_leaves_nothing(tmp_path, number):
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'm2vae_ros.cli', 'record', '--out', str(tmp_path / 'bag'),
-         '--seconds', '3600', '--camera', 'jpeg'],
-        stderr=subprocess.PIPE, text=True, bufsize=1,
-    )
+    process = begin(tmp_path / 'bag')
     try:
-        output = ''
-        while ' 1 of 3600' not in output:  # it drives
-            output += process.stderr.read(1)
-            assert process.poll() is None
         process.send_signal(number)
         _, rest = process.communicate()
     finally:
         process.kill()
     assert process.returncode == 130
-    assert 'Traceback' not in output + rest
+    assert 'Traceback' not in rest
     assert list(tmp_path.iterdir()) == []
+
+
+def begin(out):
+    """Start a long recording and return its process once it drives."""
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'm2vae_ros.cli', 'record', '--out', str(out), '--seconds', '3600',
+         '--camera', 'jpeg'],
+        stderr=subprocess.PIPE, text=True, bufsize=1,
+    )
+    said = ''
+    while ' 1 of 3600' not in said:
+        said += process.stderr.read(1)
+        assert process.poll() is None
+    return process
+
+
+def test_what_a_killed_recording_left_goes_with_the_next_and_nothing_else(tmp_path):
+    out = tmp_path / 'bag'
+    beside = [tmp_path / name for name in ('.bag.old', '.bag.bag.mine', '.bag.bag.abcdefgh.tar')]
+    for folder in beside:
+        folder.mkdir()
+    going_on, killed = begin(out), begin(out)
+    try:
+        folders = set(tmp_path.iterdir()) - set(beside)
+        assert len(folders) == 2
+        killed.kill()
+        killed.wait()
+        assert cli.main(['record', '--out', str(out), '--seconds', '1', '--camera', 'jpeg']) == 0
+        (spared,) = set(tmp_path.iterdir()) - {*beside, out}
+        assert spared in folders
+        assert list(spared.glob('bag/*')), 'that of the recording that goes on'
+    finally:
+        going_on.kill()
+        going_on.wait()
+    assert cli.main(['record', '--out', str(tmp_path / 'other'), '--seconds', '1']) == 0
+    assert spared.exists()
+    BagWriter(out.rename(tmp_path / 'moved').with_name('bag')).abandon()
+    assert set(tmp_path.iterdir()) == {*beside, tmp_path / 'moved', tmp_path / 'other'}

@@ -10,12 +10,10 @@ no longer store the quality of service of a topic as text, which Humble needs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, ExitStack, suppress
 from functools import cache
 from pathlib import Path
-import shutil
 import sqlite3
-import tempfile
 from types import TracebackType
 from typing import Any, Literal
 
@@ -24,6 +22,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import get_typestore, Stores
 from rosbags.typesys.store import Typestore
 
+from m2vae_ros.aside import folder_aside
 from m2vae_ros.bags.storage import BagError
 from m2vae_ros.sensors.messages import MessageClasses, rosbags_message_classes
 
@@ -56,6 +55,8 @@ class BagWriter:
     It is written to a hidden folder beside its path and renamed when it is closed. On an error it
     is removed.
 
+    What a killed process left of a bag at this path is removed.
+
     Parameters
     ----------
     path
@@ -85,9 +86,9 @@ class BagWriter:
         if not self.path.parent.is_dir():
             raise BagError(f'{self.path}: there is no folder {self.path.parent} to write it to')
         self._connections: dict[str, Connection] = {}
+        self._stack = ExitStack()
         with self._as_bag_error():
-            beside = tempfile.mkdtemp(prefix=f'.{self.path.name}.', dir=self.path.parent)
-        self._folder = Path(beside)
+            self._folder = self._stack.enter_context(folder_aside(self.path, 'bag'))
         with self._abandoned_on_failure(), self._as_bag_error():
             self._writer = Writer(
                 self._folder / self.path.name, version=_FORMAT_VERSION,
@@ -136,13 +137,13 @@ class BagWriter:
         with self._abandoned_on_failure(), self._as_bag_error():
             self._writer.close()
             (self._folder / self.path.name).rename(self.path)
-            self._folder.rmdir()
+            self._stack.close()
 
     def abandon(self) -> None:
         """Remove everything that was written."""
         with suppress(Exception):
             self._writer.abort()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._stack.close()
 
     def __enter__(self) -> BagWriter:
         return self

@@ -13,6 +13,8 @@ import subprocess
 import sys
 from types import FrameType, TracebackType
 
+from m2vae_ros.parent import end_with_parent
+
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KILL_TIMEOUT = 5.0  # s, from asking a process to end to killing it
 _LAST_LINES = 15  # of a log, in an error
@@ -45,7 +47,8 @@ class Processes:
     ) -> None:
         """Run the `main` of a module; ``environment`` is added to this process's environment."""
         code = (
-            f'from m2vae_ros.parent import end_with_parent; end_with_parent({os.getpid()}); '
+            f'from {end_with_parent.__module__} import {end_with_parent.__name__} as begin; '
+            f'begin({os.getpid()}); '
             f'import sys; from {module} import main; sys.exit(main())'
         )
         with self._log(name).open('wb') as log, _signals_delayed():

@@ -17,10 +17,11 @@ class Lateness:
     While all are late nothing is accepted, and no set is emitted until the stamps have made up
     for the step. The stamps have jumped if either holds:
 
-    - They stepped back. That has gone on for ``max_wait``, no set was emitted for twice that, and
-      every message was older on arrival than its sensor's messages before, and than the last set,
-      by twice that or more. ``max_wait`` counts as 0.1 s at least. A sensor with a great latency
-      is late too when a faster one dies, but no older than before.
+    - They stepped back. No set was emitted for twice ``max_wait``, and for ``max_wait`` every
+      message was older on arrival, by ``max_wait`` or more, than its sensor's last accepted one
+      and than the last set, and all by nearly as much. ``max_wait`` counts as 0.1 s at least.
+      Where a fast sensor dies, one with a great latency is late too, but no older than before;
+      messages out of order are older by this and that. After a smaller step no jump is needed.
     - Everything has been late for ``timeout``, at least 0.5 s, and still is by as much.
 
     Parameters
@@ -39,13 +40,14 @@ class Lateness:
         self._patience = max(max_wait_ns, _MIN_PATIENCE)
         self._timeout = max(timeout_ns, _MIN_JUMP)
         self.since_ns: int | None = None
-        self._step: int | None = None  # by which everything is older than before, at least
+        self._stepped_since: int | None = None  # since then all was older than before, by as much
+        self._step = 0  # by which the first of these was
 
     def is_jump(
         self, state: SensorState, stamp_ns: int, now_ns: int, set_stamp_ns: int, emitted_ns: int
     ) -> bool:
         """
-        Take a late measurement; return whether the stamps have jumped back.
+        Take a late measurement, or the one after late ones; return whether the stamps jumped back.
 
         Parameters
         ----------
@@ -58,12 +60,17 @@ class Lateness:
 
         """
         if self.since_ns is None:
-            self.since_ns, self._step = now_ns, None
-        if state.age_ns is not None:
-            step = now_ns - stamp_ns - max(state.age_ns, emitted_ns - set_stamp_ns)
-            self._step = step if self._step is None else min(self._step, step)
-        late = now_ns - self.since_ns
-        if min(late, set_stamp_ns - stamp_ns) >= self._timeout:
+            self.since_ns, self._stepped_since = now_ns, None
+        if min(now_ns - self.since_ns, set_stamp_ns - stamp_ns) >= self._timeout:
             return True
-        stepped = self._step is not None and self._step >= 2 * self._patience
-        return stepped and late >= self._patience and now_ns - emitted_ns >= 2 * self._patience
+        patience, age = self._patience, now_ns - stamp_ns
+        if state.age_ns is not None:
+            step = age - state.age_ns
+            if min(step, age - (emitted_ns - set_stamp_ns)) < patience:
+                self._stepped_since = None
+            elif self._stepped_since is None or abs(step - self._step) > patience // 4:
+                self._stepped_since, self._step = now_ns, step
+        return (
+            self._stepped_since is not None and now_ns - self._stepped_since >= patience
+            and now_ns - emitted_ns >= 2 * patience
+        )

@@ -174,7 +174,15 @@ class Synchronizer:
         if not self._is_plausible(state, stamp_ns, now - stamp):
             return emitted
         state.live_until_ns = now + self._timeout
-        if stamp <= self._last_stamp and self._is_late(state, stamp_ns):
+        is_late = stamp <= self._last_stamp
+        stepped_back = (is_late or self._lateness.since_ns is not None) and self._lateness.is_jump(
+            state, stamp, now, self._last_stamp, self._last_emission
+        )
+        if is_late and stepped_back:
+            self._reset_after_jump()
+            state.live_until_ns = now + self._timeout
+        elif is_late:
+            state.reject(LATE, stamp_ns, now)
             return emitted
         measurement = Waiting(stamp, now, item)
         state.accept(measurement)
@@ -183,6 +191,8 @@ class Synchronizer:
             self._without_set_since = now
         if self._all_live_wait():
             self._emit_if_complete(state, measurement, emitted)
+        elif stepped_back:  # it made up for the step, and the output has waited long enough
+            emitted.append(self._emit(self._match(state, measurement)))
         while len(state.queue) > self.options.queue_size:
             self._make_room(state, emitted)
         return emitted
@@ -215,21 +225,6 @@ class Synchronizer:
         if -self._max_future <= age <= self._max_age:
             return True
         state.reject(ANCIENT_STAMP if age > 0 else FUTURE_STAMP, stamp_ns, self._now)
-        return False
-
-    def _is_late(self, state: SensorState, stamp_ns: int) -> bool:
-        """
-        Return whether a measurement not newer than the last set is late, and reject it if so.
-
-        It is not when all that arrived has been late for long enough: the stamps have jumped back.
-        """
-        if not self._lateness.is_jump(
-            state, stamp_ns - state.offset_ns, self._now, self._last_stamp, self._last_emission
-        ):
-            state.reject(LATE, stamp_ns, self._now)
-            return True
-        self._reset_after_jump()
-        state.live_until_ns = self._now + self._timeout
         return False
 
     def _all_live_wait(self) -> bool:

@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-import fcntl
+from contextlib import contextmanager, ExitStack
 from pathlib import Path
-import shutil
-import tempfile
+
+from m2vae_ros.aside import folder_aside
 
 METRICS, PAGE, LATENTS = 'metrics.json', 'report.html', 'latents'
-_LOCK = '.lock'
 
 
 @contextmanager
@@ -34,36 +32,23 @@ def report_folder(path: Path) -> Iterator[Path]:
 
     """
     _check(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
-        aside = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
-    except OSError as error:
-        raise ValueError(f'--report {path}: cannot be written: {error.strerror}') from error
-    try:
-        with (aside / _LOCK).open('w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            try:
-                yield aside
-            except OSError as error:
-                raise ValueError(
-                    f'--report {path}: cannot be written: {error.strerror or error}'
-                ) from error
-            (aside / _LOCK).unlink()
-            aside.chmod(0o755)
-            if path.exists():
-                old = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
-                path.rename(old / path.name)
-                aside.rename(path)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                aside.rename(path)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _prefix(path: Path) -> str:
-    return f'.{path.name}.report.'
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside = stack.enter_context(folder_aside(path, 'report'))
+            content = aside / path.name
+            content.mkdir()
+        except OSError as error:
+            raise ValueError(f'--report {path}: cannot be written: {error.strerror}') from error
+        try:
+            yield content
+        except OSError as error:
+            raise ValueError(
+                f'--report {path}: cannot be written: {error.strerror or error}'
+            ) from error
+        if path.exists():
+            path.rename(aside / f'{path.name}.old')
+        content.rename(path)
 
 
 def _check(path: Path) -> None:
@@ -74,16 +59,3 @@ def _check(path: Path) -> None:
         raise ValueError(
             f'--report {path}: exists and is not a report of m2vae evaluate: give another folder'
         )
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove the unfinished folders of processes that were killed."""
-    for folder in path.parent.glob(f'{_prefix(path)}*'):
-        try:
-            with (folder / _LOCK).open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # another process is writing it
-            continue
-        except FileNotFoundError:
-            pass
-        shutil.rmtree(folder, ignore_errors=True)
