@@ -37,6 +37,7 @@ MAY_IMPORT = {
     'training': 'specs vae samples evaluation',
     'node': 'specs ending vae sensors fusion simulation',
     'replay': 'ending fusion bags node',
+    'launching': 'specs vae bags node',
     'demo': 'specs vae sensors simulation evaluation node',
     'commands': 'vae fusion simulation bags samples evaluation training node replay demo',
     'cli': 'installation ending',  # it imports a command by its name, and only when it runs

@@ -239,7 +239,8 @@ def open_bag(path: Path | str) -> Bag:
 
 
 def resolve_topics(
-    bag: Bag, sensors: Sequence[SensorSpec], chosen: Mapping[str, str] | None = None
+    bag: Bag, sensors: Sequence[SensorSpec], chosen: Mapping[str, str] | None = None,
+    *, option: str = '--topic ',
 ) -> dict[str, str]:
     """
     Find the topics on which a bag holds what sensors measured.
@@ -252,6 +253,8 @@ def resolve_topics(
         Their topics are looked for; of an image also ``<topic>/compressed``.
     chosen
         Sensor -> its topic in this bag, where it differs.
+    option
+        What an error tells the user to write before ``SENSOR=TOPIC``.
 
     Returns
     -------
@@ -268,13 +271,13 @@ def resolve_topics(
     strange = sorted(set(given) - {spec.name for spec in sensors})
     if strange:
         raise BagError(
-            f'--topic {strange[0]}={given[strange[0]]}: no such sensor; there are '
+            f'{option}{strange[0]}={given[strange[0]]}: no such sensor; there are '
             f'{", ".join(spec.name for spec in sensors)}'
         )
-    return {spec.name: _topic_of(bag, spec, given.get(spec.name)) for spec in sensors}
+    return {spec.name: _topic_of(bag, spec, given.get(spec.name), option) for spec in sensors}
 
 
-def _topic_of(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
+def _topic_of(bag: Bag, spec: SensorSpec, chosen: str | None, option: str) -> str:
     types = [message_type(spec)] + [COMPRESSED_IMAGE] * (spec.kind == 'image')
     name = (chosen or spec.topic).strip('/')
     names = [name] + [f'{name}/compressed'] * (spec.kind == 'image')
@@ -296,11 +299,11 @@ def _topic_of(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
         topic for topic in bag.topics.values() if topic.message_type in types and topic.count
     ]
     fix = (
-        f'choose one with --topic {spec.name}={candidates[0].name}; of type '
+        f'choose one with {option}{spec.name}={candidates[0].name}; of type '
         f'{" or ".join(types)} there are {listed(candidates)}'
         if candidates else
-        f'no topic of this bag has messages of type {" or ".join(types)}: take {spec.name} out of '
-        f'the sensors file, or record it'
+        f'no topic of this bag has messages of type {" or ".join(types)}: record it, or use a '
+        f'sensors file or model without {spec.name}'
     )
     raise BagError(f'{bag.path}: sensor {spec.name}: {problem}; {fix}')
 
