@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 import json
 import os
 from pathlib import Path
+import signal
+import subprocess
 import sys
+import threading
 from types import ModuleType
 from typing import Any
 
@@ -106,3 +111,91 @@ def described(package: Path, name: str) -> dict[str, Any]:
     """Return what --show-args lists, by name of the argument."""
     description = module_of(package, name).generate_launch_description()
     return {argument.name: argument for argument in description.get_launch_arguments()}
+
+
+class Launched:
+    """
+    A launch file that runs in its own process group.
+
+    Parameters
+    ----------
+    package
+        Its share directory; see the fixture of that name.
+    name
+        Of the launch file.
+    arguments
+        Of the launch, ``name:=value``.
+    domain
+        ROS domain of its nodes.
+
+    """
+
+    def __init__(self, package: Path, name: str, *arguments: str, domain: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, '-c', RUN, str(package / 'launch' / name), *arguments],
+            env={**os.environ, 'ROS_DOMAIN_ID': str(domain), 'OMP_NUM_THREADS': '1'}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )
+        self.output = ''
+        self._heard = threading.Condition()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def wait_for(self, text: str) -> str:
+        """Wait until the output has a text; return all of it."""
+        with self._heard:
+            found = self._heard.wait_for(
+                lambda: text in self.output or self._process.poll() is not None, PATIENCE
+            )
+        assert found, f'no {text!r} within {PATIENCE} s: {self.output}'
+        assert text in self.output
+        return self.output
+
+    def interrupt(self) -> None:
+        """Interrupt the launch as Ctrl-C does, which a terminal sends to all its processes."""
+        os.killpg(self._process.pid, signal.SIGINT)
+
+    def wait(self) -> int:
+        """Wait for the end; return the exit code."""
+        code = self._process.wait(PATIENCE)
+        self._listener.join(PATIENCE)
+        return code
+
+    def kill(self) -> None:
+        """Leave no process."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self.wait()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._heard:
+                self.output += line
+                self._heard.notify_all()
+        with self._heard:
+            self._process.wait()
+            self._heard.notify_all()
+
+
+@contextmanager
+def launched(package: Path, name: str, *arguments: str, domain: int) -> Iterator[Launched]:
+    """Launch a file; end it as Ctrl-C does, and check that all of it ends well."""
+    process = Launched(package, name, *arguments, domain=domain)
+    try:
+        yield process
+        process.interrupt()
+        assert process.wait() == 0, process.output
+        assert 'process has died' not in process.output, process.output
+        assert 'Traceback' not in process.output
+    finally:
+        process.kill()
+
+
+def run_to_its_end(package: Path, name: str, *arguments: str, domain: int) -> tuple[int, str]:
+    """Launch a file that ends by itself; return exit code and output."""
+    process = Launched(package, name, *arguments, domain=domain)
+    try:
+        return process.wait(), process.output
+    finally:
+        process.kill()
