@@ -65,12 +65,13 @@ class DeclareSensorTopics(Action):
         return self._declare(context.launch_configurations)
 
     def _declare(self, arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
+        topics = {spec.name: spec.topic for spec in chosen_sensors(arguments)}
         return [
             DeclareLaunchArgument(
-                f'{spec.name}_topic', default_value=UNSET,
-                description=f'Topic of {spec.name}, relative to the namespace. Unset: '
-                f"{spec.name}.topic of params_file, else {spec.topic}, the model's own",
-            ) for spec in chosen_sensors(arguments)
+                f'{sensor}_topic', default_value=UNSET,
+                description=f'Topic of {sensor}, relative to the namespace. Unset: {sensor}.topic '
+                f"of params_file, else {topic}, the model's own",
+            ) for sensor, topic in topics.items()
         ]
 
 

@@ -186,6 +186,22 @@ def test_a_wrong_parameter_of_a_sensor_fails_to_configure(start, model):
     assert 'Traceback' not in process.log
 
 
+@pytest.mark.parametrize('wrong', [{'device': 'abacus'}, {'lidar.reliability': 'so so'}], ids=str)
+def test_a_failed_autostart_ends_the_process_where_that_is_asked_for(start, model, wrong):
+    process, _ = start(model=model, exit_on_failure=True, **wrong)
+    assert process.wait() == 2
+    assert 'configure failed: ' in process.log
+    assert 'Traceback' not in process.log
+    assert process.log.count('\n') == 1
+
+
+def test_the_path_of_the_model_may_begin_with_the_home(start, model, monkeypatch):
+    monkeypatch.setenv('HOME', str(model.parent))
+    process, peer = start(model=f'~/{model.name}')
+    peer.wait_for(lambda: 'warm' in process.log, 'model')
+    assert str(model) in process.log
+
+
 def test_a_parameter_file_that_is_not_there_ends_the_start_in_one_line(start):
     process, _ = start('--params-file', 'absent.yaml')
     assert process.wait() == 2

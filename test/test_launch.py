@@ -214,7 +214,8 @@ def test_the_demo_launch_fuses_all_sensors_of_a_remapped_robot_in_a_namespace(
 
 @needs_launch
 @pytest.mark.parametrize(('content', 'problem'), [
-    (None, 'no such file'), (b'/**: {ros__parameters: [', 'is no YAML: '), (b'\0\xff', 'is binary'),
+    (None, 'no such file'), (b'/**: {ros__parameters: [', 'is no YAML: '),
+    (b'\0\xff', 'is binary'),
 ], ids=['missing', 'broken', 'binary'])
 def test_every_launch_file_refuses_a_parameter_file_by_name_in_the_same_line(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None,
@@ -260,7 +261,8 @@ def test_rviz_may_be_asked_for_in_any_case_and_gets_the_time_of_the_parameter_fi
     rviz.parent.mkdir()
     rviz.write_text(f"""#!{sys.executable}
 import pathlib, sys
-files = [pathlib.Path(b).read_text() for a, b in zip(sys.argv, sys.argv[1:]) if a == '--params-file']
+pairs = zip(sys.argv, sys.argv[1:])
+files = [pathlib.Path(file).read_text() for word, file in pairs if word == '--params-file']
 pathlib.Path({str(seen)!r}).write_text(''.join(files))
 print('rviz was started', flush=True)
 """)
@@ -285,10 +287,10 @@ print('rviz was started', flush=True)
 
 @needs_launch
 def test_the_robot_of_the_demo_has_the_clock_that_the_parameter_file_gives(
-    package: Path, tmp_path: Path, fused_on: Callable[..., Any],
+    package: Path, tmp_path: Path,
 ) -> None:
-    import rclpy
     from rcl_interfaces.srv import GetParameters
+    import rclpy
     from rclpy.executors import SingleThreadedExecutor
 
     file = tmp_path / 'own.yaml'

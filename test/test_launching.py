@@ -128,7 +128,7 @@ def test_a_file_that_is_not_there_is_refused_by_its_expanded_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv('HOME', str(tmp_path))
-    with pytest.raises(LaunchArgumentError, match=rf'^params_file:={tmp_path}/a.yaml: no such fil'):
+    with pytest.raises(LaunchArgumentError, match=rf'^params_file:={tmp_path}/a.yaml: no such'):
         ParameterFile('~/a.yaml')
     with pytest.raises(LaunchArgumentError, match=rf'^params_file:={tmp_path}: .*directory'):
         ParameterFile('~')

@@ -277,6 +277,19 @@ def test_what_cannot_be_played_ends_in_one_line(tmp_path, words, said):
     assert command.log.count('\n') == 1
 
 
+def test_a_recorder_that_hears_nothing_leaves_nothing(tmp_path, start, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    given = ['--ros-args', '-p', 'output:=~/latents']
+    for _ in range(2):  # the second may have the same path
+        command = start(DOMAIN + 3, 'latent_recorder', *given)
+        peer = Peer(DOMAIN + 3, player_process(command))
+        peer.wait_for(lambda command=command: 'recording' in command.log, 'recorder')
+        peer.close()
+        assert command.stop() == 0
+        assert f'{tmp_path / "latents"} is not written: nothing was published' in command.log
+        assert list(tmp_path.glob('*latents*')) == []
+
+
 def test_a_recorder_without_a_folder_for_its_bag_ends_with_an_error(tmp_path):
     for output, said in (('', 'output is empty'), (tmp_path, f'{tmp_path}: exists already')):
         given = ['--ros-args', '-p', f'output:={output}'] if output else []

@@ -16,8 +16,8 @@ import yaml
 from m2vae_ros.simulation.robot import SENSORS
 from support.launch_files import (
     described,
-    launched,
     Launched,
+    launched,
     needs_launch,
     ROOT,
     run_to_its_end,

@@ -302,8 +302,8 @@ def _topic_of(bag: Bag, spec: SensorSpec, chosen: str | None, option: str) -> st
         f'choose one with {option}{spec.name}={candidates[0].name}; of type '
         f'{" or ".join(types)} there are {listed(candidates)}'
         if candidates else
-        f'no topic of this bag has messages of type {" or ".join(types)}: record it, or use a '
-        f'sensors file or model without {spec.name}'
+        f'no topic of this bag has messages of type {" or ".join(types)}: record it, or take '
+        f'{spec.name} out of the sensors file, or use a model without it'
     )
     raise BagError(f'{bag.path}: sensor {spec.name}: {problem}; {fix}')
 

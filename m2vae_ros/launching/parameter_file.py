@@ -234,4 +234,6 @@ def _describe(error: Exception) -> str:
     """Return what is wrong with a YAML file, and where, in a line."""
     mark = getattr(error, 'problem_mark', None)
     problem = ' '.join(str(getattr(error, 'problem', None) or error).split())
-    return problem if mark is None else f'{problem}, line {mark.line + 1}, column {mark.column + 1}'
+    if mark is None:
+        return problem
+    return f'{problem}, line {mark.line + 1}, column {mark.column + 1}'

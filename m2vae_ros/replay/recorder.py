@@ -38,6 +38,9 @@ class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__('latent_recorder', **node_options)
+        self._writer: BagWriter | None = None
+        self.count = 0
+        self._has_failed = False
         output = self._declare('output', '', 'Folder of the bag that is written')
         storage = self._declare('storage', 'mcap', 'Format of the bag: mcap or sqlite3')
         if not output:
@@ -49,21 +52,24 @@ class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
         self._topic = self._subscription.topic_name
         self._writer = BagWriter(Path(os.path.expanduser(output)), storage=storage)
         self._writer.add_topic(self._topic, LATENT_TYPE)
-        self.count = 0
-        self._has_failed = False
         self.get_logger().info(f'recording {self._topic} to {self._writer.path}')
 
     def destroy_node(self) -> None:
         """Finish the bag, or leave none, and destroy the node."""
-        if self.count and not self._has_failed:
-            self._writer.close()
-        else:
-            self._writer.abandon()
-            if not self._has_failed:
-                self.get_logger().warning(
-                    f'{self._writer.path} is not written: nothing was published on {self._topic}'
-                )
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self._finish(writer)
         super().destroy_node()
+
+    def _finish(self, writer: BagWriter) -> None:
+        if self.count and not self._has_failed:
+            writer.close()
+            return
+        writer.abandon()
+        if not self._has_failed:
+            self.get_logger().warning(
+                f'{writer.path} is not written: nothing was published on {self._topic}'
+            )
 
     def _declare(self, name: str, default: str, description: str) -> str:
         value: str = self.declare_parameter(name, default, ParameterDescriptor(
@@ -72,6 +78,7 @@ class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
         return value
 
     def _on_latent(self, serialized: bytes) -> None:
+        assert self._writer is not None
         try:
             self._writer.write_serialized(
                 self._topic, self.get_clock().now().nanoseconds, serialized
