@@ -277,6 +277,13 @@ def test_what_cannot_be_played_ends_in_one_line(tmp_path, words, said):
     assert command.log.count('\n') == 1
 
 
+def test_the_home_in_the_path_of_a_bag_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    command = Command(DOMAIN + 3, tmp_path / 'log', 'main', 'play', '~/absent')
+    assert command.process.wait(PATIENCE) == 2
+    assert command.log.startswith(f'm2vae: error: {tmp_path}/absent: ')
+
+
 def test_a_recorder_that_hears_nothing_leaves_nothing(tmp_path, start, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))
     given = ['--ros-args', '-p', 'output:=~/latents']
