@@ -9,6 +9,7 @@ gone, so the observer sees from outside what waits, what is emitted and what is 
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain, pairwise, product
 import random
 import weakref
@@ -16,11 +17,13 @@ import weakref
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.synchronizer import Synchronizer
 
 MS = 1_000_000
 SLOP, MAX_WAIT, TIMEOUT = 50 * MS, 120 * MS, 500 * MS
 START = 1_000_000 * MS
+QUEUE_SIZE = SynchronizerOptions().queue_size
 NAMES = ('camera', 'lidar', 'depth', 'radar')
 DROPPED_FROM_QUEUE = ('unmatched', 'overflow')
 
@@ -41,6 +44,7 @@ class Observer:
         self.waiting = []  # weak references
         self.heard_ns, self.newest_ns = {}, {}
         self.dropped = dict.fromkeys(names, 0)
+        self.overflows = Counter()
         self.emissions = []  # (when, set)
         self.last_stamp_ns = -1
         self.owed_ns = []  # arrivals that no set has followed yet, though promise 3 owes one
@@ -80,6 +84,7 @@ class Observer:
         return [item for ref in self.waiting if (item := ref())]
 
     def check(self, sets, before, now_ns):
+        queued = Counter(item.sensor for item in before)
         for fused in sets:
             self.emissions.append((now_ns, fused))
             self.check_that_it_has_all_matches(fused, before)
@@ -93,8 +98,13 @@ class Observer:
         for item in self.items():
             del gone[id(item)]
             assert now_ns - item.arrival_ns < MAX_WAIT, 'promise 2: waits too long'
-        for sensor, stamp_ns in gone.values():
-            self.check_that_it_may_be_dropped(sensor, stamp_ns, now_ns)
+        overflows = self.new_overflows()
+        for sensor, stamp_ns in sorted(gone.values()):
+            if overflows[sensor]:
+                overflows[sensor] -= 1
+                assert queued[sensor] > QUEUE_SIZE, 'promise 2: dropped from a queue with room'
+            else:
+                self.check_that_it_may_be_dropped(sensor, stamp_ns, now_ns)
         self.check_counts(gone)
         assert self.synchronizer.live(now_ns) == self.live(now_ns), 'promise 4'
         self.check_that_nothing_complete_waits(now_ns)
@@ -109,6 +119,14 @@ class Observer:
         for item in waiting:
             fits = max(stamps) - SLOP <= item.stamp_ns <= min(stamps) + SLOP
             assert item.sensor in fused.items or not fits, 'promise 2: a match was left out'
+
+    def new_overflows(self):
+        """Return sensor -> measurements that a full queue has dropped since the last call."""
+        dropped = self.synchronizer.statistics.dropped
+        before, self.overflows = self.overflows, Counter({
+            name: dropped[name].get('overflow', 0) for name in self.names
+        })
+        return self.overflows - before
 
     def check_that_it_may_be_dropped(self, sensor, stamp_ns, now_ns):
         assert self.emissions, 'promise 2: dropped before any set'

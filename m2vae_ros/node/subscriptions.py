@@ -47,6 +47,7 @@ _DEPTH = 5
 _REMEMBERED_STAMPS = 2 * _DEPTH
 _LONGEST_HANDOVER = 1.0  # s, of two subscriptions where the new one has nothing to deliver
 
+
 @dataclass(frozen=True)
 class Offer:
     """What one publisher on a sensor's topic offers."""
