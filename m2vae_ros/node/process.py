@@ -16,6 +16,8 @@ from rclpy.signals import SignalHandlerOptions
 
 from m2vae_ros import ending
 
+_LONGEST_WAIT = 0.2  # s, until a signal is noticed: it wakes neither executor
+
 
 def run_node(make: Callable[[], Node], name: str, arguments: Sequence[str] | None) -> int:
     """
@@ -65,11 +67,9 @@ def serve(node: Node) -> None:
     """Run a node's callbacks until the process is told to end, or the node has failed."""
     executor = make_executor()
     executor.add_node(node)
-    # The events executor is woken by a signal; the other ends its wait first.
-    longest_wait = 1.0 if keeps_order() else 0.2
     while rclpy.ok() and not ending.was_requested() and not _has_failed(node):
         try:
-            executor.spin_once(timeout_sec=longest_wait)
+            executor.spin_once(timeout_sec=_LONGEST_WAIT)
         except InvalidHandle as error:  # of something destroyed: costs what it was about, no more
             node.get_logger().warning(f'one event was lost: {error}', throttle_duration_sec=5.0)
 
