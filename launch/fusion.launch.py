@@ -150,7 +150,7 @@ def generate_launch_description() -> LaunchDescription:
             context.launch_configurations, switches
         )),
         DeclareLaunchArgument(
-            'params_file', default_value=str(DEFAULT_PARAMETERS),
+            'params_file', default_value=str(SHARE / 'config' / 'fusion.yaml'),
             description='Parameter file of the node; the arguments below override it when set',
         ),
         DeclareLaunchArgument(

@@ -182,7 +182,7 @@ def generate_launch_description() -> LaunchDescription:
             'installed default model, which knows only the simulated robot',
         ),
         DeclareLaunchArgument(
-            'params_file', default_value=str(DEFAULT_PARAMETERS),
+            'params_file', default_value=str(SHARE / 'config' / 'fusion.yaml'),
             description='Parameter file of the fusion node; topics, use_sim_time, autostart and '
             'backlog in it are overridden',
         ),
