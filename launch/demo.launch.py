@@ -18,6 +18,8 @@ from launch.actions import IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
+from m2vae_ros.launching.arguments import node_name, UNSET
+from m2vae_ros.launching.parameter_file import ParameterFile
 from m2vae_ros.node.share import large_messages_environment
 
 SHARE = Path(get_package_share_directory('m2vae_ros'))
@@ -35,10 +37,14 @@ def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the robot's node, remapped to the topics that the fusion node subscribes to."""
     values = context.launch_configurations
     targets = {topic: values.get(f'{sensor}_topic', '') for sensor, topic in TOPICS.items()}
+    use_sim_time = values['use_sim_time'] == 'true'
+    if values['use_sim_time'] == UNSET:  # the robot has the same clock as the fusion node
+        in_file = ParameterFile(values['params_file']).parameters_of(node_name(values, 'fusion'))
+        use_sim_time = in_file.get('use_sim_time', False)
     nodes = [Node(
         package='m2vae_ros', executable='robot_node', name='robot', output='screen',
         namespace=values['namespace'],
-        parameters=[{'use_sim_time': values['use_sim_time'] == 'true'}],
+        parameters=[{'use_sim_time': use_sim_time}],
         remappings=[(topic, target) for topic, target in targets.items() if target],
         ros_arguments=['--log-level', values['log_level']] if values['log_level'] else [],
         additional_env=large_messages_environment(),

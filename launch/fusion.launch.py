@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 import sys
+from typing import Any
 
 from ament_index_python.packages import (
     get_package_prefix,
@@ -22,50 +23,28 @@ from launch import Action, LaunchContext, LaunchDescription, LaunchDescriptionEn
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.logging import get_logger
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
-import yaml
 
-from m2vae_ros.vae.header import read_header
-from m2vae_ros.weights_file import CheckpointError
+from m2vae_ros.launching.arguments import (
+    choose_model,
+    expanded,
+    lower_case,
+    node_name,
+    read_sensors,
+    UNSET,
+)
+from m2vae_ros.launching.parameter_file import ParameterFile
+from m2vae_ros.specs import SensorSpec
 
-UNSET = ''
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 DEFAULT_MODEL = SHARE / 'config' / 'models' / 'default.safetensors'
+DEFAULT_PARAMETERS = SHARE / 'config' / 'fusion.yaml'
 
 
-def sensor_topics(model: Path) -> dict[str, str]:
-    """Return sensor -> default topic, from the header of a model file."""
-    try:
-        return {spec.name: spec.topic for spec in read_header(model).sensors}
-    except CheckpointError as error:
-        raise RuntimeError(f'model {error}') from None
-
-
-def model_in(params_file: Path) -> str:
-    """Return the parameter ``model`` in a parameter file, or UNSET."""
-    if not params_file.is_file():
-        raise RuntimeError(f'params_file {params_file}: no such file')
-    return _model_of(yaml.safe_load(params_file.read_text()) or {})
-
-
-def _model_of(section: object, name: str = '', model: str = UNSET) -> str:
-    """Return the model that a section sets for the node; its keys may be nested namespaces."""
-    if not isinstance(section, dict):
-        return model
-    for key, content in section.items():
-        if key != 'ros__parameters':
-            model = _model_of(content, key.rsplit('/', 1)[-1], model)
-        elif name in ('fusion', '*', '**'):
-            model = (content or {}).get('model', model)
-    return model
-
-
-def chosen_topics(arguments: dict[str, str]) -> dict[str, str]:
-    """Return sensor -> default topic of the model that the launch arguments choose."""
-    model = arguments.get('model', UNSET)
-    if model == UNSET and 'params_file' in arguments:
-        model = model_in(Path(arguments['params_file']))
-    return sensor_topics(DEFAULT_MODEL if model == UNSET else Path(model).expanduser())
+def chosen_sensors(arguments: dict[str, str]) -> tuple[SensorSpec, ...]:
+    """Return the sensors of the model that the launch arguments choose."""
+    file = ParameterFile(arguments.get('params_file', DEFAULT_PARAMETERS))
+    in_file = file.parameters_of(node_name(arguments, 'fusion'))
+    return read_sensors(choose_model(arguments, in_file, DEFAULT_MODEL))
 
 
 class DeclareSensorTopics(Action):
@@ -86,54 +65,60 @@ class DeclareSensorTopics(Action):
         return self._declare(context.launch_configurations)
 
     def _declare(self, arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
+        topics = {spec.name: spec.topic for spec in chosen_sensors(arguments)}
         return [
             DeclareLaunchArgument(
                 f'{sensor}_topic', default_value=UNSET,
                 description=f'Topic of {sensor}, relative to the namespace. Unset: {sensor}.topic '
                 f"of params_file, else {topic}, the model's own",
-            ) for sensor, topic in chosen_topics(arguments).items()
+            ) for sensor, topic in topics.items()
         ]
 
 
-def set_parameters(values: dict[str, str], sensors: list[str]) -> dict[str, ParameterValue]:
+def set_parameters(values: dict[str, str], sensors: list[str]) -> dict[str, Any]:
     """Return the node's parameters for the launch arguments that are set."""
-    texts = {'model': 'model', 'device': 'device'}
+    texts = {'device': 'device'}
     texts |= {f'{sensor}_topic': f'{sensor}.topic' for sensor in sensors}
-    parameters = {
-        parameter: ParameterValue(values[argument], value_type=str)
+    parameters: dict[str, Any] = {
+        parameter: values[argument]
         for argument, parameter in texts.items() if values[argument] != UNSET
     }
-    if 'model' in parameters:
-        path = str(Path(values['model']).expanduser())
-        parameters['model'] = ParameterValue(path, value_type=str)
+    if values['model'] != UNSET:
+        parameters['model'] = str(expanded(values['model']))
     for switch in ('use_sim_time', 'autostart'):
         if values[switch] != UNSET:
-            parameters[switch] = ParameterValue(values[switch] == 'true', value_type=bool)
+            parameters[switch] = values[switch] == 'true'
     return parameters
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the nodes to start."""
     values = context.launch_configurations
-    topics = chosen_topics(values)
-    for name in values:
-        if name.endswith('_topic') and name.removesuffix('_topic') not in topics:
-            get_logger('fusion.launch').warning(
-                f'{name} is ignored: the model has the sensors {", ".join(topics)}'
-            )
-    parameters = set_parameters(values, list(topics))
+    logger = get_logger('fusion.launch')
+    name = node_name(values, 'fusion')
+    file = ParameterFile(values['params_file'])
+    sensors = chosen_sensors(values)
+    topics = {spec.name: spec.topic for spec in sensors}
+    for argument in values:
+        if argument.endswith('_topic') and argument.removesuffix('_topic') not in topics:
+            logger.warning(f'{argument} is ignored: the model has the sensors {", ".join(topics)}')
+    if file.path != DEFAULT_PARAMETERS:
+        for problem in file.unused(name, sensors):
+            logger.warning(problem)
+    given = set_parameters(values, list(topics))
     log_level = [] if values['log_level'] == UNSET else ['--log-level', values['log_level']]
     nodes = [Node(
         package='m2vae_ros', executable='fusion_node', name='fusion', output='screen',
-        namespace=values['namespace'], parameters=[values['params_file'], parameters],
-        ros_arguments=log_level,
+        namespace=values['namespace'], ros_arguments=log_level,
+        parameters=[str(path) for path in (file.path, *file.override(name, given))],
     )]
     if values['rviz'] == 'true':
-        nodes.append(rviz(values, topics))
+        parameters = file.parameters_of(name) | given
+        nodes.append(rviz(values, topics, parameters.get('use_sim_time', False)))
     return nodes
 
 
-def rviz(values: dict[str, str], topics: dict[str, str]) -> Node:
+def rviz(values: dict[str, str], topics: dict[str, str], use_sim_time: bool) -> Node:
     """Return RViz, with its displays remapped to the namespace and topics of the launch."""
     try:
         get_package_prefix('rviz2')
@@ -152,14 +137,18 @@ def rviz(values: dict[str, str], topics: dict[str, str]) -> Node:
         package='rviz2', executable='rviz2', name='rviz', output='log',
         namespace=values['namespace'], arguments=['-d', str(SHARE / 'config' / 'fusion.rviz')],
         remappings=list(remapped.items()),
-        parameters=[{'use_sim_time': values['use_sim_time'] == 'true'}],
+        parameters=[{'use_sim_time': use_sim_time}],
     )
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and what they start."""
     switch = ['true', 'false']
+    switches = ['use_sim_time', 'autostart', 'rviz', 'log_level']
     return LaunchDescription([
+        OpaqueFunction(function=lambda context: lower_case(
+            context.launch_configurations, switches
+        )),
         DeclareLaunchArgument(
             'params_file', default_value=str(SHARE / 'config' / 'fusion.yaml'),
             description='Parameter file of the node; the arguments below override it when set',

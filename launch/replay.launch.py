@@ -10,7 +10,10 @@ everything ends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+import shutil
+import signal
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
@@ -22,65 +25,117 @@ from launch.actions import (
     RegisterEventHandler,
     TimerAction,
 )
-from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
+from launch.event_handlers import OnProcessExit, OnProcessIO
+from launch.events import matches_action, Shutdown
+from launch.events.process import ProcessExited, SignalProcess
+from launch.logging import get_logger
 from launch_ros.actions import Node
 
-from m2vae_ros.bags.bag import Bag, resolve_topics
-from m2vae_ros.vae.header import read_header
-from m2vae_ros.weights_file import CheckpointError
+from m2vae_ros.launching.arguments import (
+    choose_model,
+    expanded,
+    lower_case,
+    node_name,
+    read_sensors,
+    UNSET,
+)
+from m2vae_ros.launching.last_words import LastWords
+from m2vae_ros.launching.parameter_file import ParameterFile
+from m2vae_ros.launching.replay_arguments import check_output, replay_parameters
 
-UNSET = ''
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 DEFAULT_MODEL = SHARE / 'config' / 'models' / 'default.safetensors'
-BACKLOG = 100  # fused sets that may wait for the model, so that none is dropped
-QUEUE_DEPTH = 30  # messages of a sensor that may wait
-SHUTDOWN_DELAY = 2.0  # s after the end of the bag, for the last latents
+DEFAULT_PARAMETERS = SHARE / 'config' / 'fusion.yaml'
+RECORDER_DELAY = 2.0  # s after the end of the bag, for the last latents
+OUTPUT_DELAY = 0.3  # s after the end of a process, for the last of its output
 
 
-def chosen_topics(text: str) -> dict[str, str]:
-    """Return sensor -> topic, from SENSOR=TOPIC pairs separated by spaces or commas."""
-    pairs = text.replace(',', ' ').split()
-    for pair in pairs:
-        if '=' not in pair:
-            raise RuntimeError(f'topics: {pair!r} must be SENSOR=TOPIC')
-    return dict(pair.split('=', 1) for pair in pairs)
+class Replay:
+    """
+    The order in which a replay ends: the player, then the recorder, then the launch.
 
+    If a process ends early, the launch ends with an exit code other than 0 and the reason, and the
+    recording is removed, so that the same command may be given again.
 
-def sensor_parameters(values: dict[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the fusion node's parameters and the topics of the bag to play."""
-    model = Path(values['model'] or DEFAULT_MODEL).expanduser()
-    try:
-        sensors = read_header(model).sensors
-        with Bag(Path(values['bag']).expanduser()) as bag:
-            topics = resolve_topics(bag, sensors, chosen_topics(values['topics']))
-    except CheckpointError as error:
-        raise RuntimeError(f'model {error}') from None
-    except (ValueError, OSError) as error:
-        raise RuntimeError(str(error)) from None
-    parameters: dict[str, Any] = {'model': str(model), 'use_sim_time': True, 'backlog': BACKLOG}
-    for spec in sensors:
-        topic = topics.get(spec.name)
-        if topic is None:
-            continue
-        compressed = spec.kind == 'image' and topic.endswith('/compressed')
-        raw = topic.removesuffix('/compressed') if compressed else topic
-        parameters[f'{spec.name}.topic'] = raw
-        parameters[f'qos_overrides.{topic}.subscription.depth'] = QUEUE_DEPTH
-        if spec.kind == 'image':
-            parameters[f'{spec.name}.transport'] = 'compressed' if compressed else 'raw'
-    return parameters, list(topics.values())
+    Parameters
+    ----------
+    fusion, player, recorder
+        The nodes.
+    output
+        Folder of the bag that the recorder writes.
 
+    """
 
-def latent_topic(namespace: str) -> str:
-    """Return the topic of the latents in a namespace."""
-    return '/' + f'{namespace.strip("/")}/fusion/latent'.lstrip('/')
+    def __init__(self, fusion: Node, player: Node, recorder: Node, output: Path) -> None:
+        self._nodes = {'the fusion node': fusion, 'the player': player, 'the recorder': recorder}
+        self._player, self._recorder, self._output = player, recorder, output
+        self._has_failed = self._is_played = False
+
+    def handlers(self) -> list[LaunchDescriptionEntity]:
+        """Return what registers the event handlers; to be started before the nodes."""
+        entities: list[LaunchDescriptionEntity] = []
+        for name, node in self._nodes.items():
+            said = LastWords(name)
+
+            def hear(event: Any, said: LastWords = said) -> None:
+                said.hear(event.text)
+
+            def on_exit(
+                event: ProcessExited, context: LaunchContext, node: Node = node,
+                said: LastWords = said,
+            ) -> list[LaunchDescriptionEntity]:
+                return self._on_exit(node, said, event.returncode, context)
+
+            entities += [
+                RegisterEventHandler(OnProcessExit(target_action=node, on_exit=on_exit)),
+                RegisterEventHandler(OnProcessIO(
+                    target_action=node, on_stdout=hear, on_stderr=hear,
+                )),
+            ]
+        return entities
+
+    def _on_exit(
+        self, node: Node, said: LastWords, exit_code: int, context: LaunchContext
+    ) -> list[LaunchDescriptionEntity]:
+        if context.is_shutdown or self._has_failed:
+            if node is self._recorder and self._has_failed:
+                shutil.rmtree(self._output, ignore_errors=True)
+            return []
+        if node is self._player and exit_code == 0:
+            self._is_played = True
+            end = EmitEvent(event=SignalProcess(
+                signal_number=signal.SIGINT, process_matcher=matches_action(self._recorder),
+            ))
+            return [TimerAction(period=RECORDER_DELAY, actions=[end])]
+        if node is self._recorder and exit_code == 0 and self._is_played:
+            if self._output.exists():
+                return [EmitEvent(event=Shutdown(reason='the bag has ended'))]
+            return self._fail(lambda: 'nothing was recorded: no set of the bag was fused')
+        return self._fail(lambda: said.reason(exit_code))
+
+    def _fail(self, reason: Callable[[], str]) -> list[LaunchDescriptionEntity]:
+        """End with an exception: it is the only way to an exit code other than 0."""
+        self._has_failed = True
+
+        def fail(context: LaunchContext) -> None:
+            shutil.rmtree(self._output, ignore_errors=True)
+            raise RuntimeError(f'the replay has failed: {reason()}')
+
+        return [TimerAction(period=OUTPUT_DELAY, actions=[OpaqueFunction(function=fail)])]
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the fusion node, the recorder and the player."""
     values = context.launch_configurations
-    parameters, topics = sensor_parameters(values)
+    name = node_name(values, 'fusion')
+    file = ParameterFile(values['params_file'])
+    model = choose_model(values, file.parameters_of(name), DEFAULT_MODEL)
+    parameters, topics = replay_parameters(values, model)
+    output = expanded(values['output'])
+    check_output(output)
+    if file.path != DEFAULT_PARAMETERS:
+        for problem in file.unused(name, read_sensors(model)):
+            get_logger('replay.launch').warning(problem)
     if values['device'] != UNSET:
         parameters['device'] = values['device']
     common: dict[str, Any] = {
@@ -89,46 +144,47 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     }
     fusion = Node(
         executable='fusion_node', name='fusion',
-        parameters=[values['params_file'], parameters], **common,
+        parameters=[str(path) for path in (file.path, *file.override(name, parameters))],
+        **common,
     )
     recorder = Node(
         executable='latent_recorder', name='latent_recorder',
-        parameters=[{'output': values['output'], 'use_sim_time': True}], **common,
+        parameters=[{'output': str(output), 'use_sim_time': True}], **common,
     )
     player = Node(
         executable='m2vae', name='player', arguments=[
-            'play', str(Path(values['bag']).expanduser()), '--rate', values['rate'],
+            'play', str(expanded(values['bag'])), '--rate', values['rate'],
             '--start-offset', values['start_offset'],
             *(['--loop'] if values['loop'] == 'true' else []),
             *(['--pause'] if values['pause'] == 'true' else []),
-            '--topics', *topics, '--wait-for', *topics, latent_topic(values['namespace']),
+            '--topics', *topics, '--wait-for', *topics, f'{name}/latent',
         ], **common,
     )
-    ended = EmitEvent(event=Shutdown(reason='the bag has ended'))
-    return [fusion, recorder, player, RegisterEventHandler(OnProcessExit(
-        target_action=player, on_exit=[TimerAction(period=SHUTDOWN_DELAY, actions=[ended])],
-    )), RegisterEventHandler(OnProcessExit(
-        target_action=recorder, on_exit=[EmitEvent(event=Shutdown(reason='the recorder ended'))],
-    ))]
+    replay = Replay(fusion, player, recorder, output)
+    return [*replay.handlers(), fusion, recorder, player]
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and what they start."""
     switch = ['true', 'false']
+    switches = ['loop', 'pause', 'log_level']
     return LaunchDescription([
+        OpaqueFunction(function=lambda context: lower_case(
+            context.launch_configurations, switches
+        )),
         DeclareLaunchArgument('bag', description='Folder or file of the bag to play'),
         DeclareLaunchArgument(
             'output', description='Folder for the bag of latents; must not exist',
         ),
         DeclareLaunchArgument(
             'model', default_value=UNSET,
-            description='Model file (.safetensors). Unset: the installed default model, which '
-            'knows only the simulated robot',
+            description='Model file (.safetensors). Unset: that of params_file, else the '
+            'installed default model, which knows only the simulated robot',
         ),
         DeclareLaunchArgument(
             'params_file', default_value=str(SHARE / 'config' / 'fusion.yaml'),
-            description='Parameter file of the fusion node; model, topics and use_sim_time in it '
-            'are overridden',
+            description='Parameter file of the fusion node; topics, use_sim_time, autostart and '
+            'backlog in it are overridden',
         ),
         DeclareLaunchArgument(
             'topics', default_value=UNSET,

@@ -24,6 +24,7 @@ COMMANDS = {
     'train': 'train a model on bags or simulated worlds and write it to a file',
     'inspect': 'show what is in a model file and how fast the model is on this machine',
 }
+_NODES = ('play',)  # commands that a launch file may run: Ctrl-C is their ordinary end
 _FAILURE = 2
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -50,6 +51,8 @@ def robot_node() -> int:
 
 
 def _run_command(argv: list[str]) -> int:
+    if argv[:1] and argv[0] in _NODES:
+        ending.end_at_once()
     parser = argparse.ArgumentParser(
         prog='m2vae', description='Sensor fusion that keeps seeing when a sensor dies.',
     )
@@ -62,6 +65,8 @@ def _run_command(argv: list[str]) -> int:
             _command(name).add_arguments(command)
     arguments = parser.parse_args(argv)
     code: int = _command(arguments.command).run(arguments)
+    if arguments.command in _NODES:
+        ending.ignore()
     return code
 
 
@@ -73,6 +78,7 @@ def _run_node(module: str) -> int:
     ending.end_at_once()
     installation.find_wheels_shares()
     code: int = import_module(module).main()
+    ending.ignore()
     return code
 
 

@@ -29,6 +29,12 @@ def remember() -> None:
         signal.signal(number, _remember)
 
 
+def ignore() -> None:
+    """From now on, ignore signals: the process ends anyway, and Python no longer handles them."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def was_requested() -> bool:
     """Return whether a signal has been remembered."""
     return bool(_received)

@@ -40,6 +40,7 @@ MAY_IMPORT = {
     'training': 'specs vae samples evaluation',
     'node': 'specs ending vae sensors fusion simulation',
     'replay': 'ending fusion bags node',
+    'launching': 'specs weights_file vae bags node',
     'demo': 'specs parent vae sensors simulation evaluation node',
     'commands': 'installation weights_file vae fusion simulation bags samples evaluation training '
                 'node replay demo',

@@ -176,6 +176,22 @@ def test_a_wrong_parameter_of_a_sensor_fails_to_configure(start_node):
     assert 'Traceback' not in peer.process.log
 
 
+@pytest.mark.parametrize('wrong', [{'device': 'abacus'}, {'lidar.reliability': 'so so'}], ids=str)
+def test_a_failed_autostart_ends_the_process_where_that_is_asked_for(start_node, wrong):
+    process = start_node(exit_on_failure=True, **wrong).process
+    assert process.wait() == 2
+    assert 'configure failed: ' in process.log
+    assert 'Traceback' not in process.log
+    assert process.log.count('\n') == 1
+
+
+def test_the_path_of_the_model_may_begin_with_the_home(start_node, untrained_model, monkeypatch):
+    monkeypatch.setenv('HOME', str(untrained_model.parent))
+    peer = start_node(model=f'~/{untrained_model.name}')
+    peer.wait_for(lambda: 'warm' in peer.process.log, 'model')
+    assert str(untrained_model) in peer.process.log
+
+
 def test_a_parameter_file_that_is_not_there_ends_the_start_in_one_line(start_node):
     process = start_node('--params-file', 'absent.yaml').process
     assert process.wait() == 2

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 import sys
@@ -15,16 +14,15 @@ import pytest
 import yaml
 
 from m2vae_ros.simulation.robot import SENSORS
-from support.domains import reserved_domain
 from support.launch_files import (
     arguments_of,
     CONFIG,
+    launched,
     module_of,
     needs_launch,
-    RUN,
+    run_to_its_end,
     write_model,
 )
-from support.processes import Process
 
 ARGUMENTS = {
     'params_file', 'model', 'device', 'namespace', 'use_sim_time', 'autostart', 'log_level',
@@ -62,9 +60,12 @@ def test_the_parameter_file_may_choose_the_model_and_the_argument_overrides_it(
     argument = write_model(tmp_path / 'argument.safetensors', ('rear', 'rear/scan'))
     file = tmp_path / 'params.yaml'
     file.write_text(yaml.dump({'/**/fusion': {'ros__parameters': {'model': in_file}}}))
-    chosen = launch_file.chosen_topics
-    assert chosen({'params_file': str(file)}) == {'front': 'front/scan'}
-    assert chosen({'params_file': str(file), 'model': argument}) == {'rear': 'rear/scan'}
+
+    def chosen(**arguments: str) -> dict[str, str]:
+        return {spec.name: spec.topic for spec in launch_file.chosen_sensors(arguments)}
+
+    assert chosen(params_file=str(file)) == {'front': 'front/scan'}
+    assert chosen(params_file=str(file), model=argument) == {'rear': 'rear/scan'}
 
 
 @needs_launch
@@ -73,22 +74,11 @@ def test_a_parameter_file_may_nest_the_node_in_its_namespace(
 ) -> None:
     launch_file = module_of(package, 'fusion.launch.py')
     file = tmp_path / 'params.yaml'
-    nested = {'robot': {'fusion': {'ros__parameters': {'model': 'own.safetensors'}}}}
-    file.write_text(yaml.dump({'fusion': None, **nested}))
-    assert launch_file.model_in(file) == 'own.safetensors'
-
-
-@needs_launch
-@pytest.mark.parametrize('content', [
-    b'', b'\xff' * 8, (2).to_bytes(8, 'little') + b'{}', (9).to_bytes(8, 'little') + b'{"a"',
-], ids=['empty', 'hostile length', 'foreign', 'truncated'])
-def test_a_file_that_is_no_model_ends_in_an_error_that_names_it(
-    package: Path, tmp_path: Path, content: bytes,
-) -> None:
-    file = tmp_path / 'broken.safetensors'
-    file.write_bytes(content)
-    with pytest.raises(RuntimeError, match=r'^model .*broken\.safetensors: .*\bno'):
-        module_of(package, 'fusion.launch.py').sensor_topics(file)
+    own = write_model(tmp_path / 'own.safetensors', ('front', 'front/scan'))
+    file.write_text(yaml.dump({'robot': {'fusion': {'ros__parameters': {'model': own}}}}))
+    for namespace, names in (('robot', ['front']), ('', [spec.name for spec in SENSORS])):
+        arguments = {'params_file': str(file), 'namespace': namespace}
+        assert [spec.name for spec in launch_file.chosen_sensors(arguments)] == names
 
 
 @needs_launch
@@ -107,12 +97,11 @@ def test_only_arguments_that_are_set_override_parameters(package: Path) -> None:
              'model': 'x.safetensors'}
     context.launch_configurations.update(given)
     parameters = launch_file.set_parameters(context.launch_configurations, ['lidar'])
-    values = {name: value.evaluate(context) for name, value in parameters.items()}
-    assert values == {'device': 'cpu', 'autostart': False, 'use_sim_time': True,
-                      'lidar.topic': 'a/b', 'model': 'x.safetensors'}
+    assert parameters == {'device': 'cpu', 'autostart': False, 'use_sim_time': True,
+                          'lidar.topic': 'a/b', 'model': 'x.safetensors'}
     own = {parameter.name for parameter in fields(FusionParameters)} | {'use_sim_time'}
     of_lidar = {f'lidar.{parameter.name}' for parameter in fields(SensorParameters)}
-    assert set(values) <= own | of_lidar
+    assert set(parameters) <= own | of_lidar
 
 
 @needs_launch
@@ -145,19 +134,22 @@ def test_the_demos_robot_is_the_simulated_one(package: Path) -> None:
     assert demo.FRAMES['depth_optical_frame'][:4] == position
 
 
-@contextmanager
-def launched(file: Path, log: Path, *arguments: str) -> Iterator[Any]:
-    """Launch a file and give a peer; end the launch as Ctrl-C does, and check exit code 0."""
-    from support.node_processes import Peer
+def publish_scans(peer: Any, topic: str) -> None:
+    """Let a peer publish scans at 10 Hz."""
+    from sensor_msgs.msg import LaserScan
 
-    with (
-        reserved_domain() as domain,
-        Process(RUN, [file, *arguments], log, session=True, ROS_DOMAIN_ID=str(domain),
-                OMP_NUM_THREADS='1') as process,
-    ):
-        with closing(Peer(domain, process)) as peer:
-            yield peer
-        assert process.stop() == 0, process.log
+    publisher = peer.node.create_publisher(LaserScan, topic, 10)
+
+    def publish() -> None:
+        scan = LaserScan(
+            angle_min=-3.0, angle_max=3.0, angle_increment=0.1, range_min=0.1,
+            range_max=10.0, ranges=[2.0] * 61,
+        )
+        scan.header.frame_id = 'laser'
+        scan.header.stamp = peer.node.get_clock().now().to_msg()
+        publisher.publish(scan)
+
+    peer.node.create_timer(0.1, publish)
 
 
 def latent_of(peer: Any, topic: str, sensors: set[str]) -> Any:
@@ -176,37 +168,153 @@ def latent_of(peer: Any, topic: str, sensors: set[str]) -> Any:
 
 @needs_launch
 def test_the_fusion_launch_fuses_a_remapped_scan_in_a_namespace(
-    package: Path, tmp_path: Path,
+    package: Path,
 ) -> None:
-    from sensor_msgs.msg import LaserScan
+    from support.node_processes import Peer
 
-    file = package / 'launch' / 'fusion.launch.py'
-    arguments = 'namespace:=robot1', 'lidar_topic:=front/scan', 'device:=cpu'
-    with launched(file, tmp_path / 'log', *arguments) as peer:
-        publisher = peer.node.create_publisher(LaserScan, '/robot1/front/scan', 10)
-
-        def publish() -> None:
-            scan = LaserScan(
-                angle_min=-3.0, angle_max=3.0, angle_increment=0.1, range_min=0.1,
-                range_max=10.0, ranges=[2.0] * 61,
-            )
-            scan.header.frame_id = 'laser'
-            scan.header.stamp = peer.node.get_clock().now().to_msg()
-            publisher.publish(scan)
-
-        peer.node.create_timer(0.1, publish)
+    arguments = ['namespace:=robot1', 'lidar_topic:=front/scan', 'device:=cpu']
+    with (
+        launched(package, 'fusion.launch.py', *arguments) as process,
+        closing(Peer(process.domain, process)) as peer,
+    ):
+        publish_scans(peer, '/robot1/front/scan')
         message = latent_of(peer, '/robot1/fusion/latent', {'lidar'})
         assert [field.name for field in message.fields] == ['mean', 'log_variance', 'sensors']
 
 
 @needs_launch
 def test_the_demo_launch_fuses_all_sensors_of_a_remapped_robot_in_a_namespace(
-    package: Path, tmp_path: Path,
+    package: Path,
 ) -> None:
-    file = package / 'launch' / 'demo.launch.py'
-    with launched(
-        file, tmp_path / 'log', 'namespace:=robot2', 'camera_topic:=front/image',
-    ) as peer:
+    from support.node_processes import Peer
+
+    arguments = ['namespace:=robot2', 'camera_topic:=front/image']
+    with (
+        launched(package, 'demo.launch.py', *arguments) as process,
+        closing(Peer(process.domain, process)) as peer,
+    ):
         latent_of(peer, '/robot2/fusion/latent', {spec.name for spec in SENSORS})
         peer.wait_for(lambda: peer.node.count_publishers('/robot2/front/image') == 1, 'images')
         assert peer.node.count_publishers('/robot2/camera/image_raw') == 0
+
+
+@needs_launch
+@pytest.mark.parametrize(('content', 'problem'), [
+    (None, 'no such file'), (b'/**: {ros__parameters: [', 'is no YAML: '),
+    (b'\0\xff', 'is binary'),
+], ids=['missing', 'broken', 'binary'])
+def test_every_launch_file_refuses_a_parameter_file_by_name_in_the_same_line(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None,
+    problem: str,
+) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    if content is not None:
+        (tmp_path / 'own.yaml').write_bytes(content)
+    arguments = ['params_file:=~/own.yaml', 'bag:=any', 'output:=any']
+    lines = set()
+    for name in ('fusion', 'demo', 'replay'):
+        code, output = run_to_its_end(package, f'{name}.launch.py', *arguments)
+        assert code == 1, output
+        lines |= {line.partition(']: ')[2] for line in output.splitlines() if 'ERROR' in line}
+        assert 'process started' not in output
+    (line,) = lines
+    assert f'params_file:={tmp_path}/own.yaml: {problem}' in line
+
+
+@needs_launch
+def test_a_launch_warns_of_what_no_node_takes_but_not_in_its_own_file(
+    package: Path, tmp_path: Path,
+) -> None:
+    other = write_model(tmp_path / 'other.safetensors', ('velodyne', 'points'))  # no weights
+    file = tmp_path / 'own.yaml'
+    file.write_text(yaml.dump({'/**': {'ros__parameters': {'slpo': 0.1}}}))
+    with launched(package, 'fusion.launch.py', f'params_file:={file}') as process:
+        process.wait_for_line('warm after')
+    assert f'params_file:={file}: section /**: the fusion node has no parameter slpo: did you ' \
+        'mean slop?' in process.log
+    with launched(package, 'fusion.launch.py', f'model:={other}') as process:
+        process.wait_for_line('configure failed')
+    assert 'params_file' not in process.log.split('process started')[0]
+
+
+@needs_launch
+def test_rviz_may_be_asked_for_in_any_case_and_gets_the_time_of_the_parameter_file(
+    package: Path, tmp_path: Path,
+) -> None:
+    prefix, seen = package.parents[1], tmp_path / 'seen'
+    (prefix / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'rviz2').touch()
+    rviz = prefix / 'lib' / 'rviz2' / 'rviz2'
+    rviz.parent.mkdir()
+    rviz.write_text(f"""#!{sys.executable}
+import pathlib, sys
+pairs = zip(sys.argv, sys.argv[1:])
+files = [pathlib.Path(file).read_text() for word, file in pairs if word == '--params-file']
+pathlib.Path({str(seen)!r}).write_text(''.join(files))
+print('rviz was started', flush=True)
+""")
+    rviz.chmod(0o755)
+    file = tmp_path / 'own.yaml'
+    file.write_text(yaml.dump({
+        '/robot1/fusion': {'ros__parameters': {'use_sim_time': True}},
+        '/robot2/fusion': {'ros__parameters': {'use_sim_time': False}},
+    }))
+    for namespace, expected in (('robot1', True), ('robot2', False)):
+        with launched(
+            package, 'fusion.launch.py', 'rviz:=True', f'params_file:={file}',
+            f'namespace:={namespace}',
+        ) as process:
+            process.wait_for_line('rviz2-2]: process has finished cleanly')
+            process.wait_for_line('warm after')
+        ((parameters,),) = (section.values() for section in yaml.safe_load(
+            seen.read_text()
+        ).values())
+        assert parameters == {'use_sim_time': expected}
+
+
+@needs_launch
+def test_the_robot_of_the_demo_has_the_clock_that_the_parameter_file_gives(
+    package: Path, tmp_path: Path,
+) -> None:
+    from rcl_interfaces.srv import GetParameters
+
+    from support.node_processes import Peer
+
+    file = tmp_path / 'own.yaml'
+    file.write_text(yaml.dump({
+        '/robot4/fusion': {'ros__parameters': {'use_sim_time': True, 'autostart': False}}
+    }))
+    arguments = [f'params_file:={file}', 'namespace:=robot4']
+    with (
+        launched(package, 'demo.launch.py', *arguments) as process,
+        closing(Peer(process.domain, process)) as peer,
+    ):
+        answer = peer.call(
+            GetParameters, '/robot4/robot/get_parameters', names=['use_sim_time'],
+        )
+        assert answer.values[0].bool_value
+
+
+@needs_launch
+def test_a_node_gets_its_part_of_a_file_of_several_robots_with_paths_in_its_home(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from support.node_processes import Peer
+
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'own.safetensors').symlink_to(package / 'config/models/default.safetensors')
+    (tmp_path / 'robots.yaml').write_text(yaml.dump({
+        '/robot5/fusion': {'ros__parameters': {
+            'model': '~/own.safetensors', 'lidar': {'topic': 'front/scan'}, 'device': 'typewriter',
+        }},
+        '/**': {'ros__parameters': {'device': 'abacus'}},
+        '/robot6/fusion': {'ros__parameters': {'model': '~/absent.safetensors'}},
+    }, sort_keys=False))
+    arguments = ['params_file:=~/robots.yaml', 'namespace:=robot5', 'device:=cpu']
+    with (
+        launched(package, 'fusion.launch.py', *arguments) as process,
+        closing(Peer(process.domain, process)) as peer,
+    ):
+        publish_scans(peer, '/robot5/front/scan')
+        latent_of(peer, '/robot5/fusion/latent', {'lidar'})
+    assert f'{tmp_path}/own.safetensors: sensors' in process.log
+    assert 'WARN' not in process.log.split('process started')[0]

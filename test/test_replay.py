@@ -195,6 +195,25 @@ def test_what_cannot_be_played_ends_in_one_line(tmp_path, words, message):
     assert player.log.count('\n') == 1
 
 
+def test_the_home_in_the_path_of_a_bag_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    with Process(entry('main'), ['play', '~/absent'], tmp_path / 'log') as player:
+        assert player.wait() == 2
+    assert player.log.startswith(f'm2vae: error: {tmp_path}/absent: ')
+
+
+def test_a_recorder_that_hears_nothing_leaves_nothing(tmp_path, start, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    given = ['--ros-args', '-p', 'output:=~/latents']
+    with reserved_domain() as domain:
+        for _ in range(2):  # the second may have the same path
+            recorder = start(domain, 'latent_recorder', *given)
+            recorder.wait_for(lambda recorder=recorder: 'recording' in recorder.log, 'recorder')
+            assert recorder.stop() == 0
+            assert f'{tmp_path / "latents"} is not written: nothing was published' in recorder.log
+            assert list(tmp_path.glob('*latents*')) == []
+
+
 def test_a_recorder_without_a_folder_for_its_bag_ends_with_an_error(tmp_path):
     for output, message in (('', 'output is empty'), (tmp_path, f'{tmp_path}: exists already')):
         given = ['--ros-args', '-p', f'output:={output}'] if output else []

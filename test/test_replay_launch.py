@@ -4,14 +4,25 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 import re
+import signal
+from typing import Any
 
 import pytest
+import yaml
 
+from m2vae_ros.simulation.robot import SENSORS
 from support.domains import reserved_domain
-from support.launch_files import arguments_of, module_of, needs_launch, RUN, write_model
-from support.processes import Process, ROOT
+from support.launch_files import (
+    arguments_of,
+    Launched,
+    launched,
+    needs_launch,
+    run_to_its_end,
+)
+from support.processes import ROOT
 from support.waiting import slowdown
 
 
@@ -36,47 +47,122 @@ def test_replay_lists_every_argument_with_a_description(package: Path) -> None:
         assert shown.get(written[name], written[name].strip('`')) == default, name
 
 
-@needs_launch
-def test_replay_sets_the_nodes_topics_to_those_of_the_bag(
-    package: Path, tmp_path: Path,
-) -> None:
+@pytest.fixture
+def drive(tmp_path: Path) -> Path:
+    """Return a bag of two seconds of the simulated robot."""
     from support.bag_files import write_drive
 
-    replay = module_of(package, 'replay.launch.py')
-    drive = write_drive(
-        tmp_path / 'drive', seconds=0.3, sensors=('camera', 'lidar'), compressed_images=True,
-    )
-    values = {'bag': str(drive), 'topics': '', 'model': write_model(
-        tmp_path / 'model.safetensors', ('front', 'scan')
-    )}
-    parameters, topics = replay.sensor_parameters(values)
-    assert (parameters['front.topic'], topics) == ('/scan', ['/scan'])
-    with pytest.raises(RuntimeError, match=r'drive: .*/back/scan'):
-        replay.sensor_parameters({**values, 'topics': 'front=/back/scan'})
-    with pytest.raises(RuntimeError, match='must be SENSOR=TOPIC'):
-        replay.sensor_parameters({**values, 'topics': '/scan'})
-    assert replay.latent_topic('/robot1/') == '/robot1/fusion/latent'
-    assert replay.latent_topic('') == '/fusion/latent'
+    path: Path = write_drive(tmp_path / 'drive', seconds=2.0, compressed_images=True)
+    return path
+
+
+def feasible_rate() -> str:
+    """Return the argument for a rate at which this machine keeps up now."""
+    return f'rate:={1 / slowdown():.3f}'
+
+
+def count_complete_sets(bag: Path, topic: str) -> int:
+    from m2vae_ros.replay.latents import read_latents
+
+    return sum(latent.sensors == 0b111 for latent in read_latents(bag, topic).latents.values())
 
 
 @needs_launch
 def test_the_replay_launch_records_the_latents_of_a_bag_and_ends(
-    package: Path, tmp_path: Path,
+    package: Path, tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from m2vae_ros.replay.latents import read_latents
-    from support.bag_files import write_drive
-
-    drive = write_drive(tmp_path / 'drive', seconds=2.0, compressed_images=True)
+    monkeypatch.setenv('HOME', str(tmp_path))
     arguments = [
-        f'bag:={drive}', f'output:={tmp_path / "latents"}', 'namespace:=robot3', 'device:=cpu',
-        f'rate:={1 / slowdown():.3f}',
+        'bag:=~/drive', 'output:=~/latents', 'namespace:=robot3', 'device:=cpu', feasible_rate(),
     ]
-    launch_file = package / 'launch' / 'replay.launch.py'
+    code, output = run_to_its_end(package, 'replay.launch.py', *arguments)
+    assert code == 0, output
+    assert count_complete_sets(tmp_path / 'latents', '/robot3/fusion/latent') > 15
+
+
+@needs_launch
+@pytest.mark.parametrize(('argument', 'parameters', 'reason'), [
+    ('device:=abacus', {}, "the fusion node ended with exit code 2: configure failed: device 'ab"),
+    ('log_level:=info', {'slop': -1.0}, 'the fusion node ended with exit code 2: parameter slop '),
+    ('log_level:=info', {'lidar': {'reliability': 'so so'}}, 'lidar.reliability must be one of '),
+    ('topics:=lidar=/absent', {}, 'sensor lidar: no topic /absent; choose one with topics:=lidar'),
+    ('bag:=~/empty', {}, 'empty: has no messages'),
+    ('start_offset:=9', {}, 'start_offset:=9: must be a number from 0 to the length of the bag'),
+], ids=['device', 'parameter', "sensor's parameter", 'topic', 'empty bag', 'offset'])
+def test_a_replay_that_cannot_run_ends_with_the_reason_and_leaves_nothing(
+    package: Path, tmp_path: Path, drive: Path, argument: str, parameters: dict[str, Any],
+    reason: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from m2vae_ros.bags.writer import BagWriter
+
+    monkeypatch.setenv('HOME', str(tmp_path))
+    with BagWriter(tmp_path / 'empty') as writer:
+        writer.add_topic('/scan', 'sensor_msgs/msg/LaserScan')
+    (tmp_path / 'own.yaml').write_text(yaml.dump({'/**': {'ros__parameters': parameters}}))
+    code, output = run_to_its_end(
+        package, 'replay.launch.py', f'bag:={drive}', 'output:=~/latents',
+        'params_file:=~/own.yaml', argument,
+    )
+    assert code == 1, output
+    (line,) = (line for line in output.splitlines() if 'Caught exception in launch' in line)
+    assert reason in line
+    assert 'Traceback' not in output
+    assert list(tmp_path.glob('*latents*')) == []
+
+
+@needs_launch
+@pytest.mark.parametrize(('executable', 'name'), [
+    ('fusion_node', 'the fusion node'), ('latent_recorder', 'the recorder'),
+    ('m2vae', 'the player'),
+])
+def test_a_process_that_is_killed_ends_the_replay_and_a_retry_works(
+    package: Path, tmp_path: Path, drive: Path, executable: str, name: str,
+) -> None:
+    arguments = [
+        f'bag:={drive}', f'output:={tmp_path / "latents"}', 'device:=cpu', feasible_rate(),
+    ]
     with (
         reserved_domain() as domain,
-        Process(RUN, [launch_file, *arguments], tmp_path / 'log', session=True,
-                ROS_DOMAIN_ID=str(domain), OMP_NUM_THREADS='1') as process,
+        Launched(package, 'replay.launch.py', *arguments, 'loop:=True', domain=domain) as process,
     ):
-        assert process.wait() == 0, process.log
-    latents = read_latents(tmp_path / 'latents', '/robot3/fusion/latent').latents.values()
-    assert sum(latent.sensors == 0b111 for latent in latents) > 15
+        process.wait_for_line('warm after')
+        pid = re.search(rf'{executable}-\d\]: process started with pid \[(\d+)\]', process.log)
+        assert pid is not None
+        os.kill(int(pid[1]), signal.SIGKILL)
+        assert process.wait() == 1, process.log
+    assert f'the replay has failed: {name} was ended by SIGKILL' in process.log
+    if executable != 'fusion_node':  # once is enough
+        assert not (tmp_path / 'latents').exists()
+        return
+    code, output = run_to_its_end(package, 'replay.launch.py', *arguments)
+    assert code == 0, output
+    assert count_complete_sets(tmp_path / 'latents', '/fusion/latent') > 15
+
+
+@needs_launch
+def test_a_replay_in_which_nothing_is_fused_fails(
+    package: Path, tmp_path: Path, drive: Path,
+) -> None:
+    file = tmp_path / 'own.yaml'
+    offsets = {spec.name: {'offset': 10.0} for spec in SENSORS}
+    file.write_text(yaml.dump({'/**': {'ros__parameters': {'max_age': 1.0, **offsets}}}))
+    code, output = run_to_its_end(
+        package, 'replay.launch.py', f'bag:={drive}', f'output:={tmp_path / "latents"}',
+        'device:=cpu', f'params_file:={file}',
+    )
+    assert code == 1, output
+    assert 'the replay has failed: nothing was recorded' in output
+    assert list(tmp_path.glob('*latents*')) == []
+
+
+@needs_launch
+def test_an_interrupted_replay_ends_well_and_keeps_what_it_has_recorded(
+    package: Path, tmp_path: Path, drive: Path,
+) -> None:
+    arguments = [
+        f'bag:={drive}', f'output:={tmp_path / "latents"}', 'device:=cpu', 'loop:=true',
+        feasible_rate(),
+    ]
+    with launched(package, 'replay.launch.py', *arguments) as process:
+        process.wait_for_line('the clock jumped by')  # the second round has begun
+    assert count_complete_sets(tmp_path / 'latents', '/fusion/latent') > 15

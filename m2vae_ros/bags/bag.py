@@ -249,7 +249,8 @@ def open_bag(path: Path | str) -> Bag:
 
 
 def resolve_topics(
-    bag: Bag, sensors: Sequence[SensorSpec], chosen: Mapping[str, str] | None = None
+    bag: Bag, sensors: Sequence[SensorSpec], chosen: Mapping[str, str] | None = None,
+    *, option: str = '--topic ',
 ) -> dict[str, str]:
     """
     Find the topic of each sensor in a bag.
@@ -262,6 +263,8 @@ def resolve_topics(
         Their own topics are looked up; of an image also ``<topic>/compressed``.
     chosen
         Sensor -> its topic in this bag, where it is not the sensor's own.
+    option
+        What the user writes before ``SENSOR=TOPIC``, for error messages.
 
     Returns
     -------
@@ -279,13 +282,15 @@ def resolve_topics(
     unknown = sorted(set(chosen) - {spec.name for spec in sensors})
     if unknown:
         raise BagError(
-            f'--topic {unknown[0]}={chosen[unknown[0]]}: no such sensor; the sensors are '
+            f'{option}{unknown[0]}={chosen[unknown[0]]}: no such sensor; the sensors are '
             f'{", ".join(spec.name for spec in sensors)}'
         )
-    return {spec.name: _resolve_topic(bag, spec, chosen.get(spec.name)) for spec in sensors}
+    return {
+        spec.name: _resolve_topic(bag, spec, chosen.get(spec.name), option) for spec in sensors
+    }
 
 
-def _resolve_topic(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
+def _resolve_topic(bag: Bag, spec: SensorSpec, chosen: str | None, option: str) -> str:
     types = [message_type(spec)] + [COMPRESSED_IMAGE] * (spec.kind == 'image')
     name = (chosen or spec.topic).strip('/')
     names = [name] + [f'{name}/compressed'] * (spec.kind == 'image')
@@ -307,11 +312,11 @@ def _resolve_topic(bag: Bag, spec: SensorSpec, chosen: str | None) -> str:
         topic for topic in bag.topics.values() if topic.message_type in types and topic.count
     ]
     fix = (
-        f'choose one with --topic {spec.name}={candidates[0].name}; of type '
+        f'choose one with {option}{spec.name}={candidates[0].name}; of type '
         f'{" or ".join(types)} there are {format_topics(candidates)}'
         if candidates else
-        f'no topic of this bag has messages of type {" or ".join(types)}: take {spec.name} out of '
-        f'the sensors file, or record it'
+        f'no topic of this bag has messages of type {" or ".join(types)}: record it, or take '
+        f'{spec.name} out of the sensors file, or use a model without it'
     )
     raise BagError(f'{bag.path}: sensor {spec.name}: {problem}; {fix}')
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import os.path
 from pathlib import Path
 
 from m2vae_ros.bags.bag import Bag
@@ -59,6 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
         paused=arguments.pause, topics=arguments.topics, wait_for=arguments.wait_for,
     )
     rules = [word for rule in arguments.remap for word in ('-r', rule)]
-    with Bag(arguments.bag) as bag, pressed_keys() as keys:
+    with Bag(os.path.expanduser(arguments.bag)) as bag, pressed_keys() as keys:
         play(bag, options, keys, ['--ros-args', *rules, *arguments.ros_args])
     return 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+import os
 from pathlib import Path
 import time
 import traceback
@@ -63,6 +64,7 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
         super().__init__('fusion', **node_options)
         self._trace = trace
         self._problem = ''  # why the last transition failed
+        self.failure = ''  # why the process is to end, see `run_node`
         self._model_path = ''
         self._failing: set[str] = set()  # names of statuses
         self._pipeline: Pipeline | None = None
@@ -148,13 +150,15 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
         self._autostart_timer = None
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+        if self._problem and self._settings.exit_on_failure:
+            self.failure = self._problem
 
     def _configure(self) -> None:
         started = time.monotonic()
         self._settings = self._declarations.read()
         torch.set_num_threads(self._settings.threads)
         cv2.setNumThreads(self._settings.threads)
-        path = Path(self._settings.model or shared_file(*_DEFAULT_MODEL))
+        path = Path(os.path.expanduser(self._settings.model or shared_file(*_DEFAULT_MODEL)))
         loaded = checkpoint.load(path)
         model = loaded.model
         if not loaded.has_digest:

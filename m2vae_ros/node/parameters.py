@@ -67,6 +67,8 @@ class FusionParameters:
         'auto', 'Where the model runs: auto (the GPU if there is one), cpu, cuda or cuda:N')
     autostart: bool = _parameter(
         True, 'Whether the node configures and activates itself', read_only=True)
+    exit_on_failure: bool = _parameter(
+        False, 'Whether the process ends, with exit code 2, when autostart fails', read_only=True)
     reconstruct: str = _parameter(
         'missing', 'Which sensors are reconstructed while somebody subscribes: those missing '
         'from the fused set, or all; may be set at any time',

@@ -16,6 +16,8 @@ from rclpy.signals import SignalHandlerOptions
 
 from m2vae_ros import ending
 
+_LONGEST_WAIT = 0.2  # s, until a signal is noticed: it wakes neither executor
+
 
 def run_node(make: Callable[[], Node], name: str, arguments: Sequence[str] | None) -> int:
     """
@@ -24,7 +26,8 @@ def run_node(make: Callable[[], Node], name: str, arguments: Sequence[str] | Non
     Parameters
     ----------
     make
-        Makes the node.
+        Makes the node. Where its attribute ``failure`` is set, the process ends with exit code 2;
+        the node has said why.
     name
         Of the process, in its messages.
     arguments
@@ -43,6 +46,8 @@ def run_node(make: Callable[[], Node], name: str, arguments: Sequence[str] | Non
         if not ending.was_requested():
             node = make()
             serve(node)
+            if _has_failed(node):
+                return 2
     except ExternalShutdownException:
         pass
     except (ParameterException, ValueError) as error:
@@ -59,16 +64,18 @@ def run_node(make: Callable[[], Node], name: str, arguments: Sequence[str] | Non
 
 
 def serve(node: Node) -> None:
-    """Run a node's callbacks until the process is told to end."""
+    """Run a node's callbacks until the process is told to end, or the node has failed."""
     executor = make_executor()
     executor.add_node(node)
-    # The events executor is woken by a signal; the other ends its wait first.
-    longest_wait = 1.0 if keeps_order() else 0.2
-    while rclpy.ok() and not ending.was_requested():
+    while rclpy.ok() and not ending.was_requested() and not _has_failed(node):
         try:
-            executor.spin_once(timeout_sec=longest_wait)
+            executor.spin_once(timeout_sec=_LONGEST_WAIT)
         except InvalidHandle as error:  # of something destroyed: costs what it was about, no more
             node.get_logger().warning(f'one event was lost: {error}', throttle_duration_sec=5.0)
+
+
+def _has_failed(node: Node) -> bool:
+    return bool(getattr(node, 'failure', ''))
 
 
 def make_executor() -> Executor:

@@ -123,11 +123,12 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
         while self._is_running() and (rounds == 0 or self._options.loop):
             rounds += 1
             self._play_once()
-        if self._is_running():
+        has_ended = self._is_running()
+        if has_ended:
             self._run_until(self.pace.position(time.monotonic_ns()) + _TIME_AFTER_END)
             for publisher in self._topic_publishers.values():
                 publisher.wait_for_all_acked(Duration(seconds=1))
-        self.get_logger().info('stopped' if self._stopped else 'end of the bag')
+        self.get_logger().info('end of the bag' if has_ended else 'stopped')
 
     def _play_once(self) -> None:
         self._set_time(self._start_ns)

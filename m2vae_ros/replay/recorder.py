@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import os.path
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
+from m2vae_ros.bags.storage import BagError
 from m2vae_ros.bags.writer import BagWriter
 from m2vae_ros.fusion.latent_message import LATENT_TYPE
 from m2vae_ros.node.process import run_node
@@ -24,7 +26,8 @@ class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
     """
     Write the latents that are published on ``fusion/latent`` to a bag, byte by byte.
 
-    The bag appears when the node has ended.
+    The bag appears when the node has ended, and only if a latent was received and all were
+    written.
 
     Raises
     ------
@@ -35,25 +38,38 @@ class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__('latent_recorder', **node_options)
+        self._writer: BagWriter | None = None
+        self.count = 0
+        self._has_failed = False
         output = self._declare('output', '', 'Folder of the bag that is written')
         storage = self._declare('storage', 'mcap', 'Format of the bag: mcap or sqlite3')
         if not output:
             raise ValueError('parameter output is empty: name the folder of the bag to write')
-        self._writer = BagWriter(Path(output).expanduser(), storage=storage)
-        self._writer.__enter__()
-        self.count = 0
         self._subscription = self.create_subscription(
             PointCloud2, 'fusion/latent', self._on_latent, QoSProfile(depth=_QUEUE_DEPTH),
             raw=True,
         )
         self._topic = self._subscription.topic_name
+        self._writer = BagWriter(Path(os.path.expanduser(output)), storage=storage)
         self._writer.add_topic(self._topic, LATENT_TYPE)
-        self.get_logger().info(f'recording {self._topic} to {output}')
+        self.get_logger().info(f'recording {self._topic} to {self._writer.path}')
 
     def destroy_node(self) -> None:
-        """Finish the bag and destroy the node."""
-        self._writer.__exit__(None, None, None)
+        """Finish the bag, or leave none, and destroy the node."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self._finish(writer)
         super().destroy_node()
+
+    def _finish(self, writer: BagWriter) -> None:
+        if self.count and not self._has_failed:
+            writer.close()
+            return
+        writer.abandon()
+        if not self._has_failed:
+            self.get_logger().warning(
+                f'{writer.path} is not written: nothing was published on {self._topic}'
+            )
 
     def _declare(self, name: str, default: str, description: str) -> str:
         value: str = self.declare_parameter(name, default, ParameterDescriptor(
@@ -62,10 +78,15 @@ class LatentRecorder(Node):  # type: ignore[misc]  # rclpy carries no types
         return value
 
     def _on_latent(self, serialized: bytes) -> None:
+        assert self._writer is not None
+        try:
+            self._writer.write_serialized(
+                self._topic, self.get_clock().now().nanoseconds, serialized
+            )
+        except BagError:
+            self._has_failed = True
+            raise
         self.count += 1
-        self._writer.write_serialized(
-            self._topic, self.get_clock().now().nanoseconds, serialized
-        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

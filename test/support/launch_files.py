@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 import json
 import os
 from pathlib import Path
+import signal
 import sys
 from types import ModuleType
 from typing import Any
@@ -16,7 +19,8 @@ import pytest
 
 from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae.header import METADATA_KEY, ModelHeader
-from support.processes import entry, ROOT
+from support.domains import reserved_domain
+from support.processes import entry, Process, ROOT
 
 CONFIG = ROOT / 'config'
 RUN = """
@@ -87,3 +91,59 @@ def arguments_of(package: Path, name: str) -> dict[str, Any]:
     """Return the arguments of a launch file by name, as ``--show-args`` lists them."""
     description = module_of(package, name).generate_launch_description()
     return {argument.name: argument for argument in description.get_launch_arguments()}
+
+
+class Launched(Process):
+    """
+    A launch file that runs in a process group of its own.
+
+    Parameters
+    ----------
+    package
+        Its share directory; see the fixture of that name.
+    name
+        Name of the launch file.
+    arguments
+        Arguments of the launch, ``name:=value``.
+    domain
+        ROS domain of its nodes.
+
+    """
+
+    def __init__(self, package: Path, name: str, *arguments: str, domain: int) -> None:
+        super().__init__(
+            RUN, [package / 'launch' / name, *arguments], package.parents[1] / 'launch.log',
+            session=True, ROS_DOMAIN_ID=str(domain), OMP_NUM_THREADS='1',
+        )
+        self.domain = domain
+
+    def wait_for_line(self, text: str) -> None:
+        """Wait until the output has a text."""
+        self.wait_for(lambda: text in self.log, repr(text))
+
+    def interrupt(self) -> None:
+        """Interrupt the launch as Ctrl-C does, which a terminal sends to all its processes."""
+        os.killpg(self.pid, signal.SIGINT)
+
+
+@contextmanager
+def launched(package: Path, name: str, *arguments: str) -> Iterator[Launched]:
+    """Launch a file; end it as Ctrl-C does, and check that all of it ends well."""
+    with (
+        reserved_domain() as domain,
+        Launched(package, name, *arguments, domain=domain) as process,
+    ):
+        yield process
+        process.interrupt()
+        assert process.wait() == 0, process.log
+        assert 'process has died' not in process.log, process.log
+        assert 'Traceback' not in process.log, process.log
+
+
+def run_to_its_end(package: Path, name: str, *arguments: str) -> tuple[int, str]:
+    """Launch a file that ends by itself; return exit code and output."""
+    with (
+        reserved_domain() as domain,
+        Launched(package, name, *arguments, domain=domain) as process,
+    ):
+        return process.wait(), process.log

@@ -1,0 +1,121 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments of launch files: switches, paths, names of nodes, and what they choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+import os
+from pathlib import Path
+from typing import Any
+
+from m2vae_ros.specs import SensorSpec
+from m2vae_ros.vae.header import read_header
+from m2vae_ros.weights_file import CheckpointError
+
+UNSET = ''
+
+
+class LaunchArgumentError(RuntimeError):
+    """An argument of a launch file, or a file that it names, cannot be used; one line."""
+
+
+def lower_case(values: MutableMapping[str, str], names: Iterable[str]) -> None:
+    """Write the values of some arguments in lower case, so that ``True`` is ``true``."""
+    for name in names:
+        if name in values:
+            values[name] = values[name].lower()
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with ``~`` and ``~user`` expanded; an unknown user is left as it is."""
+    return Path(os.path.expanduser(path))
+
+
+def node_name(values: Mapping[str, str], name: str) -> str:
+    """
+    Return the fully qualified name of a node, ``/robot1/fusion``.
+
+    Parameters
+    ----------
+    values
+        Arguments of the launch: ``namespace``, and ``ros_namespace`` where another launch file has
+        pushed one.
+    name
+        Name of the node.
+
+    """
+    namespace = values.get('namespace', UNSET)
+    if not namespace.startswith('/'):
+        namespace = f'{values.get("ros_namespace", UNSET)}/{namespace}'
+    return '/' + '/'.join(part for part in [*namespace.split('/'), name] if part)
+
+
+def choose_model(values: Mapping[str, str], in_file: Mapping[str, Any], default: Path) -> Path:
+    """
+    Return the path of the model that a launch is to use.
+
+    Parameters
+    ----------
+    values
+        Arguments of the launch; ``model`` comes first, where it is set.
+    in_file
+        The node's parameters in the parameter file.
+    default
+        The installed model.
+
+    """
+    return expanded(values.get('model', UNSET) or str(in_file.get('model', UNSET)) or default)
+
+
+def read_sensors(model: Path) -> tuple[SensorSpec, ...]:
+    """
+    Return the sensors of a model file.
+
+    Raises
+    ------
+    LaunchArgumentError
+        If the file is no model.
+
+    """
+    try:
+        return read_header(model).sensors
+    except CheckpointError as error:
+        raise LaunchArgumentError(f'model {error}') from None
+
+
+def parse_topics(text: str) -> dict[str, str]:
+    """
+    Return sensor -> topic, from SENSOR=TOPIC pairs separated by spaces or commas.
+
+    Raises
+    ------
+    LaunchArgumentError
+        If something is no pair.
+
+    """
+    pairs = text.replace(',', ' ').split()
+    for pair in pairs:
+        sensor, equals, topic = pair.partition('=')
+        if not (sensor and equals and topic):
+            raise LaunchArgumentError(f'topics:={pair}: must be SENSOR=TOPIC')
+    return dict(pair.split('=', 1) for pair in pairs)
+
+
+def parse_number(name: str, text: str, low: float, high: float, meaning: str) -> float:
+    """
+    Return the number that an argument gives.
+
+    Raises
+    ------
+    LaunchArgumentError
+        If it is no number, or is not from `low` to `high`; names argument, value and `meaning`.
+
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = float('nan')
+    if not low <= number <= high:
+        raise LaunchArgumentError(f'{name}:={text}: must be {meaning}')
+    return number

@@ -1,0 +1,239 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""
+A parameter file, as a launch file reads it for the node that it starts.
+
+rclpy reads the same file. It applies every section whose name matches the node's, in the order in
+which the names first appear in any file, whichever is more specific.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+import re
+import tempfile
+from typing import Any
+
+import yaml
+
+from m2vae_ros.launching.arguments import expanded, LaunchArgumentError
+from m2vae_ros.node.parameters import FusionParameters, SensorParameters
+from m2vae_ros.specs import SensorSpec
+
+_PARAMETERS = 'ros__parameters'
+_OF_EVERY_NODE = ('use_sim_time', 'start_type_description_service')
+_ANY_NAME = re.compile(r'qos_overrides\..+')
+_SIMILARITY = 0.7  # of a misspelt name to the right one, difflib's ratio
+
+
+class ParameterFile:
+    """
+    A parameter file of ROS 2.
+
+    Parameters
+    ----------
+    path
+        Its path; ``~`` is expanded.
+
+    Attributes
+    ----------
+    path
+        The expanded path.
+    sections
+        Name of a node, as it is written, -> its parameters, ``camera.topic`` -> value.
+
+    Raises
+    ------
+    LaunchArgumentError
+        If the file is missing, binary, no YAML, or no parameter file; names file and rule.
+
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = expanded(path)
+        self.sections: dict[str, dict[str, Any]] = {}
+        for section, parameters in self._read_sections(self._load(), ''):
+            self.sections.setdefault(section, {}).update(parameters)
+
+    def parameters_of(self, node: str) -> dict[str, Any]:
+        """Return the parameters of a node, ``/robot1/fusion``, that rclpy would read."""
+        parameters: dict[str, Any] = {}
+        for section in self._sections_of(node):
+            parameters |= self.sections[section]
+        return parameters
+
+    def unused(self, node: str, sensors: Sequence[SensorSpec]) -> list[str]:
+        """
+        Describe what the fusion node does not take.
+
+        Parameters
+        ----------
+        node
+            Its fully qualified name.
+        sensors
+            The sensors of its model.
+
+        Returns
+        -------
+        list
+            A line for each: the file, the section, the parameter and, where one is close, the name
+            that was probably meant.
+
+        """
+        return [
+            *self._unmatched_sections(node),
+            *(
+                f'params_file:={self.path}: section {section}: {problem}'
+                for section in self._sections_of(node)
+                for problem in _unknown(self.sections[section], sensors)
+            ),
+        ]
+
+    def override(self, node: str, values: Mapping[str, Any]) -> list[Path]:
+        """
+        Write parameters, if there are any, to a temporary file that overrides this one.
+
+        Its section has a name that this file has not: that of the node would be applied where it
+        first appears, before the sections that follow it here.
+
+        Parameters
+        ----------
+        node
+            Fully qualified name of the node.
+        values
+            Parameter -> value.
+
+        """
+        if not values:
+            return []
+        names = [node, node[1:], *(f'{"/**" * n}/{node.split("/")[-1]}' for n in range(1, 9))]
+        section = next(name for name in names if name not in self.sections)
+        with tempfile.NamedTemporaryFile(
+            'w', prefix='launch_params_', suffix='.yaml', delete=False
+        ) as file:
+            yaml.safe_dump({section: {_PARAMETERS: dict(values)}}, file)
+        return [Path(file.name)]
+
+    def _load(self) -> Any:
+        try:
+            text = self.path.read_bytes().decode()
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+                raise self._error('has an alias (*), which ROS 2 does not read')
+            return yaml.safe_load(text)
+        except FileNotFoundError:
+            raise self._error('no such file') from None
+        except OSError as error:
+            raise self._error(error.strerror or str(error)) from None
+        except (UnicodeDecodeError, yaml.reader.ReaderError):
+            raise self._error('is binary, no YAML') from None
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            raise self._error(f'is no YAML: {_describe(error)}') from None
+
+    def _read_sections(self, content: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the sections with their parameters; namespaces may be nested."""
+        if content is None and not name:
+            return  # an empty file
+        if not isinstance(content, dict):
+            raise self._error(
+                f'{name or "it"} must hold NODE: ros__parameters: NAME: VALUE, as '
+                f'config/fusion.yaml does'
+            )
+        for key, value in content.items():
+            if key != _PARAMETERS:
+                yield from self._read_sections(value, f'{name}/{key}' if name else str(key))
+            elif not name:
+                raise self._error(f'{_PARAMETERS} must stand below the name of a node, or /**')
+            elif not isinstance(value, dict):
+                raise self._error(f'{name}: {_PARAMETERS} must hold NAME: VALUE')
+            else:
+                yield name, dict(self._flattened(value, f'{name}: '))
+
+    def _flattened(self, content: dict[Any, Any], where: str) -> Iterator[tuple[str, Any]]:
+        for key, value in content.items():
+            if value is None:
+                raise self._error(f'{where}{key} has no value')
+            if isinstance(value, dict):
+                for name, inner in self._flattened(value, f'{where}{key}.'):
+                    yield f'{key}.{name}', inner
+            else:
+                yield str(key), value
+
+    def _sections_of(self, node: str) -> list[str]:
+        return [section for section in self.sections if _matches(section, node)]
+
+    def _unmatched_sections(self, node: str) -> Iterator[str]:
+        """
+        Describe sections that are probably meant for the node and do not reach it.
+
+        Sections for the same node in other namespaces are none, where the node has its own.
+        """
+        name = node.split('/')[-1]
+        own = [s for s in self.sections if s.split('/')[-1] == name]
+        if any(_matches(section, node) for section in own):
+            return
+        lost = own or [
+            section for section in self.sections
+            if get_close_matches(section.split('/')[-1], [name], cutoff=_SIMILARITY)
+        ]
+        if not lost and self.sections and not self._sections_of(node):
+            lost = list(self.sections)
+        for section in lost:
+            yield (
+                f'params_file:={self.path}: section {section} is not for the node {node}: call it '
+                f'{node}, /**/{name} or /**'
+            )
+
+    def _error(self, problem: str) -> LaunchArgumentError:
+        return LaunchArgumentError(f'params_file:={self.path}: {problem}')
+
+
+def _matches(section: str, node: str) -> bool:
+    """Return whether rclpy applies a section to a node; it takes its name for a pattern."""
+    pattern = '/' * (not section.startswith('/')) + section
+    try:
+        return re.fullmatch(pattern.replace('/*', r'(/\w+)'), node, re.ASCII) is not None
+    except re.error:
+        return False
+
+
+def _unknown(parameters: Iterable[str], sensors: Sequence[SensorSpec]) -> Iterator[str]:
+    """Describe the parameters that the fusion node does not declare."""
+    known = [parameter.name for parameter in fields(FusionParameters)] + [*_OF_EVERY_NODE]
+    for spec in sensors:
+        known += [f'{spec.name}.{name}' for name in SensorParameters.names(spec)]
+    of_sensor = {parameter.name for parameter in fields(SensorParameters)}
+    absent: dict[str, list[str]] = {}  # a sensor that the model has not -> its parameters
+    for parameter in parameters:
+        if parameter in known or _ANY_NAME.fullmatch(parameter):
+            continue
+        sensor, _, name = parameter.rpartition('.')
+        close = get_close_matches(parameter, known, n=1, cutoff=_SIMILARITY)
+        if sensor in [spec.name for spec in sensors] and name in of_sensor:
+            yield f'{parameter}: only images have a {name}'
+        elif sensor and name in of_sensor and not _alike(sensor, sensors):
+            absent.setdefault(sensor, []).append(parameter)
+        elif close:
+            yield f'the fusion node has no parameter {parameter}: did you mean {close[0]}?'
+        else:
+            yield f'the fusion node has no parameter {parameter}'
+    for sensor, names in absent.items():
+        yield (
+            f'{", ".join(names)}: the model has no sensor {sensor}, but '
+            f'{", ".join(spec.name for spec in sensors)}'
+        )
+
+
+def _alike(sensor: str, sensors: Sequence[SensorSpec]) -> bool:
+    return bool(get_close_matches(sensor, [s.name for s in sensors], cutoff=_SIMILARITY))
+
+
+def _describe(error: Exception) -> str:
+    """Return what is wrong with a YAML file, and where, in a line."""
+    mark = getattr(error, 'problem_mark', None)
+    problem = ' '.join(str(getattr(error, 'problem', None) or error).split())
+    if mark is None:
+        return problem
+    return f'{problem}, line {mark.line + 1}, column {mark.column + 1}'

@@ -1,0 +1,85 @@
+# Copyright 2026 Seed f8673997 maintainers
+# SPDX-License-Identifier: Apache-2.0
+"""Check the arguments of a replay, and turn them into parameters of the fusion node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from m2vae_ros.bags.bag import Bag, resolve_topics
+from m2vae_ros.launching.arguments import (
+    expanded,
+    LaunchArgumentError,
+    parse_number,
+    parse_topics,
+    read_sensors,
+)
+
+BACKLOG = 100  # fused sets that may wait for the model, so that none is dropped
+QUEUE_DEPTH = 30  # messages of a sensor that may wait
+
+
+def replay_parameters(
+    values: Mapping[str, str], model: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """
+    Return the fusion node's parameters and the topics of the bag to play.
+
+    Parameters
+    ----------
+    values
+        Arguments of the launch: ``bag``, ``topics``, ``rate``, ``start_offset``.
+    model
+        Path of the model.
+
+    Raises
+    ------
+    LaunchArgumentError
+        If model or bag cannot be read, or an argument does not fit them.
+
+    """
+    sensors = read_sensors(model)
+    chosen = parse_topics(values['topics'])
+    parse_number('rate', values['rate'], 1e-3, 1e3, 'a number from 0.001 to 1000')
+    try:
+        with Bag(expanded(values['bag'])) as bag:
+            topics = resolve_topics(bag, sensors, chosen, option='topics:=')
+            length = (bag.end_ns - bag.start_ns) * 1e-9
+    except (ValueError, OSError) as error:
+        raise LaunchArgumentError(' '.join(str(error).split())) from None
+    parse_number(
+        'start_offset', values['start_offset'], 0, length,
+        f'a number from 0 to the length of the bag, {length:.1f} s',
+    )
+    parameters: dict[str, Any] = {
+        'model': str(model), 'use_sim_time': True, 'autostart': True, 'exit_on_failure': True,
+        'backlog': BACKLOG,
+    }
+    for spec in sensors:
+        topic = topics[spec.name]
+        compressed = spec.kind == 'image' and topic.endswith('/compressed')
+        parameters[f'{spec.name}.topic'] = topic.removesuffix('/compressed' * compressed)
+        parameters[f'qos_overrides.{topic}.subscription.depth'] = QUEUE_DEPTH
+        if spec.kind == 'image':
+            parameters[f'{spec.name}.transport'] = 'compressed' if compressed else 'raw'
+    return parameters, list(topics.values())
+
+
+def check_output(path: Path) -> None:
+    """
+    Check that a bag can be written to a path.
+
+    Raises
+    ------
+    LaunchArgumentError
+        If it exists, or its parent does not.
+
+    """
+    if path.exists():
+        raise LaunchArgumentError(f'output:={path}: exists already: give another path')
+    if not path.parent.is_dir():
+        raise LaunchArgumentError(
+            f'output:={path}: there is no folder {path.parent} to write it to'
+        )
