@@ -57,7 +57,7 @@ def children(process):
 
 
 def test_the_demo_leaves_a_picture_and_a_summary(start, tmp_path):
-    seconds = 2 * slowdown()  # of a phase
+    seconds = max(2, slowdown())  # of a phase
     out = tmp_path / 'out'
     process = start(out, '--seconds', seconds)
     assert process.wait() == 0, process.log

@@ -62,8 +62,8 @@ def test_live_and_offline_latents_have_the_same_bits(tmp_path, start, start_node
         '-p', 'use_sim_time:=true',
     )
     player = start(
-        peer.domain, 'main', 'play', drive, '--rate', 1 / slowdown(), '--wait-for', *TOPICS,
-        '/fusion/latent',
+        peer.domain, 'main', 'play', drive, '--rate', min(1, 2 / slowdown()),
+        '--wait-for', *TOPICS, '/fusion/latent',
     )
     peer.wait_for(player.ended, lambda: f'end of the bag; player:\n{player.log}')
     assert player.wait() == 0, player.log
