@@ -58,7 +58,7 @@ def drive(tmp_path: Path) -> Path:
 
 def feasible_rate() -> str:
     """Return the argument for a rate at which this machine keeps up now."""
-    return f'rate:={1 / slowdown():.3f}'
+    return f'rate:={0.5 / slowdown():.3f}'  # launch, player and recorder compute beside the node
 
 
 def count_complete_sets(bag: Path, topic: str) -> int:
@@ -118,9 +118,7 @@ def test_a_replay_that_cannot_run_ends_with_the_reason_and_leaves_nothing(
 def test_a_process_that_is_killed_ends_the_replay_and_a_retry_works(
     package: Path, tmp_path: Path, drive: Path, executable: str, name: str,
 ) -> None:
-    arguments = [
-        f'bag:={drive}', f'output:={tmp_path / "latents"}', 'device:=cpu', feasible_rate(),
-    ]
+    arguments = [f'bag:={drive}', f'output:={tmp_path / "latents"}', 'device:=cpu']
     with (
         reserved_domain() as domain,
         Launched(package, 'replay.launch.py', *arguments, 'loop:=True', domain=domain) as process,
@@ -134,7 +132,7 @@ def test_a_process_that_is_killed_ends_the_replay_and_a_retry_works(
     if executable != 'fusion_node':  # once is enough
         assert not (tmp_path / 'latents').exists()
         return
-    code, output = run_to_its_end(package, 'replay.launch.py', *arguments)
+    code, output = run_to_its_end(package, 'replay.launch.py', *arguments, feasible_rate())
     assert code == 0, output
     assert count_complete_sets(tmp_path / 'latents', '/fusion/latent') > 15
 
