@@ -28,7 +28,7 @@ from m2vae_ros.node.parameters import SensorParameters
 from m2vae_ros.node.subscriptions import SensorSubscription
 from m2vae_ros.node.worker import Delivery, Worker
 
-_ADAPT_PERIOD = 0.25  # s, between looks at the publishers
+_ADAPT_PERIOD = 0.1  # s, between looks at the publishers
 
 
 @dataclass(frozen=True)
