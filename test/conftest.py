@@ -21,7 +21,7 @@ if os.environ.get('ROS_DISTRO') == 'humble':  # which knows only this
     os.environ.setdefault('ROS_LOCALHOST_ONLY', '1')
 find_wheels_shares()
 
-# How long an example takes says more of the machine than of the package.
+# How long an example takes depends on the machine more than on the package.
 settings.register_profile('any machine', deadline=None)
 settings.load_profile('any machine')
 

@@ -23,7 +23,7 @@ ERROR, WARN = DiagnosticStatus.ERROR, DiagnosticStatus.WARN
 
 
 def heard(statuses, level, *words, name=''):
-    """Return whether a status of a level was heard that has the name and says all the words."""
+    """Return whether a status with this level, name and all the words was heard."""
     return any(
         status.level == level and status.name.endswith(name)
         and all(word in status.message for word in words)

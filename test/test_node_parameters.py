@@ -1,6 +1,6 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""The fusion node's parameters: one source of defaults, rules that say what is wrong."""
+"""The fusion node's parameters: one source of defaults, and rules that name what is wrong."""
 
 from __future__ import annotations
 

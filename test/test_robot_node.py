@@ -35,7 +35,7 @@ def start(log, domain, *arguments):
 
 class Listener:
     """
-    Hears all that the robot says.
+    Collects all that the robot publishes.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class Process:
     words
         Its arguments.
     log
-        File for what it says.
+        File for its output.
     session
         Whether it and its children get a session of their own and are killed together.
     environment

@@ -50,7 +50,7 @@ def wait_until(
     Wait until a condition holds; return its value.
 
     The wait ends when pytest-timeout ends the test (setup.cfg), or as much later where that has
-    struck already. The failure then says what did not happen.
+    struck already. The failure names what was missing.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def wait_until(
         Called between two looks at the condition. It lets a little time pass, spins an executor,
         fails the test if what is waited for can no longer happen.
     log
-        Returns what the processes said, for the failure.
+        Returns the output of the processes, for the failure.
 
     """
     end = time.monotonic() + _limit_of_a_test()
