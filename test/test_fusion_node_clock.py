@@ -83,6 +83,11 @@ def test_latents_have_no_gap_when_sensors_fall_silent_and_come_back(start_node):
     recording.advance_until(lambda: latents, 'latent')
     for silent in ((), ('camera', 'lidar'), ()):
         recording.silent = set(silent)
+        since_ns = recording.now_ns
+        recording.advance(3 * SynchronizerOptions().max_wait)
+        # Time stands still meanwhile, so what is promised by now must have been emitted.
+        peer.wait_for(
+            lambda since_ns=since_ns: stamp_of(latents[-1]) > since_ns, 'latent in 3 max_wait')
         recording.advance(1.0)
     end_ns = recording.now_ns
     recording.advance_until(lambda: stamp_of(latents[-1]) > end_ns, 'latents to the end')
