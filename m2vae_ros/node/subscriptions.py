@@ -7,8 +7,8 @@ As in rosbag2: reliable where every publisher offers it, else best effort, which
 publisher. Reliable matters: a reliable publisher on Fast DDS's defaults loses nearly all of its
 large messages to a best-effort subscription. The publishers are asked for before the first
 subscription is made, so that no driver warns of an incompatible one; while there is none it is
-best effort. Where the offers change, the new subscription is made first, and the old one goes on
-until the new one delivers, for at most a second.
+best effort, under simulation time reliable. Where the offers change, the new subscription is made
+first, and the old one goes on until the new one delivers, for at most a second.
 
 The graph is asked for the publishers now and then. Events of the middleware would tell sooner, but
 rclpy's events executor crashes when a subscription that has some is destroyed (rclpy #1644).
@@ -144,7 +144,9 @@ class SensorSubscription:
         if not self.adapts:
             return self._reliability == 'reliable'
         offers = [offer for offer in self.offers() if offer.message_type == self.message_type]
-        return bool(offers) and all(offer.reliable for offer in offers)
+        if not offers:  # a player of a recording offers reliable, and its first messages count
+            return bool(self._node.get_clock().ros_time_is_active)
+        return all(offer.reliable for offer in offers)
 
     def _subscribe(self, reliable: bool) -> None:
         """Make a subscription; the one before it stays until this one has delivered."""
