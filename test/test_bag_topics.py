@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from m2vae_ros.bags.bag import Bag, resolve_topics
+from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.resolution import resolve_topics
 from m2vae_ros.bags.storage import BagError
 from m2vae_ros.bags.writer import BagWriter, message_types
 from m2vae_ros.simulation.robot import SENSORS

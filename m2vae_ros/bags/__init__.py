@@ -16,7 +16,7 @@ _EXPORTS = {
     'open_bag': 'm2vae_ros.bags.bag',
     'propose': 'm2vae_ros.bags.sensors_file',
     'read_sensors': 'm2vae_ros.bags.sensors_file',
-    'resolve_topics': 'm2vae_ros.bags.bag',
+    'resolve_topics': 'm2vae_ros.bags.resolution',
 }
 __all__ = list(_EXPORTS)
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.bags.bag import Bag, COMPRESSED_IMAGE, Received
+from m2vae_ros.bags.bag import Bag, Received
 from m2vae_ros.bags.proposed_geometry import cloud_geometry, image_shape, scan_geometry
-from m2vae_ros.bags.topics import Topic
+from m2vae_ros.bags.resolution import COMPRESSED_IMAGE
+from m2vae_ros.bags.topics import ros_2_name, Topic
 from m2vae_ros.sensors.compressed_image import decompress
 from m2vae_ros.sensors.kinds import decode, KINDS
 from m2vae_ros.sensors.messages import InvalidMessage, stamp_and_frame
@@ -31,6 +32,7 @@ from m2vae_ros.specs import Measurement, SensorSpec
 _BURSTS_PER_TOPIC = 6
 _MESSAGES_PER_BURST = 3
 _MAX_POINTS = 50_000  # that are looked at of a cloud
+_LONGEST_NAME = 60  # characters of 64, so that a number may follow
 _COMPRESSED = '/compressed'
 _DEPTH_ENCODINGS = ('16UC1', '32FC1')  # REP-118
 _KIND_OF_TYPE = {
@@ -80,7 +82,11 @@ class UnusableTopic(ValueError):  # noqa: N818 (a property of the topic, not of 
 
 
 def propose_sensors(bag: Bag) -> tuple[list[ProposedSensor], list[UnusedTopic]]:
-    """Return the proposed sensors of a bag, and its other topics."""
+    """
+    Return the proposed sensors of a bag, and its other topics.
+
+    Whatever is wrong with a topic is the reason why it is not used; the others are proposed.
+    """
     proposed: list[ProposedSensor] = []
     unused: list[UnusedTopic] = []
     not_empty = {topic.name for topic in bag.topics.values() if topic.count}
@@ -96,8 +102,12 @@ def propose_sensors(bag: Bag) -> tuple[list[ProposedSensor], list[UnusedTopic]]:
             sensor = _propose(bag, topic)
             name = _unique_name(sensor.spec.name, {other.spec.name for other in proposed})
             proposed.append(replace(sensor, spec=replace(sensor.spec, name=name)))
-        except (UnusableTopic, InvalidMessage) as error:
+        except ValueError as error:
             unused.append(UnusedTopic(topic, str(error)))
+        except Exception as error:  # one odd topic must not hide the sensors on the others
+            unused.append(UnusedTopic(
+                topic, f'it cannot be examined ({type(error).__name__}: {error})'
+            ))
     return proposed, unused
 
 
@@ -107,7 +117,8 @@ def name_of(topic: str) -> str:
     while len(words) > 1 and words[-1].lower() in _GENERIC_WORDS:
         words.pop()
     name = re.sub(r'[^a-z0-9]+', '_', '_'.join(words).lower()).strip('_')
-    return name if name[:1].isalpha() else f'sensor_{name}'.rstrip('_')
+    name = name if name[:1].isalpha() else f'sensor_{name}'.rstrip('_')
+    return name[:_LONGEST_NAME].rstrip('_')
 
 
 def _propose(bag: Bag, topic: Topic) -> ProposedSensor:
@@ -115,12 +126,13 @@ def _propose(bag: Bag, topic: Topic) -> ProposedSensor:
     messages = [received.message for burst in bursts for received in burst]
     headers = [stamp_and_frame(message) for message in messages]
     frames = Counter(frame for _, frame in headers)
-    frame_id = frames.most_common(1)[0][0]
+    sent_frame = frames.most_common(1)[0][0]
+    frame_id = ''.join(filter(str.isprintable, sent_frame))
     name = name_of(topic.name)
     kind = _KIND_OF_TYPE[topic.message_type]
     shape, geometry, remarks = _PROPOSE_BY_KIND[kind](messages, frame_id)
     base = topic.name.removesuffix(_COMPRESSED) if kind == 'image' else topic.name
-    spec = SensorSpec(name, kind, base.strip('/'), frame_id or name, shape, geometry)
+    spec = SensorSpec(name, kind, ros_2_name(base).strip('/'), frame_id or name, shape, geometry)
     measurements, rejected = _decode_all(spec, messages)
     if not measurements:
         raise InvalidMessage(*next(iter(rejected)))
@@ -134,8 +146,15 @@ def _propose(bag: Bag, topic: Topic) -> ProposedSensor:
             f'CAUTION: {rejected.total()} of {len(messages)} messages cannot be used '
             f'({rule}: {explanation})'
         )
+    if ros_2_name(topic.name) != topic.name:
+        remarks.append(
+            f'CAUTION: {topic.name} is no name of ROS 2: a live driver must publish on '
+            f'{ros_2_name(topic.name)}'
+        )
     if frame_id == '':
         remarks.append('CAUTION: its messages have no frame; fill in frame_id')
+    elif frame_id != sent_frame:
+        remarks.append(f'CAUTION: its frame {sent_frame!r} has characters that cannot be printed')
     elif len(frames) > 1:
         remarks.append(f'CAUTION: its messages have several frames: {", ".join(sorted(frames))}')
     remarks += _check_stamps([received for burst in bursts for received in burst])
@@ -215,6 +234,10 @@ def _propose_scan(messages: Sequence[Any], _: str) -> _Layout:
          float(m.range_max)) for m in messages
     )
     (angle_min, increment, beams, nearest, farthest), _count = layouts.most_common(1)[0]
+    if beams == 1 or increment == 0:
+        raise UnusableTopic(
+            f'{beams} beams in steps of {increment:g} rad: a scan has beams at several angles'
+        )
     if beams < 1 or not np.isfinite([angle_min, increment, nearest, farthest]).all() or \
             not 0 <= nearest < farthest:
         raise UnusableTopic(

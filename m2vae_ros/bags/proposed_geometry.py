@@ -78,6 +78,8 @@ def scan_geometry(
     else:  # a beam is in the middle of its cell
         first = min(angle_min, angle_min + increment * (beams - 1)) - spacing / 2
         last = first + spacing * beams
+        turns = round((first + last) / 2 / tau)  # so that the middle of the view is in -pi..pi
+        first, last = first - turns * tau, last - turns * tau
     declared_min, declared_max = range_limits
     nearest, farthest = measured_limits(measured) if measured.size else range_limits
     return (min(beams, _MAX_BEARINGS),), {

@@ -121,7 +121,7 @@ def propose(bag: Bag) -> str:
         lines.append('# Not used:')
         lines += [
             f'#   {each.topic.name} ({each.topic.message_type}, {each.topic.count} messages): '
-            f'{" ".join(each.reason.split())}' for each in unused
+            f'{_on_one_line(each.reason)}' for each in unused
         ]
     return '\n'.join(lines) + '\n'
 
@@ -147,7 +147,7 @@ def _sensor_lines(sensor: ProposedSensor) -> list[str]:
     spec = sensor.spec
     lines = [
         f'  # {sensor.topic.name} ({sensor.topic.message_type})',
-        *(f'  # {" ".join(remark.split())}' for remark in sensor.remarks),
+        *(f'  # {_on_one_line(remark)}' for remark in sensor.remarks),
         f'  - name: {_yaml_string(spec.name)}',
         f'    kind: {spec.kind}',
         f'    topic: {_yaml_string(spec.topic)}',
@@ -169,6 +169,11 @@ def _geometry_comment(key: str, value: float | str) -> str:
     if key.startswith('range'):
         return '  # m'
     return f'  # rad, {value * 57.29578:.1f} degrees'
+
+
+def _on_one_line(text: str) -> str:
+    """Return a text for a comment; YAML has no control characters."""
+    return ''.join(c if c.isprintable() else '?' for c in ' '.join(text.split()))
 
 
 def _yaml_string(text: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+import re
 from typing import Any
 
 from rosbags.interfaces import Connection, QosDurability
@@ -53,6 +54,20 @@ def topics_of(storages: Iterable[Storage]) -> dict[str, Topic]:
         )
         for name, found in sorted(connections.items())
     }
+
+
+def ros_2_name(topic: str) -> str:
+    """
+    Return the name that a topic can have in ROS 2; its own, if that is one.
+
+    ROS 1 and drivers that name topics by address record what ROS 2 refuses: a part that starts
+    with a digit gets ``n`` before it, and other characters than letters, digits and single
+    underscores become underscores.
+    """
+    words = [re.sub(r'[^A-Za-z0-9]+', '_', word) for word in topic.split('/') if word]
+    return '/' * topic.startswith('/') + '/'.join(
+        f'n{word}' if word[0].isdigit() else word for word in words
+    )
 
 
 def format_topics(topics: Iterable[Topic]) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from m2vae_ros import __version__
-from m2vae_ros.bags.bag import Bag, resolve_topics
+from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.resolution import resolve_topics
 from m2vae_ros.bags.writer import BagWriter, rosbags_classes
 from m2vae_ros.evaluation.findings import Findings
 from m2vae_ros.evaluation.metrics_file import to_json

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from m2vae_ros.bags.bag import Bag, resolve_topics
+from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.resolution import resolve_topics
+from m2vae_ros.bags.topics import ros_2_name
 from m2vae_ros.launching.arguments import (
     expanded,
     LaunchArgumentError,
@@ -58,7 +60,7 @@ def replay_parameters(
         'backlog': BACKLOG,
     }
     for spec in sensors:
-        topic = topics[spec.name]
+        topic = ros_2_name(topics[spec.name])
         compressed = spec.kind == 'image' and topic.endswith('/compressed')
         parameters[f'{spec.name}.topic'] = topic.removesuffix('/compressed' * compressed)
         parameters[f'qos_overrides.{topic}.subscription.depth'] = QUEUE_DEPTH

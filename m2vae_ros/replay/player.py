@@ -26,6 +26,7 @@ from std_srvs.srv import Trigger
 
 from m2vae_ros import ending
 from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.topics import ros_2_name
 from m2vae_ros.node.process import make_executor
 from m2vae_ros.replay.pace import MAX_RATE, MIN_RATE, Pace
 
@@ -244,7 +245,7 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
     def _publisher(self, topic: str, message_class: Any) -> Any:
         """Return a publisher that any subscription accepts: reliable, and latched as recorded."""
         latched = self._bag.topics[topic].latched
-        return self.create_publisher(message_class, topic, QoSProfile(
+        return self.create_publisher(message_class, ros_2_name(topic), QoSProfile(
             depth=_QUEUE_DEPTH,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         ))

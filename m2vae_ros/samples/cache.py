@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2vae_ros import __version__
-from m2vae_ros.bags.bag import Bag, resolve_topics
+from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.resolution import resolve_topics
 from m2vae_ros.bags.storage import BagError
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.statistics import BAD_STAMPS
