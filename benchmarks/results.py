@@ -35,14 +35,14 @@ def bar(text: str, value: str, met: bool | None) -> dict[str, Any]:
 
 def write(
     path: Path, benchmark: str, command: str, started: float, tables: Sequence[dict[str, Any]],
-    bars: Sequence[dict[str, Any]] = (),
+    bars: Sequence[dict[str, Any]] = (), machine: str = '',
 ) -> None:
-    """Write the record; `started` is `time.monotonic()` of the beginning."""
+    """Write the record; `started` is `time.monotonic()` of the beginning, '' is this machine."""
     record = {
         'benchmark': benchmark,
         'command': command,
         'seconds': round(time.monotonic() - started),
-        'machine': f'{os.cpu_count()} CPU cores, torch {torch.__version__}',
+        'machine': machine or f'{os.cpu_count()} CPU cores, torch {torch.__version__}',
         'results': {'tables': list(tables), 'bars': list(bars)},
     }
     path.parent.mkdir(parents=True, exist_ok=True)

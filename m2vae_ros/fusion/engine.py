@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from m2vae_ros.fusion.cuda_graphs import CapturedModel
 from m2vae_ros.specs import Measurement, SensorSpec
 from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.header import check_temperatures
@@ -45,6 +46,16 @@ class Engine:
     temperatures
         Trained subset -> factor on the variances of its posterior, 1 where a subset is not named.
         None = those of the model's file.
+    graphs
+        Whether `warm` records CUDA graphs where the device is a GPU. A GPU that cannot record
+        them goes on without, and `device_report` says why.
+
+    Attributes
+    ----------
+    device
+        Where the model runs.
+    device_report
+        Which device this is, and why, as a sentence.
 
     Raises
     ------
@@ -60,11 +71,14 @@ class Engine:
         *,
         device: str = 'auto',
         temperatures: Mapping[Subset, float] | None = None,
+        graphs: bool = True,
     ) -> None:
         self.temperatures = dict(model.temperatures if temperatures is None else temperatures)
         check_temperatures(self.temperatures, model.trained_subsets)
         self.device, self.device_report = choose_device(device)
         self.model = model.to(self.device).eval().requires_grad_(False)
+        self._graphs = graphs
+        self._captured: CapturedModel | None = None
 
     def subset_for(self, sensors: Sequence[str]) -> Subset | None:
         """Return the largest trained subset of some sensors; of equals, the lattice's first."""
@@ -75,10 +89,16 @@ class Engine:
 
     def warm(self) -> None:
         """Run every trained subset and every decoder, so that the first message is not slow."""
+        if self.device.type == 'cuda' and self._graphs:
+            try:
+                self._captured = self._capture()
+            except RuntimeError as error:  # of the driver, of torch or for want of memory
+                reason = str(error).partition('\n')[0]
+                self.device_report += f'; kernels are launched one by one: {reason}'
         for subset in self.model.trained_subsets:
             blanks = {name: blank(self.model.sensor(name)) for name in subset}
             for _ in range(_WARM_UP_ROUNDS):
-                self.infer(self._to_device(blanks), subset, self.model.names)
+                self._run(blanks, subset, self.model.names)
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
 
@@ -118,27 +138,47 @@ class Engine:
         targets = [self.model.sensor(name).name for name in reconstruct]
         if stamp_ns is None:
             stamp_ns = max((item.stamp_ns for item in measurements.values()), default=0)
-        inferred = self.infer(self._to_device(measurements), subset, targets)
-        return self._to_host(inferred, stamp_ns)
+        return self._to_host(self._run(measurements, subset, targets), stamp_ns)
 
     @torch.inference_mode()
     def infer(
         self, batch: Mapping[str, SensorBatch], subset: Subset, reconstruct: Sequence[str]
     ) -> Inferred:
         """Run what is asked for, and nothing else, on data that are on the device already."""
-        posterior = self.model.encode(batch, subset)
-        reconstructions = {
-            name: self.model.decode(posterior.mean, name).mean() for name in reconstruct
-        }
-        if subset in self.temperatures:
-            posterior = posterior.tempered(self.temperatures[subset])
-        return Inferred(posterior, reconstructions)
+        posterior = self._encode(batch, subset)
+        return Inferred(posterior, {
+            name: self._decode(posterior.mean, name) for name in reconstruct
+        })
 
     def close(self) -> None:
         """Free the device: the model goes back to the CPU."""
         if self.device.type == 'cuda':
+            self._captured = None  # its graphs hold addresses of the model's weights
             self.model.cpu()
             torch.cuda.empty_cache()
+
+    def _run(
+        self, measurements: Mapping[str, Measurement], subset: Subset, reconstruct: Sequence[str]
+    ) -> Inferred:
+        if self._captured is not None and subset in self.model.trained_subsets:
+            return Inferred(*self._captured.run(measurements, subset, reconstruct))
+        return self.infer(self._to_device(measurements), subset, reconstruct)
+
+    @torch.inference_mode()
+    def _capture(self) -> CapturedModel:
+        return CapturedModel(
+            self.model.sensors, self.model.trained_subsets, self.model.latent_size,
+            self._encode, self._decode, self.device,
+        )
+
+    def _encode(self, batch: Mapping[str, SensorBatch], subset: Subset) -> DiagonalGaussian:
+        posterior = self.model.encode(batch, subset)
+        if subset in self.temperatures:
+            posterior = posterior.tempered(self.temperatures[subset])
+        return posterior
+
+    def _decode(self, latents: Tensor, sensor: str) -> tuple[Tensor, Tensor | None]:
+        return self.model.decode(latents, sensor).mean()
 
     def _to_device(self, measurements: Mapping[str, Measurement]) -> dict[str, SensorBatch]:
         """Move measurements to the device; no other function does."""

@@ -43,9 +43,10 @@ class DiagonalGaussian:
         """Return the prior p(z) = N(0, I) with the shape, dtype and device of another Gaussian."""
         return cls(torch.zeros_like(other.mean), torch.zeros_like(other.log_variance))
 
-    def __getitem__(self, rows: Sequence[int]) -> DiagonalGaussian:
+    def __getitem__(self, rows: Sequence[int] | Tensor) -> DiagonalGaussian:
         """Select along the first dimension, in the order listed; rows may repeat."""
-        index = torch.tensor(rows, device=self.mean.device)
+        device = self.mean.device
+        index = rows if isinstance(rows, Tensor) else torch.tensor(rows, device=device)
         return DiagonalGaussian(
             self.mean.index_select(0, index), self.log_variance.index_select(0, index)
         )

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import nn, Tensor
@@ -197,12 +199,13 @@ class MultimodalVAE(nn.Module):
             return stacked
         row_of = {subset: row for row, subset in enumerate(heads)}
         singles = [subset for subset in heads if len(subset) == 1]
-        counted = torch.tensor(
-            [[float(len(subset) > 1 and single[0] in subset) for single in singles]
-             for subset in subsets],
-            dtype=moments.dtype, device=moments.device,
+        counted = _constant(
+            tuple(tuple(float(len(subset) > 1 and single[0] in subset) for single in singles)
+                  for subset in subsets),
+            moments.dtype, moments.device,
         )
-        product = bayes_products(stacked[[row_of[single] for single in singles]], counted)
+        rows = _constant(tuple(row_of[single] for single in singles), torch.int64, moments.device)
+        product = bayes_products(stacked[rows], counted)
         count = len(subsets)
         return DiagonalGaussian(
             product.mean + stacked.mean[:count],
@@ -214,6 +217,13 @@ class MultimodalVAE(nn.Module):
             raise ValueError(
                 f'subset {subset}: no trained encoder; trained are {self.trained_subsets}'
             )
+
+
+@lru_cache(maxsize=1024)
+def _constant(values: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return numbers on a device, copied there once: a CUDA graph may hold no such copy."""
+    with torch.inference_mode(False):  # the same tensor serves training
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
 def _select(latents: Tensor, rows: list[int]) -> Tensor:
