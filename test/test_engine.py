@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from m2vae_ros.fusion import engine as engine_module
 from m2vae_ros.fusion.engine import choose_device, Engine
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.specs import Measurement
@@ -113,15 +114,59 @@ def test_no_tensor_stays_on_another_device(subset):
     assert all(values.device.type == 'meta' for values, _ in inferred.reconstructions.values())
 
 
-@pytest.mark.skipif(
+needs_cuda = pytest.mark.skipif(
     not torch.cuda.is_available(),
     reason='no CUDA GPU: run on a machine with one, and a torch built for it')
-def test_a_gpu_gives_what_the_cpu_gives():
-    for subset in lattice(NAMES):
-        cpu, _ = Engine(small_model(), device='cpu').fuse(measurements(subset))
-        gpu, _ = Engine(small_model(), device='cuda').fuse(measurements(subset))
-        assert gpu.mean.device.type == 'cpu'
-        torch.testing.assert_close(cpu.mean, gpu.mean, rtol=1e-3, atol=1e-3)
+
+
+@needs_cuda
+@pytest.mark.parametrize('graphs', [False, True])
+def test_a_gpu_gives_what_the_cpu_gives(graphs):
+    temperatures = {('lidar',): 1.44}
+    host = Engine(small_model(), device='cpu', temperatures=temperatures)
+    engine = Engine(small_model(), device='cuda', temperatures=temperatures, graphs=graphs)
+    engine.warm()
+    assert engine.device_report == 'device cuda: as requested'
+    for seed in range(2):  # nothing of the set before is left
+        for subset in lattice(NAMES):
+            expected, seen = host.fuse(measurements(subset, seed), reconstruct=NAMES)
+            posterior, reconstructions = engine.fuse(
+                measurements(subset, seed), reconstruct=NAMES[::-1])
+            assert posterior.mean.device.type == posterior.log_variance.device.type == 'cpu'
+            torch.testing.assert_close(expected.mean, posterior.mean, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(
+                expected.log_variance, posterior.log_variance, rtol=1e-4, atol=1e-5)
+            for name, measurement in reconstructions.items():
+                np.testing.assert_allclose(
+                    measurement.values, seen[name].values, rtol=1e-4, atol=1e-4)
+    engine.close()
+
+
+@needs_cuda
+def test_results_of_a_gpu_are_not_overwritten_by_the_next_set():
+    engine = Engine(small_model(), device='cuda')
+    engine.warm()
+    first, seen = engine.fuse(measurements(NAMES), reconstruct=NAMES)
+    mean = first.mean.clone()
+    images = seen['camera'].values.copy()
+    engine.fuse(measurements(NAMES, seed=1), reconstruct=NAMES)
+    assert torch.equal(first.mean, mean)
+    assert np.array_equal(seen['camera'].values, images)
+
+
+@needs_cuda
+def test_a_gpu_that_cannot_record_graphs_goes_on_without(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError('CUDA error: operation not permitted\nCompile with TORCH_USE_CUDA_DSA')
+    monkeypatch.setattr(engine_module, 'CapturedModel', refuse)
+    engine = Engine(small_model(), device='cuda')
+    engine.warm()
+    assert engine.device_report == (
+        'device cuda: as requested; kernels are launched one by one: '
+        'CUDA error: operation not permitted')
+    expected, _ = Engine(small_model(), device='cpu').fuse(measurements(NAMES))
+    torch.testing.assert_close(
+        engine.fuse(measurements(NAMES))[0].mean, expected.mean, rtol=1e-4, atol=1e-5)
 
 
 def test_the_largest_trained_subset_replaces_an_untrained_one():

@@ -6,12 +6,14 @@ A model on a CUDA GPU, one launch for each encoder and decoder.
 A set at robot rate is a batch of one: its kernels take microseconds, so launching them one by one
 takes longer than running them. Here the kernels of each encoder and each decoder are recorded
 once, as a CUDA graph, on arrays that stay where they are. A set is written into one pinned buffer
-and crosses to the GPU in one copy; what was inferred comes back in one copy.
+and crosses to the GPU in one copy, a part of the graph, as is the copy of what was inferred. The
+trunks of several sensors run side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from math import prod
 from typing import NamedTuple
@@ -23,13 +25,22 @@ from torch import Tensor
 from m2vae_ros.specs import Measurement, SensorSpec
 from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.likelihoods import SensorBatch
+from m2vae_ros.vae.model import M2VAE
 from m2vae_ros.vae.subsets import Subset
 
 _ALIGNMENT = 16  # bytes: what vectorised loads need
 _WARM_UP_ROUNDS = 3  # the first calls choose kernels and allocate; neither can be recorded
 
-Encode = Callable[[Mapping[str, SensorBatch], Subset], DiagonalGaussian]
-Decode = Callable[[Tensor, str], tuple[Tensor, Tensor | None]]
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Keep float32 in the convolutions of a GPU; by default cuDNN may round them to TF32."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 class Layout(NamedTuple):
@@ -80,49 +91,6 @@ def views(buffer: Tensor, layout: Layout, spec: SensorSpec) -> SensorBatch:
     )
 
 
-class Outputs:
-    """
-    The buffer of what is inferred: mean and log variance, then the sensors' reconstructions.
-
-    Parameters
-    ----------
-    sensors
-        The model's sensors, in its order.
-    latent
-        Size of the latent vector.
-    device
-        Where the buffer is.
-
-    """
-
-    def __init__(
-        self, sensors: Sequence[SensorSpec], latent: int, device: torch.device
-    ) -> None:
-        ends = [2 * latent]
-        for spec in sensors:
-            returns = 0 if spec.kind == 'image' else prod(spec.spatial_shape)
-            ends.append(ends[-1] + prod(spec.shape) + returns)
-        pinned = device.type == 'cpu' and torch.cuda.is_available()
-        self.buffer = torch.zeros(ends[-1], device=device, pin_memory=pinned)
-        self.posterior = DiagonalGaussian(
-            self.buffer[:latent].view(1, latent), self.buffer[latent:2 * latent].view(1, latent)
-        )
-        self._latent = latent
-        self._end = {spec.name: end for spec, end in zip(sensors, ends[1:], strict=True)}
-        self.expected: dict[str, tuple[Tensor, Tensor | None]] = {}
-        for spec, start, stop in zip(sensors, ends, ends[1:], strict=False):
-            piece = self.buffer[start:stop]
-            values = piece[:prod(spec.shape)].view(1, *spec.shape)
-            returned = piece[prod(spec.shape):]
-            self.expected[spec.name] = (
-                values, returned.view(1, *spec.spatial_shape) if returned.numel() else None
-            )
-
-    def end(self, reconstruct: Sequence[str]) -> int:
-        """Return how many of the buffer's numbers hold the posterior and some reconstructions."""
-        return max((self._end[name] for name in reconstruct), default=2 * self._latent)
-
-
 class CapturedModel:
     """
     Runs recorded encoders and decoders of one model.
@@ -131,16 +99,10 @@ class CapturedModel:
 
     Parameters
     ----------
-    sensors
-        The model's sensors, in its order.
-    subsets
-        The subsets whose encoders are recorded.
-    latent
-        Size of the latent vector.
-    encode
-        From a batch on the GPU and a subset to the calibrated posterior.
-    decode
-        From latents ``(1, latent)`` and a sensor to what its decoder expects.
+    model
+        The model, on the GPU, in evaluation mode; it stays there while this object is used.
+    temperatures
+        Trained subset -> factor on the variances of its posterior, 1 where it is not named.
     device
         The GPU.
 
@@ -151,40 +113,37 @@ class CapturedModel:
 
     """
 
+    @torch.inference_mode()
     def __init__(
-        self,
-        sensors: Sequence[SensorSpec],
-        subsets: Sequence[Subset],
-        latent: int,
-        encode: Encode,
-        decode: Decode,
-        device: torch.device,
+        self, model: M2VAE, temperatures: Mapping[Subset, float], device: torch.device
     ) -> None:
-        self._layouts = layouts(sensors)
+        self._model = model
+        self._temperatures = temperatures
+        self._layouts = layouts(model.sensors)
         size = max(layout.stop for layout in self._layouts.values())
         self._staging = torch.zeros(size, dtype=torch.uint8, pin_memory=True)
         self._inputs = torch.zeros(size, dtype=torch.uint8, device=device)
         self._staged = {
-            spec.name: [
-                array[0].numpy()
-                for array in views(self._staging, self._layouts[spec.name], spec)
-            ]
-            for spec in sensors
+            spec.name: [array[0].numpy() for array in self._views(self._staging, spec)]
+            for spec in model.sensors
         }
-        batch = {
-            spec.name: views(self._inputs, self._layouts[spec.name], spec) for spec in sensors
-        }
-        self._outputs = Outputs(sensors, latent, device)
-        self._host = Outputs(sensors, latent, torch.device('cpu'))
+        self._mean = torch.zeros(1, model.latent_size, device=device)
+        self._posterior = torch.zeros(2, 1, model.latent_size, pin_memory=True)
+        self._expected = {spec.name: _pinned_outputs(spec) for spec in model.sensors}
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._beside = [
+            torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            for _ in model.sensors[1:]
+        ]
         self._pool = torch.cuda.graph_pool_handle()
-        self._encoders = {
-            subset: self._record(partial(self._encoded, encode, batch, subset))
-            for subset in subsets
-        }
-        self._decoders = {
-            spec.name: self._record(partial(self._decoded, decode, spec.name)) for spec in sensors
-        }
+        with full_precision():
+            self._encoders = {
+                subset: self._record(partial(self._encode, subset))
+                for subset in model.trained_subsets
+            }
+            self._decoders = {
+                name: self._record(partial(self._decode, name)) for name in model.names
+            }
 
     @torch.inference_mode()
     def run(
@@ -199,62 +158,74 @@ class CapturedModel:
             If the subset was not recorded, or a sensor is unknown.
 
         """
-        encoder = self._encoders[subset]
         for name in subset:
             item = measurements[name]
             arrays = (item.values, item.valid, item.returned)
             for staged, array in zip(self._staged[name], arrays, strict=True):
                 np.copyto(staged, array)
-        end = self._outputs.end(reconstruct)
-        with torch.cuda.stream(self.stream):
-            encoder.replay()
-            for name in reconstruct:
-                self._decoders[name].replay()
-            self._host.buffer[:end].copy_(self._outputs.buffer[:end], non_blocking=True)
+        self.replay(subset, reconstruct)
         self.stream.synchronize()
-        posterior = DiagonalGaussian(
-            self._host.posterior.mean.clone(), self._host.posterior.log_variance.clone()
-        )
+        posterior = DiagonalGaussian(*self._posterior.clone().unbind())
         expected = {}
         for name in reconstruct:
-            values, returns = self._host.expected[name]
+            values, returns = self._expected[name]
             expected[name] = (values.clone(), None if returns is None else returns.clone())
         return posterior, expected
 
-    def replay(self, subset: Subset, reconstruct: Sequence[str] = ()) -> None:
-        """Launch the recorded kernels again on the arrays of the last set, without waiting."""
+    def replay(self, subset: Subset, reconstruct: Sequence[str]) -> None:
+        """Launch what was recorded on the arrays that are staged, without waiting for it."""
         with torch.cuda.stream(self.stream):
             self._encoders[subset].replay()
             for name in reconstruct:
                 self._decoders[name].replay()
 
-    def _encoded(
-        self, encode: Encode, batch: Mapping[str, SensorBatch], subset: Subset
-    ) -> None:
-        """Copy the subset's arrays to the GPU, and its posterior into the outputs."""
+    def _views(self, buffer: Tensor, spec: SensorSpec) -> SensorBatch:
+        return views(buffer, self._layouts[spec.name], spec)
+
+    def _encode(self, subset: Subset) -> None:
+        """Take what is staged to the GPU, and the posterior of the subset from it."""
         start = min(self._layouts[name].start for name in subset)
         stop = max(self._layouts[name].stop for name in subset)
         self._inputs[start:stop].copy_(self._staging[start:stop], non_blocking=True)
-        posterior = encode(batch, subset)
-        self._outputs.posterior.mean.copy_(posterior.mean)
-        self._outputs.posterior.log_variance.copy_(posterior.log_variance)
+        features = {}
+        for name, stream in zip(subset, (self.stream, *self._beside), strict=False):
+            if stream is not self.stream:
+                stream.wait_stream(self.stream)
+            with torch.cuda.stream(stream):
+                batch = self._views(self._inputs, self._model.sensor(name))
+                features[name] = self._model.features(batch, name)
+        for stream in self._beside[:len(subset) - 1]:
+            self.stream.wait_stream(stream)
+        posterior = self._model.posterior(features, subset)
+        posterior = posterior.tempered(self._temperatures.get(subset, 1.0))
+        self._mean.copy_(posterior.mean)
+        self._posterior.copy_(
+            torch.stack([posterior.mean, posterior.log_variance]), non_blocking=True
+        )
 
-    def _decoded(self, decode: Decode, name: str) -> None:
-        """Put into the outputs what one sensor is expected to see at the posterior's mean."""
-        expected = decode(self._outputs.posterior.mean, name)
-        for kept, computed in zip(self._outputs.expected[name], expected, strict=True):
+    def _decode(self, name: str) -> None:
+        """Take what a sensor is expected to see at the posterior's mean from the GPU."""
+        expected = self._model.decode(self._mean, name).mean()
+        for kept, computed in zip(self._expected[name], expected, strict=True):
             if kept is not None and computed is not None:
-                kept.copy_(computed)
+                kept.copy_(computed, non_blocking=True)
 
     def _record(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:
-        self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
         with torch.cuda.stream(self.stream):
             for _ in range(_WARM_UP_ROUNDS):
                 work()
-        self.stream.synchronize()
+        torch.cuda.synchronize(self.stream.device)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(
             graph, pool=self._pool, stream=self.stream, capture_error_mode='thread_local'
         ):
             work()
         return graph
+
+
+def _pinned_outputs(spec: SensorSpec) -> tuple[Tensor, Tensor | None]:
+    """Return where a sensor's expected values, and probabilities of a return, come to lie."""
+    values = torch.zeros(1, *spec.shape, pin_memory=True)
+    if spec.kind == 'image':
+        return values, None
+    return values, torch.zeros(1, *spec.spatial_shape, pin_memory=True)

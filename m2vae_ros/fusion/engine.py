@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from m2vae_ros.fusion.cuda_graphs import CapturedModel
+from m2vae_ros.fusion.cuda_graphs import CapturedModel, full_precision
 from m2vae_ros.specs import Measurement, SensorSpec
 from m2vae_ros.vae.gaussian import DiagonalGaussian
 from m2vae_ros.vae.header import check_temperatures
@@ -91,7 +91,7 @@ class Engine:
         """Run every trained subset and every decoder, so that the first message is not slow."""
         if self.device.type == 'cuda' and self._graphs:
             try:
-                self._captured = self._capture()
+                self._captured = CapturedModel(self.model, self.temperatures, self.device)
             except RuntimeError as error:  # of the driver, of torch or for want of memory
                 reason = str(error).partition('\n')[0]
                 self.device_report += f'; kernels are launched one by one: {reason}'
@@ -145,10 +145,12 @@ class Engine:
         self, batch: Mapping[str, SensorBatch], subset: Subset, reconstruct: Sequence[str]
     ) -> Inferred:
         """Run what is asked for, and nothing else, on data that are on the device already."""
-        posterior = self._encode(batch, subset)
-        return Inferred(posterior, {
-            name: self._decode(posterior.mean, name) for name in reconstruct
-        })
+        with full_precision():
+            posterior = self.model.encode(batch, subset)
+            reconstructions = {
+                name: self.model.decode(posterior.mean, name).mean() for name in reconstruct
+            }
+        return Inferred(posterior.tempered(self.temperatures.get(subset, 1.0)), reconstructions)
 
     def close(self) -> None:
         """Free the device: the model goes back to the CPU."""
@@ -163,22 +165,6 @@ class Engine:
         if self._captured is not None and subset in self.model.trained_subsets:
             return Inferred(*self._captured.run(measurements, subset, reconstruct))
         return self.infer(self._to_device(measurements), subset, reconstruct)
-
-    @torch.inference_mode()
-    def _capture(self) -> CapturedModel:
-        return CapturedModel(
-            self.model.sensors, self.model.trained_subsets, self.model.latent_size,
-            self._encode, self._decode, self.device,
-        )
-
-    def _encode(self, batch: Mapping[str, SensorBatch], subset: Subset) -> DiagonalGaussian:
-        posterior = self.model.encode(batch, subset)
-        if subset in self.temperatures:
-            posterior = posterior.tempered(self.temperatures[subset])
-        return posterior
-
-    def _decode(self, latents: Tensor, sensor: str) -> tuple[Tensor, Tensor | None]:
-        return self.model.decode(latents, sensor).mean()
 
     def _to_device(self, measurements: Mapping[str, Measurement]) -> dict[str, SensorBatch]:
         """Move measurements to the device; no other function does."""

@@ -101,8 +101,18 @@ class MultimodalVAE(nn.Module):
 
         """
         self._check_trained(subset)
-        features = {name: self.trunks[name](batch[name]) for name in subset}
-        stacked = self._posteriors(features, [subset])
+        features = {name: self.features(batch[name], name) for name in subset}
+        return self.posterior(features, subset)
+
+    def features(self, batch: SensorBatch, sensor: str) -> Tensor:
+        """Return the features ``(batch, features)`` of one sensor that all subsets share."""
+        features: Tensor = self.trunks[sensor](batch)
+        return features
+
+    def posterior(self, features: Mapping[str, Tensor], subset: Subset) -> DiagonalGaussian:
+        """Return q(z|x_S) of a trained subset from the features of its sensors."""
+        self._check_trained(subset)
+        stacked = self._posteriors({name: features[name] for name in subset}, [subset])
         return DiagonalGaussian(stacked.mean[0], stacked.log_variance[0])
 
     def decode(self, latents: Tensor, sensor: str) -> Likelihood:
