@@ -38,6 +38,7 @@ from m2vae_ros.specs import SensorSpec
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 DEFAULT_MODEL = SHARE / 'config' / 'models' / 'default.safetensors'
 DEFAULT_PARAMETERS = SHARE / 'config' / 'fusion.yaml'
+SWITCH = ['true', 'false']
 
 
 def chosen_sensors(arguments: dict[str, str]) -> tuple[SensorSpec, ...]:
@@ -47,9 +48,9 @@ def chosen_sensors(arguments: dict[str, str]) -> tuple[SensorSpec, ...]:
     return read_sensors(choose_model(arguments, in_file, DEFAULT_MODEL))
 
 
-class DeclareSensorTopics(Action):
+class DeclareSensors(Action):
     """
-    Declare ``<name>_topic`` for each sensor of the chosen model.
+    Declare ``<name>_topic`` and ``<name>_enabled`` for each sensor of the chosen model.
 
     ``--show-args`` only asks actions for their sub-entities, without any launch arguments, so the
     model is then read from the command line. In a launch, also one included by another, this
@@ -62,7 +63,9 @@ class DeclareSensorTopics(Action):
 
     def execute(self, context: LaunchContext) -> list[LaunchDescriptionEntity]:
         """Return the arguments for the model of this launch."""
-        return self._declare(context.launch_configurations)
+        values = context.launch_configurations
+        lower_case(values, [name for name in values if name.endswith('_enabled')])
+        return self._declare(values)
 
     def _declare(self, arguments: dict[str, str]) -> list[LaunchDescriptionEntity]:
         topics = {spec.name: spec.topic for spec in chosen_sensors(arguments)}
@@ -72,6 +75,12 @@ class DeclareSensorTopics(Action):
                 description=f'Topic of {sensor}, relative to the namespace. Unset: {sensor}.topic '
                 f"of params_file, else {topic}, the model's own",
             ) for sensor, topic in topics.items()
+        ] + [
+            DeclareLaunchArgument(
+                f'{sensor}_enabled', default_value=UNSET, choices=[UNSET, *SWITCH],
+                description=f'Whether the robot has {sensor}. Unset: {sensor}.enabled of '
+                f'params_file, else true',
+            ) for sensor in topics
         ]
 
 
@@ -85,9 +94,12 @@ def set_parameters(values: dict[str, str], sensors: list[str]) -> dict[str, Any]
     }
     if values['model'] != UNSET:
         parameters['model'] = str(expanded(values['model']))
-    for switch in ('use_sim_time', 'autostart'):
-        if values[switch] != UNSET:
-            parameters[switch] = values[switch] == 'true'
+    switches = {'use_sim_time': 'use_sim_time', 'autostart': 'autostart'}
+    switches |= {f'{sensor}_enabled': f'{sensor}.enabled' for sensor in sensors}
+    parameters |= {
+        parameter: values[argument] == 'true'
+        for argument, parameter in switches.items() if values[argument] != UNSET
+    }
     return parameters
 
 
@@ -100,7 +112,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     sensors = chosen_sensors(values)
     topics = {spec.name: spec.topic for spec in sensors}
     for argument in values:
-        if argument.endswith('_topic') and argument.removesuffix('_topic') not in topics:
+        sensor, _, word = argument.rpartition('_')
+        if word in ('topic', 'enabled') and sensor and sensor not in topics:
             logger.warning(f'{argument} is ignored: the model has the sensors {", ".join(topics)}')
     if file.path != DEFAULT_PARAMETERS:
         for problem in file.unused(name, sensors):
@@ -143,7 +156,6 @@ def rviz(values: dict[str, str], topics: dict[str, str], use_sim_time: bool) -> 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and what they start."""
-    switch = ['true', 'false']
     switches = ['use_sim_time', 'autostart', 'rviz', 'log_level']
     return LaunchDescription([
         OpaqueFunction(function=lambda context: lower_case(
@@ -168,12 +180,12 @@ def generate_launch_description() -> LaunchDescription:
             description='Namespace of the node and of all relative topics',
         ),
         DeclareLaunchArgument(
-            'use_sim_time', default_value=UNSET, choices=[UNSET, *switch],
+            'use_sim_time', default_value=UNSET, choices=[UNSET, *SWITCH],
             description='Take the time from /clock, as for a bag (ros2 bag play --clock). Unset: '
             'that of params_file, else false',
         ),
         DeclareLaunchArgument(
-            'autostart', default_value=UNSET, choices=[UNSET, *switch],
+            'autostart', default_value=UNSET, choices=[UNSET, *SWITCH],
             description='Configure and activate at start. Unset: that of params_file, else true',
         ),
         DeclareLaunchArgument(
@@ -182,9 +194,9 @@ def generate_launch_description() -> LaunchDescription:
             description="Lowest severity of log lines shown. Unset: ROS's default, info",
         ),
         DeclareLaunchArgument(
-            'rviz', default_value='false', choices=switch,
+            'rviz', default_value='false', choices=SWITCH,
             description='Show sensors and reconstructions in RViz',
         ),
-        DeclareSensorTopics(),
+        DeclareSensors(),
         OpaqueFunction(function=start),
     ])

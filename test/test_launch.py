@@ -28,14 +28,14 @@ ARGUMENTS = {
     'params_file', 'model', 'device', 'namespace', 'use_sim_time', 'autostart', 'log_level',
     'rviz',
 }
-SENSOR_TOPICS = {f'{spec.name}_topic' for spec in SENSORS}
+OF_SENSORS = {f'{spec.name}_{word}' for spec in SENSORS for word in ('topic', 'enabled')}
 
 
 @needs_launch
 @pytest.mark.parametrize('name', ['fusion.launch.py', 'demo.launch.py'])
 def test_show_args_lists_every_argument_with_a_description(package: Path, name: str) -> None:
     arguments = arguments_of(package, name)
-    assert set(arguments) == ARGUMENTS | SENSOR_TOPICS
+    assert set(arguments) == ARGUMENTS | OF_SENSORS
     for argument in arguments.values():
         assert argument.description not in ('', 'no description given')
 
@@ -47,7 +47,7 @@ def test_show_args_lists_the_sensors_of_the_model_on_the_command_line(
     other = write_model(tmp_path / 'other.safetensors', ('velodyne', 'points'))
     monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', f'model:={other}', '--show-args'])
     arguments = arguments_of(package, 'demo.launch.py')
-    assert set(arguments) == ARGUMENTS | {'velodyne_topic'}
+    assert set(arguments) == ARGUMENTS | {'velodyne_topic', 'velodyne_enabled'}
     assert 'points' in arguments['velodyne_topic'].description
 
 
@@ -94,11 +94,11 @@ def test_only_arguments_that_are_set_override_parameters(package: Path) -> None:
         argument.execute(context)
     assert launch_file.set_parameters(context.launch_configurations, ['lidar']) == {}
     given = {'device': 'cpu', 'autostart': 'false', 'use_sim_time': 'true', 'lidar_topic': 'a/b',
-             'model': 'x.safetensors'}
+             'lidar_enabled': 'false', 'model': 'x.safetensors'}
     context.launch_configurations.update(given)
     parameters = launch_file.set_parameters(context.launch_configurations, ['lidar'])
     assert parameters == {'device': 'cpu', 'autostart': False, 'use_sim_time': True,
-                          'lidar.topic': 'a/b', 'model': 'x.safetensors'}
+                          'lidar.topic': 'a/b', 'lidar.enabled': False, 'model': 'x.safetensors'}
     own = {parameter.name for parameter in fields(FusionParameters)} | {'use_sim_time'}
     of_lidar = {f'lidar.{parameter.name}' for parameter in fields(SensorParameters)}
     assert set(parameters) <= own | of_lidar

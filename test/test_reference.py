@@ -155,7 +155,7 @@ def test_the_launch_arguments_are_those_of_the_launch_file(
             name = ast.unparse(call.args[0]).strip("f'").replace('{sensor}', '<name>')
             choices = given.get('choices', '')
             expected[name] = given.get('default_value', ''), (
-                switch if 'switch' in choices else set(re.findall(r"'(\w+)'", choices))
+                switch if 'switch' in choices.lower() else set(re.findall(r"'(\w+)'", choices))
             )
     defaults = {
         '': '', 'unset': 'UNSET',

@@ -93,6 +93,7 @@ class Pipeline:
         self._specs = {spec.name: spec for spec in model.sensors}
         self._max_image_pixels = max_image_pixels
         self._invalid: dict[str, Counter[str]] = {name: Counter() for name in model.names}
+        self._first_invalid: dict[str, dict[str, str]] = {name: {} for name in model.names}
         self._last_invalid = dict.fromkeys(model.names, '')
         self._untrained: Counter[Subset] = Counter()
         self.on_measurement: Callable[[str, Measurement], None] | None = None
@@ -111,6 +112,11 @@ class Pipeline:
     def invalid(self) -> dict[str, dict[str, int]]:
         """Sensor -> rule -> how many messages broke it."""
         return {name: dict(counts) for name, counts in self._invalid.items()}
+
+    @property
+    def first_invalid(self) -> dict[str, dict[str, str]]:
+        """Sensor -> rule -> what was wrong with the first message that broke it."""
+        return {name: dict(reasons) for name, reasons in self._first_invalid.items()}
 
     @property
     def last_invalid(self) -> dict[str, str]:
@@ -146,6 +152,7 @@ class Pipeline:
             )
         except InvalidMessage as error:
             self._invalid[sensor][error.rule] += 1
+            self._first_invalid[sensor].setdefault(error.rule, str(error))
             self._last_invalid[sensor] = str(error)
             return self.synchronizer.poll(now_ns)
         if self.on_measurement is not None:

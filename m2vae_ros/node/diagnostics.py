@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from m2vae_ros.fusion.refusals import MANY_IN_A_ROW, refusals_text
 from m2vae_ros.node.parameters import LARGEST_OFFSET
 from m2vae_ros.node.subscriptions import Offer
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 NEVER_HEARD = 'never heard'  # state of a sensor of which no message has come
+NOT_ENABLED = 'not enabled'  # state of a sensor that the robot does not have
 LONGEST_SILENCE = 2.0  # s, of a topic that has a publisher
-_LONGEST_REASON = 300  # characters
 _MARGIN = 1.2  # of a limit that is proposed, over the period that was measured
 _PROFILE = '$(ros2 pkg prefix --share m2vae_ros)/config/fastdds_large_messages.xml'
 
@@ -50,8 +51,10 @@ class SensorReport:
         Rule -> messages that broke it.
     newly_rejected
         How many since the last report.
-    last_rejection
-        What was wrong with the last of these; empty if it was its stamp.
+    rejected_in_a_row
+        How many since the last usable message.
+    reasons
+        Rule -> what was wrong with the first message that broke it.
     dropped
         Reason -> valid messages that were fused in no set.
     period
@@ -78,7 +81,8 @@ class SensorReport:
     received: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     newly_rejected: int = 0
-    last_rejection: str = ''
+    rejected_in_a_row: int = 0
+    reasons: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     period: float | None = None
     silence: float | None = None
@@ -167,10 +171,19 @@ def sensor_status(
         'age (s)': NEVER_HEARD if report.silence is None else f'{report.silence:.2f}',
         'rejected': str(sum(report.rejected.values())),
         **{f'rejected: {rule}': str(count) for rule, count in sorted(report.rejected.items())},
+        **{f'first rejected: {rule}': text for rule, text in sorted(report.reasons.items())},
         **{f'dropped: {reason}': str(n) for reason, n in sorted(report.dropped.items())},
     }
     return _status(
         f'{node}: {report.name}', report.topic, problems, f'{report.state}, {rate:.1f} Hz', values
+    )
+
+
+def disabled_status(node: str, sensor: str, topic: str) -> DiagnosticStatus:
+    """Return the diagnostics of a sensor that the robot does not have."""
+    return _status(
+        f'{node}: {sensor}', topic, [], f'not enabled ({sensor}.enabled is false)',
+        {'state': NOT_ENABLED, 'topic': topic},
     )
 
 
@@ -247,7 +260,8 @@ def _connection_problems(report: SensorReport) -> Problems:
     elif report.settled and not report.heard and not report.unheard:
         problems.append((WARN, (
             f'no publisher on {report.topic}: start the driver, remap the topic or set '
-            f'{report.name}.topic'
+            f'{report.name}.topic; if the robot has no {report.name}, set {report.name}.enabled '
+            f'to false'
         )))
     return problems
 
@@ -269,14 +283,14 @@ def _clock_problems(report: SensorReport) -> Problems:
 
 
 def _message_problems(report: SensorReport) -> Problems:
-    if not report.newly_rejected or report.clock_difference is not None:
+    if report.clock_difference is not None:
         return []
-    rules = ', '.join(f'{rule} {count}' for rule, count in sorted(report.rejected.items()))
-    last = report.last_rejection[:_LONGEST_REASON]
-    return [(WARN, (
-        f'{report.newly_rejected} messages rejected just now (in all: {rules})'
-        + (f'; the last: {last}' if last else '')
-    ))]
+    text = refusals_text(report.rejected, report.reasons)
+    if report.rejected_in_a_row >= MANY_IN_A_ROW:
+        return [(ERROR, f'all messages are rejected, {report.rejected_in_a_row} in a row {text}')]
+    if report.newly_rejected:
+        return [(WARN, f'{report.newly_rejected} messages rejected just now {text}')]
+    return []
 
 
 def _period_problems(report: SensorReport, *, max_wait: float, timeout: float) -> Problems:

@@ -73,6 +73,13 @@ class FusionLoop:
     trace
         Called in the worker's thread after each result is published.
 
+    Attributes
+    ----------
+    subscriptions
+        Sensor -> its subscription, of the sensors that are enabled.
+    disabled
+        Sensor -> its topic, of the others.
+
     """
 
     def __init__(
@@ -111,8 +118,14 @@ class FusionLoop:
             post_callback=self._clock_jumped,
         )
         self.subscriptions: dict[str, SensorSubscription] = {}
+        self.disabled = {
+            name: node.resolve_topic_name(own.topic)
+            for name, own in sensor_parameters.items() if not own.enabled
+        }
         try:
             for spec in pipeline.engine.model.sensors:
+                if spec.name in self.disabled:
+                    continue
                 self.subscriptions[spec.name] = SensorSubscription(
                     node, spec, sensor_parameters[spec.name], partial(self._receive, spec.name)
                 )

@@ -176,6 +176,7 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
             offsets={name: own.offset for name, own in self._sensor_parameters.items()},
             **asdict(self._settings.synchronizer()),
         )
+        enabled = self._check_enabled(self._pipeline)
         self._outputs = Outputs(
             self, model.sensors,
             {name: own.frame_id for name, own in self._sensor_parameters.items()},
@@ -183,9 +184,20 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
         self._model_path = str(path)
         self._model_publisher.publish(String(data=loaded.header.to_json()))
         self.get_logger().info(
-            f'{path}: sensors {", ".join(model.names)}; {len(model.trained_subsets)} subsets '
+            f'{path}: sensors {", ".join(enabled)}; {len(model.trained_subsets)} subsets '
             f'warm after {time.monotonic() - started:.1f} s; {self._pipeline.device_report}'
         )
+
+    def _check_enabled(self, pipeline: Pipeline) -> tuple[str, ...]:
+        """Return the sensors that are enabled; the model must have an encoder for some of them."""
+        enabled = tuple(name for name, own in self._sensor_parameters.items() if own.enabled)
+        if pipeline.engine.subset_for(enabled) is None:
+            raise ValueError(
+                f'enabled are {", ".join(enabled) or "no sensors"}, for which the model has no '
+                f'encoder: set <sensor>.enabled to true for more of '
+                f'{", ".join(self._sensor_parameters)}'
+            )
+        return enabled
 
     def _start(self) -> None:
         assert self._pipeline is not None
@@ -217,6 +229,8 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
             self.state, self._problem, self._model_path, self._settings, self._pipeline,
             self._loop,
         )
+        for sensor, reason in self._monitor.first_rejections:
+            self.get_logger().warning(f'{sensor}: the first message rejected for {reason}')
         for status in message.status:
             self._log_change(status)
         raise_to_worst(message.status)

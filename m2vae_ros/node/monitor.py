@@ -9,9 +9,11 @@ from typing import Any
 from rclpy.clock import ROSClock
 
 from m2vae_ros.fusion.pipeline import Pipeline
-from m2vae_ros.fusion.statistics import BAD_STAMPS
+from m2vae_ros.fusion.refusals import Refusals, stamp_reasons
+from m2vae_ros.fusion.statistics import BAD_STAMPS, LATE
 from m2vae_ros.node.arrivals import elapsing_ns
 from m2vae_ros.node.diagnostics import (
+    disabled_status,
     ERROR,
     fusion_status,
     FusionReport,
@@ -36,6 +38,12 @@ class Monitor:
     clock
         The node's clock.
 
+    Attributes
+    ----------
+    first_rejections
+        Sensor and what was wrong with its message, of the rules that were first broken since the
+        call before the last.
+
     """
 
     def __init__(self, node: str, clock: ROSClock) -> None:
@@ -43,6 +51,8 @@ class Monitor:
         self._clock = clock
         self._now_ns: int | None = None
         self._counts: dict[str, int] = {}
+        self._refusals: dict[str, Refusals] = {}
+        self.first_rejections: list[tuple[str, str]] = []
 
     def statuses(
         self,
@@ -70,6 +80,7 @@ class Monitor:
             None while the node is not configured, or not active.
 
         """
+        self.first_rejections = []
         now_ns = self._clock.now().nanoseconds
         problems = self._clock_problems(now_ns)
         if problem:
@@ -100,17 +111,22 @@ class Monitor:
                 max_wait=limits.max_wait, timeout=limits.timeout,
             )
             for name in loop.subscriptions
-        ]
+        ] + [disabled_status(self._node, name, topic) for name, topic in loop.disabled.items()]
 
     def _sensor(
         self, name: str, loop: FusionLoop, pipeline: Pipeline, now_ns: int, elapsed_ns: int
     ) -> SensorReport:
         subscription, arrivals = loop.subscriptions[name], loop.arrivals[name]
         offers = subscription.offers()
-        dropped = dict(pipeline.synchronizer.statistics.dropped[name])
+        statistics = pipeline.synchronizer.statistics
+        dropped = dict(statistics.dropped[name])
         bad_stamps = {rule: dropped.pop(rule) for rule in BAD_STAMPS if rule in dropped}
         rejected = {**pipeline.invalid[name], **bad_stamps}
-        newly_invalid = self._new(f'invalid {name}', sum(pipeline.invalid[name].values()))
+        explained = stamp_reasons(pipeline.synchronizer.options) | pipeline.first_invalid[name]
+        reasons = {rule: explained[rule] for rule in rejected}
+        refusals = self._refusals.setdefault(name, Refusals())
+        for rule in refusals.note(statistics.accepted[name] + dropped.get(LATE, 0), rejected):
+            self.first_rejections.append((name, reasons[rule]))
         ahead_ns = pipeline.synchronizer.clock_difference_ns(name, now_ns)
         return SensorReport(
             name=name, topic=subscription.topic, message_type=subscription.message_type,
@@ -122,7 +138,8 @@ class Monitor:
             received=arrivals.count,
             rejected=rejected,
             newly_rejected=self._new(f'rejected {name}', sum(rejected.values())),
-            last_rejection=pipeline.last_invalid[name] if newly_invalid else '',
+            rejected_in_a_row=refusals.in_a_row,
+            reasons=reasons,
             dropped=dropped,
             period=arrivals.period(),
             silence=arrivals.silence(elapsed_ns),

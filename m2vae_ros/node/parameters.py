@@ -107,6 +107,8 @@ class FusionParameters:
 class SensorParameters:
     """Parameters of one sensor of the model, as ``<sensor>.<name>``."""
 
+    enabled: bool = _parameter(
+        True, 'Whether the robot has the sensor; false = nobody listens for it or warns of it')
     topic: str = _parameter('', 'Topic of the sensor; the default is that of the model')
     transport: str = _parameter(
         'raw', 'raw, or compressed: CompressedImage on <topic>/compressed (images only)',
