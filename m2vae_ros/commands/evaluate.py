@@ -16,6 +16,7 @@ from m2vae_ros.evaluation.options import EvaluationOptions
 from m2vae_ros.evaluation.report.folder import LATENTS, METRICS, PAGE
 from m2vae_ros.fusion.options import SynchronizerOptions
 
+_REPORT_SUFFIX = '_report'
 _SEEN_IN_TRAINING = (
     'The model was trained on a bag of this name: what follows is mostly what it has memorised. '
     'Evaluate it on another drive.'
@@ -30,12 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the folder of a ROS 2 bag, a .mcap or .db3 file, or the .bag file of a ROS 1 bag',
     )
     parser.add_argument(
-        '--report', type=Path, required=True,
-        help=f'folder for {PAGE}, {METRICS} and the bag {LATENTS}; an earlier report is replaced',
+        '--report', type=Path,
+        help=f'folder for {PAGE}, {METRICS} and the bag {LATENTS}; an earlier report is replaced '
+        f'(default: ./BAG{_REPORT_SUFFIX})',
     )
     parser.add_argument(
         '--topic', action='append', default=[], metavar='SENSOR=TOPIC',
         help="a sensor's topic in this bag, where it is not the model's own; may be repeated",
+    )
+    parser.add_argument(
+        '--without', action='append', default=[], metavar='SENSOR',
+        help='a sensor to do without, as the node does with SENSOR.enabled false; may be repeated',
     )
     for group in (EvaluationOptions, SynchronizerOptions):
         add_options(parser, group)
@@ -43,14 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate; return the exit code."""
+    report = arguments.report or Path(f'{arguments.bag.resolve().stem}{_REPORT_SUFFIX}')
     findings = evaluate(
-        arguments.model, arguments.bag, arguments.report,
+        arguments.model, arguments.bag, report,
         command=shlex.join(['m2vae', *sys.argv[1:]]), topics=sensor_topics(arguments.topic),
+        disabled=arguments.without,
         options=options_of(EvaluationOptions, arguments),
         synchronizer=options_of(SynchronizerOptions, arguments),
     )
     print(_format_findings(findings))
-    print(f'wrote {arguments.report / PAGE}, {METRICS} and the bag {LATENTS}')
+    print(f'wrote {report / PAGE}, {METRICS} and the bag {LATENTS}')
     return 0
 
 
@@ -61,7 +69,7 @@ def _format_findings(findings: Findings) -> str:
     )]
     if findings.seen_in_training:
         lines.append(_SEEN_IN_TRAINING)
-    names = [spec.name for spec in findings.sensors]
+    names = findings.present
     for name in names:
         others = [other for other in names if other != name] or [name]
         rows = [

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 
 from m2vae_ros import __version__
 from m2vae_ros.bags.bag import Bag
-from m2vae_ros.bags.resolution import resolve_topics
+from m2vae_ros.bags.resolution import find_topics, FoundTopics
 from m2vae_ros.bags.writer import BagWriter, rosbags_classes
 from m2vae_ros.evaluation.findings import Findings
 from m2vae_ros.evaluation.metrics_file import to_json
@@ -37,10 +37,13 @@ _LATENT_TOPIC = '/fusion/latent'
 
 def evaluate(
     model: Path, bag: Path, report: Path, *, command: str, topics: Mapping[str, str] | None = None,
-    options: EvaluationOptions | None = None, synchronizer: SynchronizerOptions | None = None,
+    disabled: Collection[str] = (), options: EvaluationOptions | None = None,
+    synchronizer: SynchronizerOptions | None = None, say: Callable[[str], None] = print,
 ) -> Findings:
     """
     Send a bag through a model and write the report; shows progress bars.
+
+    As a node does, it goes on without the sensors that are not there.
 
     Parameters
     ----------
@@ -52,10 +55,15 @@ def evaluate(
         The command line, to be shown on the page.
     topics
         Sensor -> its topic in this bag, where it is not the model's own.
+    disabled
+        Sensors of the model to do without.
     options
         How much to measure.
     synchronizer
         Which measurements belong together.
+    say
+        Called at the beginning with each line about a sensor that is absent, or whose topic was
+        found by its type.
 
     Raises
     ------
@@ -66,14 +74,20 @@ def evaluate(
     options = options or EvaluationOptions()
     loaded = checkpoint.load(model)
     with Bag(bag) as recording:
-        found = resolve_topics(recording, loaded.model.sensors, topics)
+        _check_disabled(disabled, loaded.model.names)
+        found = find_topics(
+            recording, loaded.model.sensors, topics, disabled=disabled, by_type=True
+        )
+        for line in found.remarks():
+            say(line)
         with report_folder(report) as folder:
             pipeline = Pipeline(
                 loaded.model, device=options.device, **vars(synchronizer or SynchronizerOptions())
             )
-            passage = _fuse_all(pipeline, recording, found, folder, options)
+            passage = _fuse_all(pipeline, recording, found.topics, folder, options)
             findings = _measure(
-                pipeline, loaded.header, passage, options, model=model, bag=bag, command=command
+                pipeline, loaded.header, passage, found, options, model=model, bag=bag,
+                command=command,
             )
             (folder / METRICS).write_text(to_json(findings))
             page.write(folder / PAGE, findings)
@@ -81,7 +95,7 @@ def evaluate(
 
 
 def _fuse_all(
-    pipeline: Pipeline, bag: Bag, topics: dict[str, str], folder: Path,
+    pipeline: Pipeline, bag: Bag, topics: Mapping[str, str], folder: Path,
     options: EvaluationOptions,
 ) -> Passage:
     """Send the bag through the pipeline and write the bag of latents."""
@@ -111,8 +125,8 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _measure(
-    pipeline: Pipeline, header: ModelHeader, passage: Passage, options: EvaluationOptions,
-    *, model: Path, bag: Path, command: str,
+    pipeline: Pipeline, header: ModelHeader, passage: Passage, found: FoundTopics,
+    options: EvaluationOptions, *, model: Path, bag: Path, command: str,
 ) -> Findings:
     """Return the findings; the engine's model is on the CPU afterwards."""
     engine = pipeline.engine
@@ -130,6 +144,7 @@ def _measure(
             '+'.join(subset): count for subset, count in passage.untrained.items()
         },
         traffic=passage.traffic,
+        absent=dict(found.absent), remarks=found.remarks(),
         seconds=float(passage.stamps[-1] - passage.stamps[0]) * 1e-9,
         longest_gap_s=float(gaps.max(initial=0.0)),
         subsets=subset_findings(network, header, passage.kept, options),
@@ -138,6 +153,14 @@ def _measure(
         timeline=timeline, moments=moments,
         seen_in_training=bag.name in _training_bags(header),
     )
+
+
+def _check_disabled(disabled: Collection[str], names: Collection[str]) -> None:
+    unknown = sorted(set(disabled) - set(names))
+    if unknown:
+        raise ValueError(
+            f'--without {unknown[0]}: no such sensor; the sensors are {", ".join(names)}'
+        )
 
 
 def _training_bags(header: ModelHeader) -> list[str]:

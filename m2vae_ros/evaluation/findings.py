@@ -9,7 +9,7 @@ Every number comes with the number of its samples. What could not be measured is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -218,7 +218,7 @@ class Findings:
     untrained_sets
         Sensors joined by ``+`` -> number of sets of these that no trained subset covers.
     traffic
-        One entry for each sensor.
+        One entry for each sensor that the bag has.
     seconds
         From the stamp of the first set to that of the last.
     longest_gap_s
@@ -235,6 +235,10 @@ class Findings:
         A few sets, spread over the bag; the first has most contrast.
     seen_in_training
         Whether the model was trained on a bag of this name.
+    absent
+        Sensor of the model that the bag lacks -> why.
+    remarks
+        Lines of text about these, and about topics that were found by their type.
 
     """
 
@@ -256,3 +260,10 @@ class Findings:
     timeline: Timeline
     moments: Sequence[Moment]
     seen_in_training: bool = False
+    absent: Mapping[str, str] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Names of the sensors that the bag has."""
+        return tuple(spec.name for spec in self.sensors if spec.name not in self.absent)

@@ -15,7 +15,8 @@ from m2vae_ros.evaluation.findings import Findings, SensorError, SubsetFindings
 FORMAT_VERSION = 1
 _COPIED_FIELDS = (
     'model', 'bag', 'command', 'package_version', 'provenance', 'objective', 'fused_sets',
-    'untrained_sets', 'seen_in_training', 'seconds', 'longest_gap_s', 'information_gain',
+    'untrained_sets', 'absent', 'remarks', 'seen_in_training', 'seconds', 'longest_gap_s',
+    'information_gain',
 )
 
 

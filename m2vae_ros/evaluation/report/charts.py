@@ -48,6 +48,8 @@ def gain(timeline: Timeline, names: Sequence[str]) -> str:
     """Return a chart of the information that each sensor gave beyond the others, over time."""
     with _chart(4.8, 3.2) as (axes, to_svg):
         for column, name in enumerate(names):
+            if not has_numbers(timeline.gain[:, column]):
+                continue
             axes.plot(
                 timeline.gain_seconds, timeline.gain[:, column],
                 color=COLOURS[column % len(COLOURS)], lw=1.2, marker='.', markersize=3, label=name,
@@ -69,6 +71,7 @@ def presence(timeline: Timeline, names: Sequence[str]) -> str:
                 color=COLOURS[column % len(COLOURS)], label=name,
             )
         axes.set_yticks([-column for column in range(len(names))], list(names))
+        axes.set_ylim(0.5 - len(names), 0.5)  # a sensor that was never fused has its row, too
         axes.set_xlabel('time, s')
         axes.grid(visible=False)
     return to_svg()

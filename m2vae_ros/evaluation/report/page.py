@@ -87,6 +87,9 @@ def render(findings: Findings) -> str:
     page: str = environment.from_string(_TEMPLATE.read_text(encoding='utf-8')).render(
         findings=findings,
         names=names,
+        predicted=[
+            name for name in names if any(name in found.predictive for found in findings.subsets)
+        ],
         charts={name: Markup(svg) for name, svg in drawn.items()},
         moments=[_moment_tiles(moment, findings.sensors, scales) for moment in findings.moments],
         tile_rem=_WIDE_TILE_REM if any(map(_is_panorama, findings.sensors)) else _TILE_REM,
