@@ -4,8 +4,8 @@
 Play a bag, with its time, into the fusion node and record the latents to another bag.
 
 The node subscribes to the model's topics where the bag has them, for an image also with
-``/compressed`` appended, and to those that the argument ``topics`` names. When the bag has ended,
-everything ends.
+``/compressed`` appended, and to those that the argument ``topics`` names. Sensors that the bag
+lacks are not enabled. When the bag has ended, everything ends.
 """
 
 from __future__ import annotations
@@ -129,13 +129,15 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     values = context.launch_configurations
     name = node_name(values, 'fusion')
     file = ParameterFile(values['params_file'])
-    model = choose_model(values, file.parameters_of(name), DEFAULT_MODEL)
-    parameters, topics = replay_parameters(values, model)
+    in_file = file.parameters_of(name)
+    model = choose_model(values, in_file, DEFAULT_MODEL)
+    logger = get_logger('replay.launch')
+    parameters, topics = replay_parameters(values, model, in_file, logger.warning)
     output = expanded(values['output'])
     check_output(output)
     if file.path != DEFAULT_PARAMETERS:
         for problem in file.unused(name, read_sensors(model)):
-            get_logger('replay.launch').warning(problem)
+            logger.warning(problem)
     if values['device'] != UNSET:
         parameters['device'] = values['device']
     common: dict[str, Any] = {

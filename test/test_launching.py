@@ -245,6 +245,7 @@ def test_a_replay_is_told_where_the_bag_has_its_sensors(tmp_path: Path) -> None:
     parameters, topics = replay_parameters(values, model)
     assert (parameters['front.topic'], topics) == ('/scan', ['/scan'])
     assert parameters['autostart']
+    assert parameters['front.enabled']
     for wrong, said in (
         ({'topics': 'front=/back/scan'}, r'drive: .*/back/scan.*; choose one with topics:=front='),
         ({'topics': 'rear=/scan'}, r'^topics:=rear=/scan: no such sensor'),
@@ -261,6 +262,34 @@ def test_a_replay_is_told_where_the_bag_has_its_sensors(tmp_path: Path) -> None:
         with pytest.raises(LaunchArgumentError, match=f'^output:={taken}: '):
             check_output(taken)
     check_output(tmp_path / 'latents')
+
+
+def test_a_replay_goes_on_without_sensors_that_the_bag_lacks_or_nobody_wants(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
+    from m2vae_ros.launching.replay_arguments import replay_parameters
+    from support.bag_files import write_drive
+
+    drive = write_drive(tmp_path / 'drive', seconds=0.3, sensors=('lidar',))
+    values = {'bag': str(drive), 'topics': '', 'rate': '1.0', 'start_offset': '0.0'}
+    sensors = ('front', 'front/scan'), ('rear', 'rear/scan')
+    alone = Path(write_model(tmp_path / 'alone.safetensors', sensors[0]))
+    both = Path(write_model(tmp_path / 'both.safetensors', *sensors))
+    said: list[str] = []
+    parameters, topics = replay_parameters(values, alone, warn=said.append)
+    assert (parameters['front.topic'], topics) == ('/scan', ['/scan'])
+    assert said == [
+        'front is taken from /scan, the only topic that fits: its own is not in the bag'
+    ]
+    with pytest.raises(LaunchArgumentError, match='choose one with topics:=front=/scan'):
+        replay_parameters(values, both)  # of which of the two it is would be a guess
+    said.clear()
+    parameters, topics = replay_parameters(values, both, {'rear.enabled': False}, said.append)
+    assert (parameters['front.topic'], topics) == ('/scan', ['/scan'])
+    assert (parameters['front.enabled'], parameters['rear.enabled']) == (True, False)
+    assert 'rear.topic' not in parameters
+    assert said[0] == 'without rear: not enabled'
 
 
 def test_the_last_words_of_a_process_are_its_last_error() -> None:

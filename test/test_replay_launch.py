@@ -164,3 +164,19 @@ def test_an_interrupted_replay_ends_well_and_keeps_what_it_has_recorded(
     with launched(package, 'replay.launch.py', *arguments) as process:
         process.wait_for_line('the clock jumped by')  # the second round has begun
     assert count_complete_sets(tmp_path / 'latents', '/fusion/latent') > 15
+
+
+@needs_launch
+def test_a_replay_of_a_bag_that_lacks_a_sensor_records_latents_and_says_so_first(
+    package: Path, tmp_path: Path,
+) -> None:
+    from support.bag_files import write_drive
+
+    write_drive(tmp_path / 'drive', seconds=2.0, sensors=('camera', 'lidar'))
+    code, output = run_to_its_end(
+        package, 'replay.launch.py', f'bag:={tmp_path / "drive"}',
+        f'output:={tmp_path / "latents"}', 'device:=cpu', feasible_rate(),
+    )
+    assert code == 0, output
+    assert output.index('without depth: no topic /depth/points') < output.index('[fusion]')
+    assert (tmp_path / 'latents').is_dir()

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from m2vae_ros.bags.bag import Bag
-from m2vae_ros.bags.resolution import resolve_topics
+from m2vae_ros.bags.resolution import find_topics
 from m2vae_ros.bags.topics import ros_2_name
 from m2vae_ros.launching.arguments import (
     expanded,
@@ -24,10 +24,13 @@ QUEUE_DEPTH = 30  # messages of a sensor that may wait
 
 
 def replay_parameters(
-    values: Mapping[str, str], model: Path
+    values: Mapping[str, str], model: Path, in_file: Mapping[str, Any] | None = None,
+    warn: Callable[[str], None] = print,
 ) -> tuple[dict[str, Any], list[str]]:
     """
     Return the fusion node's parameters and the topics of the bag to play.
+
+    Sensors that the bag lacks are not enabled.
 
     Parameters
     ----------
@@ -35,6 +38,10 @@ def replay_parameters(
         Arguments of the launch: ``bag``, ``topics``, ``rate``, ``start_offset``.
     model
         Path of the model.
+    in_file
+        The node's parameters in the parameter file; ``<sensor>.enabled`` of it counts.
+    warn
+        Called with each line about a sensor that is absent, or whose topic was found by its type.
 
     Raises
     ------
@@ -47,7 +54,13 @@ def replay_parameters(
     parse_number('rate', values['rate'], 1e-3, 1e3, 'a number from 0.001 to 1000')
     try:
         with Bag(expanded(values['bag'])) as bag:
-            topics = resolve_topics(bag, sensors, chosen, option='topics:=')
+            found = find_topics(
+                bag, sensors, chosen, option='topics:=', by_type=True,
+                disabled=[
+                    spec.name for spec in sensors
+                    if (in_file or {}).get(f'{spec.name}.enabled') is False
+                ],
+            )
             length = (bag.end_ns - bag.start_ns) * 1e-9
     except (ValueError, OSError) as error:
         raise LaunchArgumentError(' '.join(str(error).split())) from None
@@ -55,18 +68,23 @@ def replay_parameters(
         'start_offset', values['start_offset'], 0, length,
         f'a number from 0 to the length of the bag, {length:.1f} s',
     )
+    for line in found.remarks():
+        warn(line)
     parameters: dict[str, Any] = {
         'model': str(model), 'use_sim_time': True, 'autostart': True, 'exit_on_failure': True,
         'backlog': BACKLOG,
     }
     for spec in sensors:
-        topic = ros_2_name(topics[spec.name])
+        parameters[f'{spec.name}.enabled'] = spec.name in found.topics
+        if spec.name in found.absent:
+            continue
+        topic = ros_2_name(found.topics[spec.name])
         compressed = spec.kind == 'image' and topic.endswith('/compressed')
         parameters[f'{spec.name}.topic'] = topic.removesuffix('/compressed' * compressed)
         parameters[f'qos_overrides.{topic}.subscription.depth'] = QUEUE_DEPTH
         if spec.kind == 'image':
             parameters[f'{spec.name}.transport'] = 'compressed' if compressed else 'raw'
-    return parameters, list(topics.values())
+    return parameters, list(found.topics.values())
 
 
 def check_output(path: Path) -> None:

@@ -71,9 +71,10 @@ def install_tree(prefix: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def write_model(path: Path, *sensors: tuple[str, str]) -> str:
     """Write the header of a model, which is all that launch files read; return its path."""
-    header = ModelHeader(
-        tuple(SensorSpec(name, 'laser_scan', topic, name, (8,)) for name, topic in sensors), (), {}
-    )
+    geometry = {'angle_min': -3.0, 'angle_max': 3.0, 'range_min': 0.1, 'range_max': 10.0}
+    header = ModelHeader(tuple(
+        SensorSpec(name, 'laser_scan', topic, name, (8,), geometry) for name, topic in sensors
+    ), (), {})
     text = json.dumps({'__metadata__': {METADATA_KEY: header.to_json()}}).encode()
     path.write_bytes(len(text).to_bytes(8, 'little') + text)
     return str(path)
