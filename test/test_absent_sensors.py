@@ -127,3 +127,9 @@ def test_a_chosen_topic_must_be_there_and_some_sensor_too(tmp_path):
     with Bag(tmp_path / 'bag') as bag, pytest.raises(BagError, match='none of the sensors') as no:
         find_topics(bag, SENSORS, disabled=['lidar'])
     assert 'sensor lidar: not enabled' in str(no.value)
+
+
+def test_of_several_bags_each_has_the_chosen_topic_or_the_sensors_own(tmp_path):
+    scans = {'/scan': (SCAN, FULL_SCAN)}
+    topics = found(tmp_path, scans, chosen={'lidar': '/front/scan'}, require_chosen=False)
+    assert topics.topics == {'lidar': '/scan'}

@@ -162,3 +162,19 @@ def test_a_cloud_that_is_not_a_latent_is_named_with_its_topic(tmp_path, capsys):
     error = failure(capsys, drive, good, '--topic', '/depth/points', '--topic', TOPIC)
     assert 'drive: topic /depth/points holds no latents' in error
     assert '--topic' in error
+
+
+def test_a_sensor_that_only_one_recording_has_is_named_first(tmp_path, capsys):
+    blind = [replace(each, sensors=0b101) for each in latents()]
+    (tmp_path / 'report').mkdir()
+    paths = [write_latents(tmp_path / 'full', latents()),
+             write_latents(tmp_path / 'report' / 'latents', blind)]
+    metrics = {'sensors': [{'name': name} for name in ('camera', 'lidar', 'depth')]}
+    (tmp_path / 'report' / 'metrics.json').write_text(json.dumps(metrics))
+    assert cli.main(['compare', str(paths[0]), str(tmp_path / 'report')]) == 1
+    text = capsys.readouterr().out
+    assert text.startswith(f'B is without lidar, which A has in {COUNT} sets')
+    assert cli.main(['compare', *map(str, paths)]) == 1
+    assert capsys.readouterr().out.startswith('B is without sensor 2, ')
+    assert cli.main(['compare', str(tmp_path / 'report'), str(paths[1])]) == 0
+    assert 'without' not in capsys.readouterr().out

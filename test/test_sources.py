@@ -128,6 +128,38 @@ def test_a_sensor_without_training_samples_is_an_error(tmp_path):
         samples_from_bags([bag], SENSORS, cache=ALONE)
 
 
+def test_one_of_several_bags_may_lack_a_sensor_and_that_is_said_first(drives, tmp_path, capsys):
+    bag = write_drive(tmp_path / 'dark', seconds=2.0, sensors=('lidar', 'depth'), seed=2)
+    splits = samples_from_bags([bag, drives[0]], SENSORS, cache=ALONE)
+    first, *others = [line for line in capsys.readouterr().err.splitlines() if 'fused sets' in line
+                      or 'without' in line]
+    assert first.startswith(f'{bag}: without camera: no topic /camera/image_raw or ')
+    assert any(line.startswith(f'{bag}: ') and 'of lidar+depth' in line for line in others)
+    camera = NAMES.index('camera')
+    dark, bright = splits.training.bags
+    assert (dark.sets.rows[:, camera] < 0).all()
+    assert (dark.sets.rows[:, [NAMES.index('lidar'), NAMES.index('depth')]] >= 0).all(1).any()
+    has = splits.training.availability()[:, camera]
+    batch = splits.training[range(len(splits.training))]
+    assert 0 < has.sum() < len(has)
+    assert not batch.sensors['camera'].valid[~has].any()
+    assert batch.sensors['camera'].valid[has].flatten(1).any(1).all()
+    alone = samples_from_bags([bag], [s for s in SENSORS if s.name != 'camera'], cache=ALONE)
+    (same,) = alone.training.bags
+    assert same.folder == dark.folder
+    batches = alone.training[[0, 1]].sensors['lidar'], splits.training[[0, 1]].sensors['lidar']
+    assert torch.equal(batches[0].values, batches[1].values)
+    assert 'camera' in splits.description['bags'][0]['absent']
+    assert bright.description['absent'] == {}
+
+
+def test_a_sensor_that_no_bag_has_is_an_error_before_anything_is_decoded(tmp_path):
+    bags = [write_drive(tmp_path / name, seconds=0.3, sensors=('lidar',)) for name in 'ab']
+    with pytest.raises(ValueError, match=r'camera is in none of the bags: .*/a: no topic'):
+        samples_from_bags(bags, SENSORS[:2], cache=ALONE)
+    assert not list(tmp_path.glob('*.m2vae_cache'))
+
+
 def test_a_bag_of_too_few_sets_is_named(tmp_path):
     bag = write_drive(tmp_path / 'drive', seconds=0.2, sensors=('lidar',))
     with pytest.raises(ValueError, match=f'{bag}: 2 fused sets: '):

@@ -77,6 +77,7 @@ class _OwnTopic:
 def find_topics(
     bag: Bag, sensors: Sequence[SensorSpec], chosen: Mapping[str, str] | None = None,
     *, option: str = '--topic ', disabled: Collection[str] = (), by_type: bool = False,
+    require_chosen: bool = True,
 ) -> FoundTopics:
     """
     Find the topics of the sensors that a bag has.
@@ -97,11 +98,14 @@ def find_topics(
     by_type
         Whether a sensor whose topic is not in the bag gets the only other topic that fits: of its
         type, no other sensor's, with messages that it can read.
+    require_chosen
+        Whether a chosen topic must be in the bag; otherwise the sensor's own is the second choice.
 
     Raises
     ------
     BagError
-        If the bag has none of the sensors, lacks a chosen topic, or a name is no sensor's.
+        If the bag has none of the sensors, lacks a chosen topic that it must have, or a name is
+        no sensor's.
 
     """
     chosen = chosen or {}
@@ -110,7 +114,9 @@ def find_topics(
     own = {spec.name: _own_topic(bag, spec, chosen.get(spec.name)) for spec in wanted}
     for spec in wanted:
         if spec.name in chosen and own[spec.name].name is None:
-            raise BagError(_explain(bag, spec, own[spec.name].problem, option))
+            if require_chosen:
+                raise BagError(_explain(bag, spec, own[spec.name].problem, option))
+            own[spec.name] = _own_topic(bag, spec, None)
     found = {name: each.name for name, each in own.items() if each.name is not None}
     homeless = [spec for spec in wanted if own[spec.name].name is None]
     assumed = {}

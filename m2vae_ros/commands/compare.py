@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 import json
 from pathlib import Path
@@ -51,10 +52,18 @@ def run(arguments: argparse.Namespace) -> int:
     found = compare(read_latents(arguments.a, topics[0]), read_latents(arguments.b, topics[-1]))
     equal = found.within(arguments.tolerance) and found.share >= arguments.share
     if arguments.json:
-        print(json.dumps({'equal': equal, 'share': found.share, **asdict(found)}, indent=2))
+        numbers = {name: value for name, value in asdict(found).items() if value != {}}
+        print(json.dumps({'equal': equal, 'share': found.share, **numbers}, indent=2))
     else:
         print(_format_comparison(found, arguments.tolerance, arguments.share))
     return 0 if equal else _DIFFERENT_EXIT_CODE
+
+
+def _format_absent(which: str, absent: Mapping[str, int], other: str) -> list[str]:
+    return [
+        f'{which} is without {sensor}, which {other} has in {count} sets: these are of different '
+        f'sensors' for sensor, count in absent.items()
+    ]
 
 
 def _format_comparison(found: Comparison, tolerance: float, share: float) -> str:
@@ -76,6 +85,8 @@ def _format_comparison(found: Comparison, tolerance: float, share: float) -> str
         lines['left out, repeated stamps'] = f'{found.repeated_a} in A, {found.repeated_b} in B'
     equal = found.within(tolerance) and found.share >= share
     return '\n'.join([
+        *_format_absent('A', found.absent_in_a, 'B'),
+        *_format_absent('B', found.absent_in_b, 'A'),
         *(f'{name:38}{value}' for name, value in lines.items()),
         'equal' if equal else 'not equal',
     ])

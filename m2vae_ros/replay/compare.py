@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,8 @@ class Comparison:
         Largest (KL(a, b) + KL(b, a)) / 2 among them, nats.
     repeated_a, repeated_b
         Latents that were left out because an earlier one has the same stamp.
+    absent_in_a, absent_in_b
+        Sensor that was fused in the other recording only -> in how many of its sets.
 
     """
 
@@ -52,6 +54,8 @@ class Comparison:
     symmetric_kl: float
     repeated_a: int
     repeated_b: int
+    absent_in_a: Mapping[str, int]
+    absent_in_b: Mapping[str, int]
 
     @property
     def share(self) -> float:
@@ -94,7 +98,18 @@ def compare(a: Recording, b: Recording) -> Comparison:
         ),
         symmetric_kl=_largest(symmetric_kl(in_a, in_b) for in_a, in_b in equal),
         repeated_a=a.repeated, repeated_b=b.repeated,
+        absent_in_a=_absent(a, b), absent_in_b=_absent(b, a),
     )
+
+
+def _absent(recording: Recording, other: Recording) -> dict[str, int]:
+    """Return the sensors that only the other recording has -> in how many of its sets."""
+    names = dict(enumerate(recording.names or other.names))
+    own = recording.sets_of()
+    return {
+        names.get(sensor, f'sensor {sensor + 1}'): count
+        for sensor, count in other.sets_of().items() if sensor not in own
+    }
 
 
 def symmetric_kl(a: Latent, b: Latent) -> float:

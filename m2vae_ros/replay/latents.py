@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+import json
 from pathlib import Path
 
 from m2vae_ros.bags.bag import Bag
-from m2vae_ros.fusion.latent_message import Latent, latent_from_message, LATENT_TYPE
+from m2vae_ros.fusion.latent_message import Latent, latent_from_message, LATENT_TYPE, MAX_SENSORS
 
 _TOPIC_ENDING = '/latent'
 _BAG_IN_REPORT = 'latents'  # the bag that `m2vae evaluate` writes in the folder of its report
+_METRICS_IN_REPORT = 'metrics.json'
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +30,23 @@ class Recording:
         Stamp in nanoseconds -> latent; of several with the same stamp the first.
     repeated
         Latents left out because an earlier one has the same stamp, as in a bag played in a loop.
+    names
+        Names of the model's sensors, where the folder of a report tells them; else empty.
 
     """
 
     path: Path
     latents: dict[int, Latent]
     repeated: int
+    names: tuple[str, ...] = ()
+
+    def sets_of(self) -> Counter[int]:
+        """Return number of a sensor -> how many sets it was fused in."""
+        masks = Counter(latent.sensors for latent in self.latents.values())
+        return Counter({
+            sensor: count for sensor in range(MAX_SENSORS)
+            if (count := sum(n for mask, n in masks.items() if mask >> sensor & 1))
+        })
 
 
 def read_latents(path: Path, topic: str | None = None) -> Recording:
@@ -53,7 +67,9 @@ def read_latents(path: Path, topic: str | None = None) -> Recording:
         If there is no such topic, or it has other messages than latents, or none.
 
     """
+    names: tuple[str, ...] = ()
     if (path / _BAG_IN_REPORT).is_dir():
+        names = _sensors_in(path / _METRICS_IN_REPORT)
         path /= _BAG_IN_REPORT
     latents: dict[int, Latent] = {}
     repeated = 0
@@ -72,7 +88,15 @@ def read_latents(path: Path, topic: str | None = None) -> Recording:
                 latents[latent.stamp_ns] = latent
     if not latents:
         raise ValueError(f'{path}: topic {chosen} has no messages: nothing was recorded')
-    return Recording(path, latents, repeated)
+    return Recording(path, latents, repeated, names)
+
+
+def _sensors_in(metrics: Path) -> tuple[str, ...]:
+    """Return the names of the model's sensors in the metrics of a report."""
+    try:
+        return tuple(str(each['name']) for each in json.loads(metrics.read_text())['sensors'])
+    except (OSError, ValueError, KeyError, TypeError):  # names are a convenience
+        return ()
 
 
 def _topic_of(bag: Bag, topic: str | None) -> str:

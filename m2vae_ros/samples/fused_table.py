@@ -58,6 +58,12 @@ class FusedTable:
             for i in order
         }
 
+    def widened(self, names: Sequence[str]) -> FusedTable:
+        """Return the same sets as ones of these sensors; those that are new are missing."""
+        rows = np.full((len(self), len(names)), MISSING, np.int64)
+        rows[:, [list(names).index(name) for name in self.names]] = self.rows
+        return FusedTable(tuple(names), self.stamps, rows)
+
     @classmethod
     def from_array(cls, names: Sequence[str], array: NDArray[np.int64]) -> FusedTable:
         """Return the table that `to_array` made an array of."""

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 import sys
 
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
+from m2vae_ros.bags.bag import Bag
+from m2vae_ros.bags.resolution import find_topics, FoundTopics
 from m2vae_ros.samples.augmentation import AugmentationOptions, with_augmentation
 from m2vae_ros.samples.cache import CachedBag, CacheOptions, open_cache
 from m2vae_ros.samples.dataset import Batch, SampleDataset, to_model_scale
@@ -113,7 +117,8 @@ def samples_from_bags(
     """
     Decode recordings, unless they are in the cache, and split each of them by time.
 
-    Prints to the standard error what they hold.
+    Of several recordings some may lack sensors. Prints to the standard error which, before
+    anything is decoded, and what the recordings hold.
 
     Parameters
     ----------
@@ -136,10 +141,16 @@ def samples_from_bags(
         If a bag is wrong or too short, or a sensor is missing in all training samples.
 
     """
-    bags = [
-        open_cache(path, sensors, cache, topics=topics, synchronizer=synchronizer)
-        for path in paths
-    ]
+    opened = partial(open_cache, options=cache, synchronizer=synchronizer)
+    if len(paths) == 1:
+        bags = [opened(paths[0], sensors, topics=topics)]
+    else:
+        bags = [
+            _with_all_sensors(opened(
+                path, [spec for spec in sensors if spec.name in found.topics], topics=found.topics,
+            ), sensors, found)
+            for path, found in zip(paths, _find_topics(paths, sensors, topics), strict=True)
+        ]
     for bag in bags:
         print('\n'.join(bag.report()), file=sys.stderr)
     chosen = [_split(bag, splits or SplitOptions()) for bag in bags]
@@ -150,7 +161,8 @@ def samples_from_bags(
     for spec, is_present in zip(sensors, present, strict=True):
         if not is_present:
             names = ', '.join(
-                f'{bag.path} (topic {bag.description["topics"][spec.name]})' for bag in bags
+                f'{bag.path} (topic {bag.description["topics"].get(spec.name, "absent")})'
+                for bag in bags
             )
             raise ValueError(
                 f'{names}: sensor {spec.name} is in none of the training samples: record it '
@@ -169,6 +181,40 @@ def samples_from_bags(
             for bag in bags
         ],
     })
+
+
+def _find_topics(
+    paths: Sequence[Path], sensors: Sequence[SensorSpec], chosen: Mapping[str, str] | None
+) -> list[FoundTopics]:
+    """Return for each bag which sensors it has, and say which it lacks; each must be in some."""
+    found = []
+    for path in paths:
+        with Bag(path) as bag:
+            found.append(find_topics(bag, sensors, chosen, require_chosen=False))
+    for path, each in zip(paths, found, strict=True):
+        for remark in each.remarks():
+            print(f'{path}: {remark}', file=sys.stderr)
+    for spec in sensors:
+        if not any(spec.name in each.topics for each in found):
+            whys = '; '.join(
+                f'{path}: {each.absent[spec.name]}'
+                for path, each in zip(paths, found, strict=True)
+            )
+            raise ValueError(
+                f'sensor {spec.name} is in none of the bags: {whys}. Take it out of the sensors, '
+                f'or add a bag that has it'
+            )
+    return found
+
+
+def _with_all_sensors(
+    bag: CachedBag, sensors: Sequence[SensorSpec], found: FoundTopics
+) -> CachedBag:
+    """Return a bag of some of the sensors as one of all, in which the others are missing."""
+    return replace(
+        bag, sensors=tuple(sensors), sets=bag.sets.widened([spec.name for spec in sensors]),
+        description={**bag.description, 'absent': dict(found.absent)},
+    )
 
 
 def _split(bag: CachedBag, options: SplitOptions) -> SplitRows:
