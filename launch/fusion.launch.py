@@ -119,6 +119,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         for problem in file.unused(name, sensors):
             logger.warning(problem)
     given = set_parameters(values, list(topics))
+    file.check(name, sensors, given)
     log_level = [] if values['log_level'] == UNSET else ['--log-level', values['log_level']]
     nodes = [Node(
         package='m2vae_ros', executable='fusion_node', name='fusion', output='screen',

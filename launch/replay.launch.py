@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-import shutil
 import signal
 from typing import Any
 
@@ -31,6 +30,7 @@ from launch.events.process import ProcessExited, SignalProcess
 from launch.logging import get_logger
 from launch_ros.actions import Node
 
+from m2vae_ros.bags.writer import remove_bag
 from m2vae_ros.launching.arguments import (
     choose_model,
     expanded,
@@ -99,7 +99,7 @@ class Replay:
     ) -> list[LaunchDescriptionEntity]:
         if context.is_shutdown or self._has_failed:
             if node is self._recorder and self._has_failed:
-                shutil.rmtree(self._output, ignore_errors=True)
+                remove_bag(self._output)
             return []
         if node is self._player and exit_code == 0:
             self._is_played = True
@@ -118,7 +118,7 @@ class Replay:
         self._has_failed = True
 
         def fail(context: LaunchContext) -> None:
-            shutil.rmtree(self._output, ignore_errors=True)
+            remove_bag(self._output)
             raise RuntimeError(f'the replay has failed: {reason()}')
 
         return [TimerAction(period=OUTPUT_DELAY, actions=[OpaqueFunction(function=fail)])]
@@ -133,13 +133,15 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     model = choose_model(values, in_file, DEFAULT_MODEL)
     logger = get_logger('replay.launch')
     parameters, topics = replay_parameters(values, model, in_file, logger.warning)
+    sensors = read_sensors(model)
+    typed = {'device': values['device']} if values['device'] != UNSET else {}
+    file.check(name, sensors, typed, overridden=parameters)
     output = expanded(values['output'])
     check_output(output)
     if file.path != DEFAULT_PARAMETERS:
-        for problem in file.unused(name, read_sensors(model)):
+        for problem in file.unused(name, sensors):
             logger.warning(problem)
-    if values['device'] != UNSET:
-        parameters['device'] = values['device']
+    parameters |= typed
     common: dict[str, Any] = {
         'package': 'm2vae_ros', 'output': 'screen', 'namespace': values['namespace'],
         'ros_arguments': ['--log-level', values['log_level']] if values['log_level'] else [],

@@ -37,9 +37,8 @@ def folder_aside(path: Path, kind: str) -> Iterator[Path]:
         If no folder can be made there.
 
     """
-    prefix = f'.{path.name}.{kind}.'
-    _remove_abandoned(path.parent, prefix)
-    aside = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+    remove_abandoned(path, kind)
+    aside = Path(tempfile.mkdtemp(prefix=_prefix(path, kind), dir=path.parent))
     try:
         with (aside / _LOCK).open('w') as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # is released when the process ends, however it ends
@@ -48,10 +47,11 @@ def folder_aside(path: Path, kind: str) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _remove_abandoned(parent: Path, prefix: str) -> None:
-    ours = re.compile(re.escape(prefix) + r'[a-z0-9_]{8}')  # as `tempfile` names them
+def remove_abandoned(path: Path, kind: str) -> None:
+    """Remove the hidden folders of a path and kind whose process was killed."""
+    ours = re.compile(re.escape(_prefix(path, kind)) + r'[a-z0-9_]{8}')  # as `tempfile` names them
     try:
-        found = [path for path in parent.iterdir() if ours.fullmatch(path.name)]
+        found = [folder for folder in path.parent.iterdir() if ours.fullmatch(folder.name)]
     except OSError:  # a folder that can be written and not listed
         return
     for folder in found:
@@ -64,6 +64,10 @@ def _remove_abandoned(parent: Path, prefix: str) -> None:
         except OSError:
             if _age(folder) > _UNLOCKED_AGE:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prefix(path: Path, kind: str) -> str:
+    return f'.{path.name}.{kind}.'
 
 
 def _age(folder: Path) -> float:

@@ -222,6 +222,24 @@ def test_every_launch_file_refuses_a_parameter_file_by_name_in_the_same_line(
 
 
 @needs_launch
+@pytest.mark.parametrize('name', ['fusion.launch.py', 'demo.launch.py'])
+def test_values_that_the_node_would_refuse_are_refused_before_anything_is_started(
+    package: Path, tmp_path: Path, name: str,
+) -> None:
+    file = tmp_path / 'own.yaml'
+    file.write_text(yaml.dump({'/**': {'ros__parameters': {'camera': {'offset': 60.0}}}}))
+    arguments = [f'params_file:={file}', 'device:=gpu', 'lidar_topic:=front scan']
+    code, output = run_to_its_end(package, name, *arguments)
+    assert code == 1, output
+    for problem in (
+        'device:=gpu: must be auto, cpu, cuda or cuda:N', 'lidar_topic:=front scan: must be the n',
+        f'params_file:={file}: camera.offset is 60.0, must be a number with a point from -10.0 to',
+    ):
+        assert problem in output
+    assert 'process started' not in output
+
+
+@needs_launch
 def test_a_launch_warns_of_what_no_node_takes_but_not_in_its_own_file(
     package: Path, tmp_path: Path,
 ) -> None:

@@ -82,13 +82,14 @@ def test_the_replay_launch_records_the_latents_of_a_bag_and_ends(
 
 @needs_launch
 @pytest.mark.parametrize(('argument', 'parameters', 'reason'), [
-    ('device:=abacus', {}, "the fusion node ended with exit code 2: configure failed: device 'ab"),
-    ('log_level:=info', {'slop': -1.0}, 'the fusion node ended with exit code 2: parameter slop '),
-    ('log_level:=info', {'lidar': {'reliability': 'so so'}}, 'lidar.reliability must be one of '),
-    ('topics:=lidar=/absent', {}, 'sensor lidar: no topic /absent; choose one with topics:=lidar'),
+    ('device:=abacus', {}, 'device:=abacus: must be auto, cpu, cuda or cuda:N'),
+    ('log_level:=info', {'slop': -1.0}, 'slop is -1.0, must be a number with a point from 0.0 to'),
+    ('log_level:=info', {'lidar': {'reliability': 'so so'}}, 'must be one of auto, reliable'),
+    ('model:=~/damaged', {}, 'the fusion node ended with exit code 2: configure failed: /'),
+    ('topics:=lidar=/absent', {}, 'sensor lidar: no topic /absent; choose one with topics:='),
     ('bag:=~/empty', {}, 'empty: has no messages'),
     ('start_offset:=9', {}, 'start_offset:=9: must be a number from 0 to the length of the bag'),
-], ids=['device', 'parameter', "sensor's parameter", 'topic', 'empty bag', 'offset'])
+], ids=['device', 'parameter', "sensor's parameter", 'model', 'topic', 'empty bag', 'offset'])
 def test_a_replay_that_cannot_run_ends_with_the_reason_and_leaves_nothing(
     package: Path, tmp_path: Path, drive: Path, argument: str, parameters: dict[str, Any],
     reason: str, monkeypatch: pytest.MonkeyPatch,
@@ -98,6 +99,9 @@ def test_a_replay_that_cannot_run_ends_with_the_reason_and_leaves_nothing(
     monkeypatch.setenv('HOME', str(tmp_path))
     with BagWriter(tmp_path / 'empty') as writer:
         writer.add_topic('/scan', 'sensor_msgs/msg/LaserScan')
+    model = bytearray((package / 'config/models/default.safetensors').read_bytes())
+    model[-1] ^= 1
+    (tmp_path / 'damaged').write_bytes(model)
     (tmp_path / 'own.yaml').write_text(yaml.dump({'/**': {'ros__parameters': parameters}}))
     code, output = run_to_its_end(
         package, 'replay.launch.py', f'bag:={drive}', 'output:=~/latents',
@@ -129,8 +133,8 @@ def test_a_process_that_is_killed_ends_the_replay_and_a_retry_works(
         os.kill(int(pid[1]), signal.SIGKILL)
         assert process.wait() == 1, process.log
     assert f'the replay has failed: {name} was ended by SIGKILL' in process.log
+    assert list(tmp_path.glob('*latents*')) == []
     if executable != 'fusion_node':  # once is enough
-        assert not (tmp_path / 'latents').exists()
         return
     code, output = run_to_its_end(package, 'replay.launch.py', *arguments, feasible_rate())
     assert code == 0, output

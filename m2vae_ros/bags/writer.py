@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, ExitStack, suppress
 from functools import cache
 from pathlib import Path
+import shutil
 import sqlite3
 from types import TracebackType
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import get_typestore, Stores
 from rosbags.typesys.store import Typestore
 
-from m2vae_ros.aside import folder_aside
+from m2vae_ros.aside import folder_aside, remove_abandoned
 from m2vae_ros.bags.storage import BagError
 from m2vae_ros.sensors.messages import MessageClasses, rosbags_message_classes
 
@@ -30,6 +31,7 @@ STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}
 # Where zstd is applied; mcap compresses chunks itself, of which a part can be read.
 COMPRESSIONS = {'mcap': CompressionMode.STORAGE, 'sqlite3': CompressionMode.MESSAGE}
 _FORMAT_VERSION: Literal[8] = 8
+_KIND = 'bag'  # of the hidden folder in which one is written
 
 
 @cache
@@ -46,6 +48,12 @@ def message_types() -> Mapping[str, Any]:
 def rosbags_classes() -> MessageClasses:
     """Return the classes to build sensor messages with."""
     return rosbags_message_classes(_typestore())
+
+
+def remove_bag(path: Path) -> None:
+    """Remove a bag, and what a killed process left of one at this path, as far as possible."""
+    shutil.rmtree(path, ignore_errors=True)
+    remove_abandoned(path, _KIND)
 
 
 class BagWriter:
@@ -88,7 +96,7 @@ class BagWriter:
         self._connections: dict[str, Connection] = {}
         self._stack = ExitStack()
         with self._as_bag_error():
-            self._folder = self._stack.enter_context(folder_aside(self.path, 'bag'))
+            self._folder = self._stack.enter_context(folder_aside(self.path, _KIND))
         with self._abandoned_on_failure(), self._as_bag_error():
             self._writer = Writer(
                 self._folder / self.path.name, version=_FORMAT_VERSION,

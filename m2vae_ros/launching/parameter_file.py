@@ -9,8 +9,7 @@ which the names first appear in any file, whichever is more specific.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 import re
@@ -20,13 +19,10 @@ from typing import Any
 import yaml
 
 from m2vae_ros.launching.arguments import expanded, LaunchArgumentError
-from m2vae_ros.node.parameters import FusionParameters, SensorParameters
+from m2vae_ros.launching.parameter_rules import broken, SIMILARITY, unknown
 from m2vae_ros.specs import SensorSpec
 
 _PARAMETERS = 'ros__parameters'
-_OF_EVERY_NODE = ('use_sim_time', 'start_type_description_service')
-_ANY_NAME = re.compile(r'qos_overrides\..+')
-_SIMILARITY = 0.7  # of a misspelt name to the right one, difflib's ratio
 
 
 class ParameterFile:
@@ -88,9 +84,47 @@ class ParameterFile:
             *(
                 f'params_file:={self.path}: section {section}: {problem}'
                 for section in self._sections_of(node)
-                for problem in _unknown(self.sections[section], sensors)
+                for problem in unknown(self.sections[section], sensors)
             ),
         ]
+
+    def check(
+        self, node: str, sensors: Sequence[SensorSpec], typed: Mapping[str, Any],
+        overridden: Collection[str] = (),
+    ) -> None:
+        """
+        Check the values that the fusion node would get, as it would itself some seconds later.
+
+        Parameters
+        ----------
+        node
+            Its fully qualified name.
+        sensors
+            The sensors of its model.
+        typed
+            Parameter -> value, of those that launch arguments set.
+        overridden
+            Other parameters whose values in this file do not matter.
+
+        Raises
+        ------
+        LaunchArgumentError
+            If a value breaks its rule; names argument or file, parameter, value and rule.
+
+        """
+        in_file = {
+            name: value for name, value in self.parameters_of(node).items()
+            if name not in typed and name not in overridden
+        }
+        problems = [
+            f'{name.replace(".", "_")}:={typed[name]}: must be {rule}'
+            for name, rule in broken(typed, sensors)
+        ] + [
+            f'params_file:={self.path}: {name} is {in_file[name]!r}, must be {rule}'
+            for name, rule in broken(in_file, sensors)
+        ]
+        if problems:
+            raise LaunchArgumentError('; '.join(problems))
 
     def override(self, node: str, values: Mapping[str, Any]) -> list[Path]:
         """
@@ -176,7 +210,7 @@ class ParameterFile:
             return
         lost = own or [
             section for section in self.sections
-            if get_close_matches(section.split('/')[-1], [name], cutoff=_SIMILARITY)
+            if get_close_matches(section.split('/')[-1], [name], cutoff=SIMILARITY)
         ]
         if not lost and self.sections and not self._sections_of(node):
             lost = list(self.sections)
@@ -197,37 +231,6 @@ def _matches(section: str, node: str) -> bool:
         return re.fullmatch(pattern.replace('/*', r'(/\w+)'), node, re.ASCII) is not None
     except re.error:
         return False
-
-
-def _unknown(parameters: Iterable[str], sensors: Sequence[SensorSpec]) -> Iterator[str]:
-    """Describe the parameters that the fusion node does not declare."""
-    known = [parameter.name for parameter in fields(FusionParameters)] + [*_OF_EVERY_NODE]
-    for spec in sensors:
-        known += [f'{spec.name}.{name}' for name in SensorParameters.names(spec)]
-    of_sensor = {parameter.name for parameter in fields(SensorParameters)}
-    absent: dict[str, list[str]] = {}  # a sensor that the model has not -> its parameters
-    for parameter in parameters:
-        if parameter in known or _ANY_NAME.fullmatch(parameter):
-            continue
-        sensor, _, name = parameter.rpartition('.')
-        close = get_close_matches(parameter, known, n=1, cutoff=_SIMILARITY)
-        if sensor in [spec.name for spec in sensors] and name in of_sensor:
-            yield f'{parameter}: only images have a {name}'
-        elif sensor and name in of_sensor and not _alike(sensor, sensors):
-            absent.setdefault(sensor, []).append(parameter)
-        elif close:
-            yield f'the fusion node has no parameter {parameter}: did you mean {close[0]}?'
-        else:
-            yield f'the fusion node has no parameter {parameter}'
-    for sensor, names in absent.items():
-        yield (
-            f'{", ".join(names)}: the model has no sensor {sensor}, but '
-            f'{", ".join(spec.name for spec in sensors)}'
-        )
-
-
-def _alike(sensor: str, sensors: Sequence[SensorSpec]) -> bool:
-    return bool(get_close_matches(sensor, [s.name for s in sensors], cutoff=_SIMILARITY))
 
 
 def _describe(error: Exception) -> str:

@@ -200,18 +200,20 @@ class ParameterDeclarations:
             self._node.declare_parameter(name, default, _descriptor(rule))
         except ParameterException as error:
             raise ParameterError(
-                f'parameter {name} must be {_describe_rule(rule)}: {error}'
+                f'parameter {name} must be {describe_rule(rule)}: {error}'
             ) from None
 
     def _check_topic(self, sensor: str, topic: str) -> None:
-        try:
-            validate_topic_name(topic)
-            self._node.resolve_topic_name(topic)
-        except (InvalidTopicNameException, RuntimeError) as error:
-            reason = ' '.join(str(error).split())
+        reason = why_no_topic(topic)
+        if not reason:
+            try:
+                self._node.resolve_topic_name(topic)
+            except (InvalidTopicNameException, RuntimeError) as error:
+                reason = ' '.join(str(error).split())
+        if reason:
             raise ParameterError(
                 f'parameter {sensor}.topic must be the name of a topic, is {topic!r}: {reason}'
-            ) from None
+            )
 
     def _check(self, parameters: Sequence[Any]) -> SetParametersResult:
         """Reject what breaks a rule, and what would have no effect in this state."""
@@ -221,7 +223,7 @@ class ParameterDeclarations:
                 continue
             if rule.metadata['choices'] and parameter.value not in rule.metadata['choices']:
                 return SetParametersResult(successful=False, reason=(
-                    f'{parameter.name} is {parameter.value!r}, must be {_describe_rule(rule)}'
+                    f'{parameter.name} is {parameter.value!r}, must be {describe_rule(rule)}'
                 ))
             late = self._node.has_parameter(parameter.name) and not rule.metadata['any_time']
             if late and self._state() not in ('unconfigured', 'unknown'):
@@ -249,7 +251,16 @@ def _descriptor(rule: Field[Any]) -> ParameterDescriptor:
     return descriptor
 
 
-def _describe_rule(rule: Field[Any]) -> str:
+def why_no_topic(name: str) -> str:
+    """Return why a text cannot be the name of a topic, empty if it can."""
+    try:
+        validate_topic_name(name)
+    except InvalidTopicNameException as error:
+        return ' '.join(str(error).split())
+    return ''
+
+
+def describe_rule(rule: Field[Any]) -> str:
     """Return what a value must be."""
     if rule.metadata['choices']:
         return f'one of {", ".join(rule.metadata["choices"])}'
