@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from m2vae_ros.fusion.matching import Waiting
 
 NEVER_NS = -(2**63)
+_MISSES = 3  # in a row, after which a sensor is not waited for
 
 
 @dataclass(eq=False)
@@ -28,9 +30,19 @@ class SensorState:
     newest_stamp_ns
         Newest corrected stamp accepted.
     live_until_ns
-        The sensor is live, and so waited for, until then.
+        The sensor is live until then.
+    waited_for_until_ns
+        Sets wait for it until then: as long as it is live, unless it cannot meet the others.
     age_ns
         How old the last accepted measurement was on arrival; None if there is none since `reset`.
+    heard_stamp_ns
+        Newest corrected stamp of all that were plausible, late ones too.
+    lag_ns
+        How old the last of these was on arrival, negative if it was ahead of the clock.
+    step_ns
+        How much newer the newest of these was than the one before.
+    out_of_reach
+        Messages in a row that came too late, or left too early, to meet those of the others.
     accepted
         Measurements accepted.
     dropped
@@ -50,12 +62,39 @@ class SensorState:
     queue: list[Waiting] = field(default_factory=list)
     newest_stamp_ns: int = NEVER_NS
     live_until_ns: int = NEVER_NS
+    waited_for_until_ns: int = NEVER_NS
     age_ns: int | None = None
+    heard_stamp_ns: int = NEVER_NS
+    lag_ns: int = 0
+    step_ns: int = 0
+    out_of_reach: int = 0
     accepted: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     rejected_in_a_row: int = 0
     rejected_since_ns: int = NEVER_NS
     clock_difference_ns: int = 0
+
+    def hear(self, stamp_ns: int, now_ns: int, live_until_ns: int) -> None:
+        """Take note of a plausible stamp, corrected."""
+        self.live_until_ns = live_until_ns
+        if self.out_of_reach < _MISSES:
+            self.waited_for_until_ns = live_until_ns
+        self.lag_ns = now_ns - stamp_ns
+        if stamp_ns > self.heard_stamp_ns:
+            if self.heard_stamp_ns != NEVER_NS:
+                self.step_ns = stamp_ns - self.heard_stamp_ns
+            self.heard_stamp_ns = stamp_ns
+
+    def meet(self) -> None:
+        """Take note that the sensor can meet the others."""
+        self.out_of_reach = 0
+        self.waited_for_until_ns = self.live_until_ns
+
+    def miss(self) -> None:
+        """Take note of a message that could not meet those of the others."""
+        self.out_of_reach += 1
+        if self.out_of_reach >= _MISSES:
+            self.waited_for_until_ns = NEVER_NS
 
     def accept(self, measurement: Waiting) -> None:
         """Put a measurement into the queue."""
@@ -93,6 +132,28 @@ class SensorState:
         if self.queue:
             self.dropped[reason] += len(self.queue)
             self.queue.clear()
-        self.newest_stamp_ns = self.live_until_ns = NEVER_NS
+        self.newest_stamp_ns = self.heard_stamp_ns = NEVER_NS
+        self.live_until_ns = self.waited_for_until_ns = NEVER_NS
         self.age_ns = None
-        self.rejected_in_a_row = 0
+        self.step_ns = self.rejected_in_a_row = self.out_of_reach = 0
+
+
+def make_states(sensors: Sequence[str], offsets: Mapping[str, float]) -> tuple[SensorState, ...]:
+    """
+    Return the states of sensors whose stamps are ahead by some offsets, in seconds.
+
+    Raises
+    ------
+    ValueError
+        If there is no sensor or one is named twice, or an offset names no sensor.
+
+    """
+    if not sensors or len(set(sensors)) != len(sensors):
+        raise ValueError(f'sensors {list(sensors)!r}: must be one or more names, each once')
+    unknown = sorted(set(offsets) - set(sensors))
+    if unknown:
+        raise ValueError(f'offsets name {unknown}: the sensors are {list(sensors)}')
+    return tuple(
+        SensorState(name, index, round(offsets.get(name, 0) * 1e9))
+        for index, name in enumerate(sensors)
+    )

@@ -18,7 +18,8 @@ from typing import Any
 from m2vae_ros.fusion.lateness import Lateness
 from m2vae_ros.fusion.matching import match, newest_stamp, Waiting
 from m2vae_ros.fusion.options import SynchronizerOptions
-from m2vae_ros.fusion.sensor_state import NEVER_NS, SensorState
+from m2vae_ros.fusion.prospects import Prospects
+from m2vae_ros.fusion.sensor_state import make_states, NEVER_NS, SensorState
 from m2vae_ros.fusion.statistics import (
     ANCIENT_STAMP,
     CLOCK_JUMP,
@@ -91,21 +92,12 @@ class Synchronizer:
         **options: float,
     ) -> None:
         self.options = SynchronizerOptions.from_dict(options)
-        offsets = offsets or {}
-        if not sensors or len(set(sensors)) != len(sensors):
-            raise ValueError(f'sensors {list(sensors)!r}: must be one or more names, each once')
-        unknown = sorted(set(offsets) - set(sensors))
-        if unknown:
-            raise ValueError(f'offsets name {unknown}: the sensors are {list(sensors)}')
         self._slop = round(self.options.slop * 1e9)
         self._max_wait = round(self.options.max_wait * 1e9)
         self._timeout = round(self.options.timeout * 1e9)
         self._max_age = round(self.options.max_age * 1e9)
         self._max_future = round(self.options.max_future * 1e9)
-        self._states = tuple(
-            SensorState(name, index, round(offsets.get(name, 0) * 1e9))
-            for index, name in enumerate(sensors)
-        )
+        self._states = make_states(sensors, offsets or {})
         self._by_name = {state.name: state for state in self._states}
         self._queues = [state.queue for state in self._states]
         self._sets: Counter[tuple[str, ...]] = Counter()
@@ -114,7 +106,9 @@ class Synchronizer:
         self._last_stamp = NEVER_NS  # of the last set
         self._last_emission = NEVER_NS  # when the last set was emitted
         self._without_set_since: int | None = None  # first acceptance after the last set
+        self._last_complete = NEVER_NS  # when the last set of all that are waited for was
         self._lateness = Lateness(self._max_wait, self._timeout)
+        self._prospects = Prospects(self._states, self._slop, self._max_wait)
 
     @property
     def next_deadline_ns(self) -> int | None:
@@ -173,15 +167,17 @@ class Synchronizer:
         stamp = stamp_ns - state.offset_ns
         if not self._is_plausible(state, stamp_ns, now - stamp):
             return emitted
-        state.live_until_ns = now + self._timeout
+        state.hear(stamp, now, now + self._timeout)
         is_late = stamp <= self._last_stamp
         stepped_back = (is_late or self._lateness.since_ns is not None) and self._lateness.is_jump(
             state, stamp, now, self._last_stamp, self._last_emission
         )
         if is_late and stepped_back:
             self._reset_after_jump()
-            state.live_until_ns = now + self._timeout
-        elif is_late:
+            state.hear(stamp, now, now + self._timeout)
+        if state.lag_ns > self._max_wait or state.out_of_reach:
+            self._prospects.judge(state, now)
+        if is_late and not stepped_back:
             state.reject(LATE, stamp_ns, now)
             return emitted
         measurement = Waiting(stamp, now, item)
@@ -214,7 +210,7 @@ class Synchronizer:
         self._clock_jumps += 1
         for state in self._states:
             state.reset(CLOCK_JUMP)
-        self._last_stamp = self._last_emission = NEVER_NS
+        self._last_stamp = self._last_emission = self._last_complete = NEVER_NS
         self._without_set_since = self._lateness.since_ns = None
 
     def _is_plausible(self, state: SensorState, stamp_ns: int, age: int) -> bool:
@@ -228,16 +224,21 @@ class Synchronizer:
         return False
 
     def _all_live_wait(self) -> bool:
-        """Return whether every live sensor has a measurement in its queue."""
-        for state in self._states:
-            if not state.queue and state.live_until_ns > self._now:
-                return False
-        return True
+        """Return whether every sensor that is waited for has a measurement in its queue."""
+        now = self._now
+        return not [
+            state for state in self._states if not state.queue and state.waited_for_until_ns > now
+        ]
 
-    def _match(self, state: SensorState, pivot: Waiting) -> list[Waiting | None]:
-        """Return what matches a measurement, of as many live sensors as possible."""
-        is_live = [other.live_until_ns > self._now for other in self._states]
-        return match(self._queues, state.index, pivot, self._slop, is_live)
+    def _match(
+        self, state: SensorState, pivot: Waiting, before_ns: int | None = None
+    ) -> list[Waiting | None]:
+        """Return what matches a measurement, of as many waited-for sensors as possible."""
+        queues: Sequence[Sequence[Waiting]] = self._queues
+        if before_ns is not None:
+            queues = [[item for item in queue if item.stamp_ns < before_ns] for queue in queues]
+        waited_for = [other.waited_for_until_ns > self._now for other in self._states]
+        return match(queues, state.index, pivot, self._slop, waited_for)
 
     def _emit_if_complete(
         self, state: SensorState, pivot: Waiting, emitted: list[FusedSet]
@@ -245,8 +246,9 @@ class Synchronizer:
         """Emit a measurement if it has a match of every live sensor."""
         members = self._match(state, pivot)
         for other, member in zip(self._states, members, strict=True):
-            if member is None and other.live_until_ns > self._now:
+            if member is None and other.waited_for_until_ns > self._now:
                 return
+        self._last_complete = self._now
         emitted.append(self._emit(members))
 
     def _emit_complete(self, emitted: list[FusedSet]) -> None:
@@ -262,6 +264,7 @@ class Synchronizer:
         stamp = newest_stamp(members)
         for state, member in zip(self._states, members, strict=True):
             state.clear_through(stamp, member, UNMATCHED)
+        self._prospects.note_set(members)
         self._last_stamp, self._last_emission = stamp, self._now
         self._without_set_since = None
         items = {
@@ -294,36 +297,45 @@ class Synchronizer:
         may be dropped.
         """
         due = state.queue[0]
-        members = self._match(state, due)
+        members = self._match_at_last(state, due)
         if self._may_drop(due, members):
+            if due.stamp_ns > self._now:
+                state.miss()
             state.drop_oldest(UNMATCHED)
             return
         newest = newest_stamp(members)
         for older, other in self._by_stamp():
             if older.stamp_ns >= newest:
                 break
-            older_members = self._match(other, older)
+            older_members = self._match_at_last(other, older)
             if older not in members and not self._may_drop(older, older_members):
                 members = older_members
                 break
         emitted.append(self._emit(members))
+
+    def _match_at_last(self, state: SensorState, due: Waiting) -> list[Waiting | None]:
+        """Return what leaves with a measurement whose time is up."""
+        members = self._match(state, due)
+        spared_from = self._prospects.spared_from(state, due, members, self._now)
+        return members if spared_from is None else self._match(state, due, spared_from)
 
     def _may_drop(self, waiting: Waiting, members: Sequence[Waiting | None]) -> bool:
         """
         Return whether a measurement may be dropped: a live sensor that it lacks has moved on.
 
         That is, ``members``, all that matches it, lack a live sensor with a newer stamp, and the
-        output goes on without it: sets are being emitted, and more waits.
+        output goes on without it: complete sets are being emitted, and more waits. One of a
+        sensor whose clock is ahead may be dropped if emitting it would make the others' late.
         """
         if self._now - self._last_emission > 2 * self._max_wait:
             return False
-        passed = any(
-            member is None and state.live_until_ns > self._now
-            and state.newest_stamp_ns > waiting.stamp_ns
-            for state, member in zip(self._states, members, strict=True)
-        )
-        others_wait = sum(map(len, self._queues)) > 1
-        return passed and (self._last_emission >= waiting.since_ns or others_wait)
+        if self._prospects.costs_others(waiting, self._now):
+            return True
+        if self._now - self._last_complete > 2 * self._max_wait:
+            return False
+        if not self._prospects.have_passed(waiting, members, self._now):
+            return False
+        return self._last_emission >= waiting.since_ns or sum(map(len, self._queues)) > 1
 
     def _by_stamp(self) -> list[tuple[Waiting, SensorState]]:
         entries = ((waiting, state) for state in self._states for waiting in state.queue)
