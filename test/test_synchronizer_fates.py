@@ -127,7 +127,7 @@ class Observer:
             assert any(
                 other.sensor in fused.items and other not in fused.items.values()
                 and abs(other.stamp_ns - oldest.stamp_ns) <= SLOP for other in waiting
-            ), 'promise 2: a match was left out that nothing else in the set\'s place completes'
+            ), 'promise 2: a match was left out that nothing of the set can replace'
 
     def new_overflows(self):
         """Return sensor -> measurements that a full queue has dropped since the last call."""
