@@ -14,7 +14,7 @@ import yaml
 from m2vae_ros import cli
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.bags.proposal import name_of
-from m2vae_ros.bags.proposed_geometry import image_shape
+from m2vae_ros.bags.proposed_images import image_shape
 from m2vae_ros.bags.resolution import resolve_topics
 from m2vae_ros.bags.sensors_file import propose, read_sensors
 from m2vae_ros.bags.storage import BagError

@@ -17,24 +17,22 @@ import re
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from m2vae_ros.bags.bag import Bag, Received
-from m2vae_ros.bags.proposed_geometry import cloud_geometry, image_shape, scan_geometry
+from m2vae_ros.bags.proposed_clouds import propose_cloud
+from m2vae_ros.bags.proposed_geometry import Layout, UnusableTopic
+from m2vae_ros.bags.proposed_images import propose_image
+from m2vae_ros.bags.proposed_scans import propose_scan
 from m2vae_ros.bags.resolution import COMPRESSED_IMAGE
 from m2vae_ros.bags.topics import ros_2_name, Topic
-from m2vae_ros.sensors.compressed_image import decompress
 from m2vae_ros.sensors.kinds import decode, KINDS
 from m2vae_ros.sensors.messages import InvalidMessage, stamp_and_frame
-from m2vae_ros.sensors.point_cloud import points_of
 from m2vae_ros.specs import Measurement, SensorSpec
 
 _BURSTS_PER_TOPIC = 6
 _MESSAGES_PER_BURST = 3
-_MAX_POINTS = 50_000  # that are looked at of a cloud
 _LONGEST_NAME = 60  # characters of 64, so that a number may follow
 _COMPRESSED = '/compressed'
-_DEPTH_ENCODINGS = ('16UC1', '32FC1')  # REP-118
 _KIND_OF_TYPE = {
     **{kind.MESSAGE_TYPE: name for name, kind in KINDS.items()}, COMPRESSED_IMAGE: 'image',
 }
@@ -44,7 +42,9 @@ _GENERIC_WORDS = (
     'image_mono', 'image_rect_color', 'image_rect_raw', 'points', 'cloud', 'point_cloud',
     'pointcloud', 'points_raw',
 )
-_Layout = tuple[tuple[int, ...], Any, list[str]]  # shape, geometry, remarks
+_PROPOSE_BY_KIND: dict[str, Callable[[Sequence[Any], str], Layout]] = {
+    'image': propose_image, 'laser_scan': propose_scan, 'point_cloud': propose_cloud,
+}  # from messages and their frame
 _MAX_AHEAD_NS, _MAX_BEHIND_NS = 200_000_000, 10_000_000_000  # the synchroniser's max_future, _age
 
 
@@ -75,10 +75,6 @@ class UnusedTopic:
 
     topic: Topic
     reason: str
-
-
-class UnusableTopic(ValueError):  # noqa: N818 (a property of the topic, not of the program)
-    """A topic cannot be used as a sensor; the text says why."""
 
 
 def propose_sensors(bag: Bag) -> tuple[list[ProposedSensor], list[UnusedTopic]]:
@@ -190,115 +186,6 @@ def _decode_all(
         except InvalidMessage as error:
             rejected[error.rule, str(error).removeprefix(f'{error.rule}: ')] += 1
     return measurements, rejected
-
-
-def _propose_image(messages: Sequence[Any], _: str) -> _Layout:
-    sizes: Counter[tuple[int, int]] = Counter()
-    encodings = set()
-    failure = None
-    for message in messages:
-        try:
-            height, width = _image_size(message)
-            sizes[height, width] += 1
-            encodings.add(getattr(message, 'encoding', '') or message.format)
-        except InvalidMessage as error:
-            failure = error
-    if failure and not sizes:
-        raise failure
-    if encodings & set(_DEPTH_ENCODINGS):
-        raise UnusableTopic(
-            f'a depth image ({", ".join(sorted(encodings))}): a model reads it as a PointCloud2'
-        )
-    (height, width), _count = sizes.most_common(1)[0]
-    remarks = [f'{width} x {height} pixels, {", ".join(sorted(encodings))}']
-    if len(sizes) > 1:
-        remarks.append('CAUTION: its images have several sizes: ' + ', '.join(
-            f'{columns} x {rows}' for rows, columns in sorted(sizes)
-        ))
-    return image_shape(height, width), {}, remarks
-
-
-def _image_size(message: Any) -> tuple[int, int]:
-    """Return rows and columns of an image message, compressed or not."""
-    if hasattr(message, 'format'):
-        pixels, _ = decompress(message)
-        return int(pixels.shape[0]), int(pixels.shape[1])
-    if message.height < 1 or message.width < 1:
-        raise InvalidMessage('empty_image', f'{message.width} x {message.height} pixels')
-    return int(message.height), int(message.width)
-
-
-def _propose_scan(messages: Sequence[Any], _: str) -> _Layout:
-    layouts = Counter(
-        (float(m.angle_min), float(m.angle_increment), len(m.ranges), float(m.range_min),
-         float(m.range_max)) for m in messages
-    )
-    (angle_min, increment, beams, nearest, farthest), _count = layouts.most_common(1)[0]
-    if beams == 1 or increment == 0:
-        raise UnusableTopic(
-            f'{beams} beams in steps of {increment:g} rad: a scan has beams at several angles'
-        )
-    if beams < 1 or not np.isfinite([angle_min, increment, nearest, farthest]).all() or \
-            not 0 <= nearest < farthest:
-        raise UnusableTopic(
-            f'{beams} beams from {angle_min} rad in steps of {increment} rad, from {nearest} to '
-            f'{farthest} m: must be beams within finite, ascending limits'
-        )
-    ranges = np.concatenate([np.asarray(m.ranges, np.float32) for m in messages])
-    measured = ranges[np.isfinite(ranges) & (ranges > 0) & (ranges <= farthest)]
-    shape, geometry = scan_geometry(angle_min, increment, beams, (nearest, farthest), measured)
-    remarks = [
-        f'{beams} beams, {abs(increment) * 180 / np.pi:.2f} degrees apart; the driver says '
-        f'{nearest:g} to {farthest:g} m, {_format_measured(measured)}'
-    ]
-    if len(layouts) > 1:
-        remarks.append(
-            f'CAUTION: its beams change ({len(layouts)} layouts): a model needs a single one'
-        )
-    return shape, geometry, remarks
-
-
-def _propose_cloud(messages: Sequence[Any], frame_id: str) -> _Layout:
-    clouds = []
-    failure = None
-    for message in messages:
-        try:
-            clouds.append(points_of(message))
-        except InvalidMessage as error:
-            failure = error
-    if failure and not clouds:
-        raise failure
-    points = np.concatenate([_sample_points(cloud) for cloud in clouds])
-    if not len(points):
-        raise UnusableTopic('its clouds have no finite point')
-    sizes = Counter((int(message.height), int(message.width)) for message in messages)
-    (height, width), _count = sizes.most_common(1)[0]
-    shape, geometry = cloud_geometry(points, frame_id, (height, width) if height > 1 else None)
-    fewest, most = min(map(len, clouds)), max(map(len, clouds))
-    layout = f'{height} rows of {width}' if height > 1 else 'without rows'
-    distances = np.linalg.norm(points, axis=1)
-    return shape, geometry, [
-        f'{fewest} to {most} points, {layout}, with '
-        f'{", ".join(field.name for field in messages[0].fields)}; {_format_measured(distances)}'
-    ]
-
-
-_PROPOSE_BY_KIND: dict[str, Callable[[Sequence[Any], str], _Layout]] = {
-    'image': _propose_image, 'laser_scan': _propose_scan, 'point_cloud': _propose_cloud,
-}
-
-
-def _sample_points(cloud: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a cloud's points, or a random sample of them if there are many."""
-    if len(cloud) <= _MAX_POINTS:
-        return cloud
-    return cloud[np.random.default_rng(0).integers(0, len(cloud), _MAX_POINTS)]
-
-
-def _format_measured(ranges: Any) -> str:
-    if not ranges.size:
-        return 'nothing returned'
-    return f'{ranges.min():.2f} to {ranges.max():.2f} m were measured'
 
 
 def _format_returns(spec: SensorSpec, measurements: Iterable[Measurement]) -> list[str]:
