@@ -9,6 +9,8 @@ from math import pi, radians
 import numpy as np
 import pytest
 from rosbags.rosbag1 import Writer
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import get_typestore, Stores
 
 from m2vae_ros import cli
@@ -59,6 +61,7 @@ def with_encoding(encoding):
     ('/origin', CLOUD, cloud(np.zeros((20, 3))), 'no finite point'),
     ('/empty', CLOUD, cloud(np.zeros((0, 3))), 'must have at least one'),
     ('/bell', IMAGE, with_encoding('\a'), 'encoding'),
+    ('/mute', IMAGE, with_encoding(''), 'encoding'),
 ])
 def test_what_cannot_be_used_is_listed_and_the_camera_proposed(
     tmp_path, topic, kind, message_at, reason
@@ -99,6 +102,19 @@ def test_a_scan_beyond_a_turn_is_proposed_within_it(tmp_path, first):
     middle_of_beams = first + 171 * radians(1) / 2
     assert np.exp(1j * centre) == pytest.approx(np.exp(1j * middle_of_beams), abs=1e-3)
     assert decode(spec, message_at(START_NS)).returned.all()
+
+
+@pytest.mark.parametrize('limits', [(1e-30, 1.0), (0.0, 1e30), (0.0, 7.0)])
+def test_limits_of_any_size_are_numbers_in_the_file(tmp_path, limits):
+    far = np.array([1e29, 5.0, 2.0, 1.0])
+
+    def message_at(now):
+        message = scan(90, -0.7, radians(1), limits=limits)(now)
+        message.ranges = np.resize(far, 90).astype(np.float32)
+        return message
+
+    sensors, _ = with_camera(tmp_path, '/scan', SCAN, message_at)
+    assert all(isinstance(value, float) for value in sensors['scan'].geometry.values())
 
 
 def test_a_frame_that_cannot_be_printed_is_cautioned_against(tmp_path):
@@ -162,3 +178,25 @@ def test_a_topic_named_by_an_address_gets_a_name_of_ros_2_and_is_found(tmp_path)
 ])
 def test_names_of_ros_2(topic, name):
     assert ros_2_name(topic) == name
+
+
+def test_definitions_that_an_odd_topic_carries_do_not_spoil_the_others(tmp_path):
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    odd_header = f'std_msgs/Header h\n{"=" * 80}\nMSG: std_msgs/Header\nint32 nothing\n'
+    definitions = {
+        '/header': ('odd_msgs/msg/Odd', odd_header), '/broken': ('odd_msgs/msg/Broken', 'int32 ['),
+        '/scan': (SCAN, 'int32 alone\n'), '/points': (CLOUD, 'no definition ]['),
+    }
+    with Writer2(tmp_path / 'bag', version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        camera = writer.add_connection('/camera/image_raw', IMAGE, typestore=store)
+        others = [writer.add_connection(topic, kind, msgdef=text, rihs01=topic)
+                  for topic, (kind, text) in definitions.items()]
+        for index in range(5):
+            now = START_NS + index * 10**8
+            writer.write(camera, now, store.serialize_cdr(image(48, 64)(now), IMAGE))
+            for other in others:
+                writer.write(other, now, bytes([0, 1, 0, 0, *range(40)]))
+    sensors, text = proposal(tmp_path / 'sensors.yaml', tmp_path / 'bag')
+    assert set(sensors) == {'camera'}
+    for topic in definitions:
+        assert f'#   {topic} (' in text

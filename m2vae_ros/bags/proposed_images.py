@@ -26,7 +26,7 @@ def propose_image(messages: Sequence[Any], _: str) -> Layout:
         try:
             height, width = _image_size(message)
             sizes[height, width] += 1
-            encodings.add(getattr(message, 'encoding', '') or message.format)
+            encodings.add(message.format if hasattr(message, 'format') else message.encoding)
         except InvalidMessage as error:
             failure = error
     if failure and not sizes:

@@ -157,7 +157,7 @@ def _sensor_lines(sensor: ProposedSensor) -> list[str]:
     if spec.geometry:
         lines.append('    geometry:')
         lines += [
-            f'      {key}: {value}{_geometry_comment(key, value)}'
+            f'      {key}: {_yaml_value(value)}{_geometry_comment(key, value)}'
             for key, value in spec.geometry.items()
         ]
     return lines
@@ -169,6 +169,11 @@ def _geometry_comment(key: str, value: float | str) -> str:
     if key.startswith('range'):
         return '  # m'
     return f'  # rad, {value * 57.29578:.1f} degrees'
+
+
+def _yaml_value(value: float | str) -> str:
+    """Return a value as YAML; to YAML, 1e-30 is a text and 1.0e-30 a number."""
+    return value if isinstance(value, str) else str(yaml.safe_dump(value).splitlines()[0])
 
 
 def _on_one_line(text: str) -> str:

@@ -12,6 +12,7 @@ from rosbags.typesys import get_types_from_idl, get_types_from_msg, get_typestor
 from rosbags.typesys.store import Typestore
 
 _HEADER = 'std_msgs/msg/Header'
+_SENSORS = 'sensor_msgs/'
 _IDL_SEPARATOR = '=' * 80 + '\n'  # between the files of an IDL definition
 
 
@@ -19,7 +20,9 @@ def typestore_of(connections: Iterable[Connection], default: Stores) -> Typestor
     """Return a store of the definitions that topics carry, completed by the default store's."""
     carried: dict[str, Any] = {}
     complete = True
-    for connection in {found.msgtype: found for found in connections}.values():
+    by_type = {found.msgtype: found for found in connections}
+    # Those of sensors come last: what they say of a header counts, whatever an odd topic says.
+    for connection in sorted(by_type.values(), key=lambda each: each.msgtype.startswith(_SENSORS)):
         try:
             carried.update(_definitions(connection))
         except Exception:  # an error only if somebody reads a topic of this type
