@@ -27,6 +27,7 @@ def test_each_rule_is_told_once_and_only_refused_messages_count_in_a_row(reports
         told += refusals.note(usable, refused)
         assert sorted(told) == sorted(refused)
         assert refusals.in_a_row == since_usable
+        assert refusals.are_all == (since_usable >= 3 or (since_usable > 0 and not usable))
 
 
 def test_after_a_new_start_the_rules_are_told_again():

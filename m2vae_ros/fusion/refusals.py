@@ -14,7 +14,7 @@ from itertools import islice
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.statistics import ANCIENT_STAMP, FUTURE_STAMP, ZERO_STAMP
 
-MANY_IN_A_ROW = 3  # refused messages, after which nothing of the sensor is usable as it is
+_MANY_IN_A_ROW = 3  # refused messages, after which nothing of the sensor is usable as it is
 _LONGEST_REASON = 300  # characters
 _MOST_REASONS = 3  # in one line
 
@@ -34,6 +34,11 @@ class Refusals:
         self.in_a_row = 0
         self._usable = self._total = self._total_before = 0
         self._told: set[str] = set()
+
+    @property
+    def are_all(self) -> bool:
+        """Whether all messages are refused: all there ever were, or several in a row."""
+        return self.in_a_row >= _MANY_IN_A_ROW or (self.in_a_row > 0 and not self._usable)
 
     def note(self, usable: int, refused: Mapping[str, int]) -> tuple[str, ...]:
         """

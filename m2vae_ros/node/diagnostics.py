@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from m2vae_ros.fusion.refusals import MANY_IN_A_ROW, refusals_text
+from m2vae_ros.fusion.refusals import refusals_text
 from m2vae_ros.node.parameters import LARGEST_OFFSET
 from m2vae_ros.node.subscriptions import Offer
 
@@ -51,8 +51,8 @@ class SensorReport:
         Rule -> messages that broke it.
     newly_rejected
         How many since the last report.
-    rejected_in_a_row
-        How many since the last usable message.
+    all_rejected
+        How many in a row, where all messages are rejected; else 0.
     reasons
         Rule -> what was wrong with the first message that broke it.
     dropped
@@ -81,7 +81,7 @@ class SensorReport:
     received: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
     newly_rejected: int = 0
-    rejected_in_a_row: int = 0
+    all_rejected: int = 0
     reasons: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     period: float | None = None
@@ -286,8 +286,8 @@ def _message_problems(report: SensorReport) -> Problems:
     if report.clock_difference is not None:
         return []
     text = refusals_text(report.rejected, report.reasons)
-    if report.rejected_in_a_row >= MANY_IN_A_ROW:
-        return [(ERROR, f'all messages are rejected, {report.rejected_in_a_row} in a row {text}')]
+    if report.all_rejected:
+        return [(ERROR, f'all messages are rejected, {report.all_rejected} in a row {text}')]
     if report.newly_rejected:
         return [(WARN, f'{report.newly_rejected} messages rejected just now {text}')]
     return []

@@ -138,7 +138,7 @@ class Monitor:
             received=arrivals.count,
             rejected=rejected,
             newly_rejected=self._new(f'rejected {name}', sum(rejected.values())),
-            rejected_in_a_row=refusals.in_a_row,
+            all_rejected=refusals.in_a_row if refusals.are_all else 0,
             reasons=reasons,
             dropped=dropped,
             period=arrivals.period(),
