@@ -133,3 +133,27 @@ def test_of_several_bags_each_has_the_chosen_topic_or_the_sensors_own(tmp_path):
     scans = {'/scan': (SCAN, FULL_SCAN)}
     topics = found(tmp_path, scans, chosen={'lidar': '/front/scan'}, require_chosen=False)
     assert topics.topics == {'lidar': '/scan'}
+
+
+def test_a_sensor_of_which_no_message_can_be_used_is_absent_in_the_decoders_words(
+    untrained_model, tmp_path, monkeypatch, capsys
+):
+    def change(topic, count, message):
+        if topic == '/camera/image_raw':
+            message.encoding = 'purple'
+        if topic == '/depth/points':
+            message.header.stamp.sec = message.header.stamp.nanosec = 0
+        return message
+
+    bag = write_drive(tmp_path / 'odd', seconds=1.0, change=change)
+    monkeypatch.chdir(tmp_path)
+    assert evaluate(untrained_model, bag) == 0
+    camera, depth, sets, *_ = capsys.readouterr().out.splitlines()
+    assert camera.startswith('without camera: none of its 30 messages on /camera/image_raw can ')
+    assert "'purple'" in camera
+    assert 'without depth: none of its 12 messages' in depth
+    assert 'the driver must stamp its messages' in depth
+    assert 'lidar 10' in sets
+    assert camera in json.loads((tmp_path / 'odd_report' / 'metrics.json').read_text())['remarks']
+    assert evaluate(untrained_model, bag, '--without', 'lidar', '--without', 'depth') == 2
+    assert "'purple'" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -85,6 +86,9 @@ def evaluate(
                 loaded.model, device=options.device, **vars(synchronizer or SynchronizerOptions())
             )
             passage = _fuse_all(pipeline, recording, found.topics, folder, options)
+            found = replace(found, absent={**found.absent, **passage.unusable})
+            for name, why in passage.unusable.items():
+                say(f'without {name}: {why}')
             findings = _measure(
                 pipeline, loaded.header, passage, found, options, model=model, bag=bag,
                 command=command,

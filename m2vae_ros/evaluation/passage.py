@@ -22,6 +22,8 @@ from m2vae_ros.evaluation.kept_sets import EvenSelection, KeptSet, RecentMeasure
 from m2vae_ros.fusion.latent_message import Latent, sensors_mask
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.fusion.playback import Arrival, play
+from m2vae_ros.fusion.refusals import refusals_text, stamp_reasons
+from m2vae_ros.fusion.statistics import BAD_STAMPS
 from m2vae_ros.fusion.synchronizer import FusedSet
 from m2vae_ros.vae.subsets import Subset
 
@@ -47,6 +49,8 @@ class Passage:
         Counts of messages, one entry for each sensor.
     untrained
         Sensors of sets that no trained subset covers -> number of such sets.
+    unusable
+        Sensor of whose messages none can be used -> why.
 
     """
 
@@ -56,6 +60,7 @@ class Passage:
     kept: list[KeptSet]
     traffic: list[SensorTraffic]
     untrained: Mapping[Subset, int]
+    unusable: Mapping[str, str]
 
 
 class _MessageCounts:
@@ -133,12 +138,15 @@ def pass_through(
         means.append(mean)
     traffic = _traffic(pipeline, topics, counts)
     if not stamps:
-        raise BagError(
-            f'{bag.path}: nothing could be fused: {_explain(traffic, pipeline.untrained)}'
-        )
+        raise BagError(f'{bag.path}: nothing could be fused: {_explain(traffic, pipeline)}')
     return Passage(
         np.array(stamps, np.int64), fused, np.stack(means), selection.sets, traffic,
-        pipeline.untrained,
+        pipeline.untrained, {
+            each.sensor: f'none of its {each.messages} messages on {each.topic} can be used '
+            f'{refusals_text(refused, _reasons(pipeline, each.sensor))}'
+            for each in traffic
+            if sum((refused := _refused(each)).values()) == each.messages
+        },
     )
 
 
@@ -200,13 +208,30 @@ def _traffic(
     ]
 
 
-def _explain(traffic: list[SensorTraffic], untrained: Mapping[Subset, int]) -> str:
+def _refused(traffic: SensorTraffic) -> dict[str, int]:
+    """Return rule -> messages of a sensor that broke it, those of their stamps among them."""
+    dropped = traffic.dropped
+    return {**traffic.invalid, **{rule: dropped[rule] for rule in BAD_STAMPS if rule in dropped}}
+
+
+def _reasons(pipeline: Pipeline, sensor: str) -> dict[str, str]:
+    """Return rule -> what was wrong with a sensor's first message that broke it."""
+    return stamp_reasons(pipeline.synchronizer.options) | pipeline.first_invalid[sensor]
+
+
+def _explain(traffic: list[SensorTraffic], pipeline: Pipeline) -> str:
     """Return what became of the messages, and what to do."""
     fates = [
         f'{each.topic}: {count} {rule}'
         for each in traffic for rule, count in {**each.invalid, **each.dropped}.items()
     ]
-    fates += [f'{count} sets of {"+".join(s)} have no encoder' for s, count in untrained.items()]
+    fates += [
+        reason for each in traffic for reason in pipeline.first_invalid[each.sensor].values()
+    ]
+    fates += [
+        f'{count} sets of {"+".join(s)} have no encoder'
+        for s, count in pipeline.untrained.items()
+    ]
     return (
         f'{"; ".join(fates)}. If the stamps are not of the time of recording, use --clock header'
     )
