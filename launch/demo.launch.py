@@ -21,6 +21,7 @@ from launch_ros.actions import Node
 from m2vae_ros.launching.arguments import node_name, UNSET
 from m2vae_ros.launching.parameter_file import ParameterFile
 from m2vae_ros.node.share import large_messages_environment
+from m2vae_ros.parent import launch_environment
 
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 TOPICS = {'camera': 'camera/image_raw', 'lidar': 'scan', 'depth': 'depth/points'}
@@ -47,7 +48,7 @@ def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters=[{'use_sim_time': use_sim_time}],
         remappings=[(topic, target) for topic, target in targets.items() if target],
         ros_arguments=['--log-level', values['log_level']] if values['log_level'] else [],
-        additional_env=large_messages_environment(),
+        additional_env=large_messages_environment() | launch_environment(),
     )]
     if values['rviz'] == 'true':
         nodes += [Node(

@@ -33,6 +33,7 @@ from m2vae_ros.launching.arguments import (
     UNSET,
 )
 from m2vae_ros.launching.parameter_file import ParameterFile
+from m2vae_ros.parent import launch_environment
 from m2vae_ros.specs import SensorSpec
 
 SHARE = Path(get_package_share_directory('m2vae_ros'))
@@ -124,6 +125,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     nodes = [Node(
         package='m2vae_ros', executable='fusion_node', name='fusion', output='screen',
         namespace=values['namespace'], ros_arguments=log_level,
+        additional_env=launch_environment(),
         parameters=[str(path) for path in (file.path, *file.override(name, given))],
     )]
     if values['rviz'] == 'true':

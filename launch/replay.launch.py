@@ -42,6 +42,7 @@ from m2vae_ros.launching.arguments import (
 from m2vae_ros.launching.last_words import LastWords
 from m2vae_ros.launching.parameter_file import ParameterFile
 from m2vae_ros.launching.replay_arguments import check_output, replay_parameters
+from m2vae_ros.parent import launch_environment
 
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 DEFAULT_MODEL = SHARE / 'config' / 'models' / 'default.safetensors'
@@ -145,6 +146,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     common: dict[str, Any] = {
         'package': 'm2vae_ros', 'output': 'screen', 'namespace': values['namespace'],
         'ros_arguments': ['--log-level', values['log_level']] if values['log_level'] else [],
+        'additional_env': launch_environment(),
     }
     fusion = Node(
         executable='fusion_node', name='fusion',

@@ -10,7 +10,7 @@ from importlib import import_module
 import sys
 from types import ModuleType
 
-from m2vae_ros import __version__, ending, installation
+from m2vae_ros import __version__, ending, installation, parent
 
 # Command -> its help. The module of that name in `m2vae_ros.commands` has add_arguments(parser)
 # and run(arguments) -> exit code.
@@ -52,7 +52,7 @@ def robot_node() -> int:
 
 def _run_command(argv: list[str]) -> int:
     if argv[:1] and argv[0] in _NODES:
-        ending.end_at_once()
+        _begin_node()
     parser = argparse.ArgumentParser(
         prog='m2vae', description='Sensor fusion that keeps seeing when a sensor dies.',
     )
@@ -74,8 +74,13 @@ def _command(name: str) -> ModuleType:
     return import_module(f'm2vae_ros.commands.{name}')
 
 
-def _run_node(module: str) -> int:
+def _begin_node() -> None:
     ending.end_at_once()
+    parent.end_with_launch()
+
+
+def _run_node(module: str) -> int:
+    _begin_node()
     installation.find_wheels_shares()
     code: int = import_module(module).main()
     ending.ignore()

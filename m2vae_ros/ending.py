@@ -10,23 +10,22 @@ within rclpy leaves half-made objects, which complain with a traceback.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import os
 import signal
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
 _received: list[int] = []
 
 
 def end_at_once() -> None:
     """From now on, let a signal end the process with exit code 0."""
-    for number in SIGNALS:
-        signal.signal(number, _exit)
+    _handle_by(_exit)
 
 
 def remember() -> None:
     """From now on, let a signal be remembered; `was_requested` tells."""
-    for number in SIGNALS:
-        signal.signal(number, _remember)
+    _handle_by(_remember)
 
 
 def ignore() -> None:
@@ -38,6 +37,12 @@ def ignore() -> None:
 def was_requested() -> bool:
     """Return whether a signal has been remembered."""
     return bool(_received)
+
+
+def _handle_by(handler: Callable[[int, object], None]) -> None:
+    for number in SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks
+            signal.signal(number, handler)
 
 
 def _exit(number: int, frame: object) -> None:

@@ -13,6 +13,7 @@ import sys
 from threading import Thread
 
 _PR_SET_PDEATHSIG = 1  # of prctl
+_LAUNCH = 'M2VAE_ROS_LAUNCH'  # environment variable: process id of the launch
 
 
 def end_with_parent(parent: int) -> None:
@@ -29,6 +30,18 @@ def end_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
             os._exit(1)
+
+
+def launch_environment() -> dict[str, str]:
+    """Return what to add to the environment of a node so that it ends with this launch."""
+    return {_LAUNCH: str(os.getpid())}
+
+
+def end_with_launch() -> None:
+    """From now on, get SIGTERM when the launch ends that has started this process, if any has."""
+    launch = os.environ.pop(_LAUNCH, None)
+    if launch == str(os.getppid()):  # not where a terminal or a debugger is in between
+        end_with_parent(int(launch))
 
 
 def end_with_pool() -> None:

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     'demo': 'specs parent vae sensors simulation evaluation node',
     'commands': 'installation weights_file vae fusion simulation bags samples evaluation training '
                 'node replay demo',
-    'cli': 'installation ending',  # it imports a command by its name, and only when it runs
+    'cli': 'installation ending parent',  # it imports a command by its name, and only when it runs
 }
 MAY_IMPORT = {room: set(below.split()) for room, below in MAY_IMPORT.items()}
 ROS = {*installation.ROS, 'launch', 'launch_ros', 'rosidl_runtime_py'}

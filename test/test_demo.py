@@ -22,7 +22,7 @@ from m2vae_ros.demo.drive import PHASES  # noqa: E402
 from m2vae_ros.demo.processes import Processes  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from support.domains import reserved_domain  # noqa: E402
-from support.processes import entry, Process  # noqa: E402
+from support.processes import entry, is_running, Process  # noqa: E402
 from support.waiting import slowdown, wait_until  # noqa: E402
 
 NAMES = {spec.name for spec in SENSORS}
@@ -103,13 +103,6 @@ def test_whatever_ends_the_demo_no_process_is_left(start, tmp_path, when, by):
     assert process.stop(by) == (-by if by == signal.SIGKILL else 130), process.log
     assert 'Traceback' not in process.log
     wait_until(lambda: not any(map(is_running, descendants)), 'end of the children')
-
-
-def is_running(pid):
-    """Return whether a process is there and no zombie, which its new parent may keep for long."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
-    return False
 
 
 @needs_proc

@@ -17,6 +17,7 @@ from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import Image, LaserScan, PointCloud2  # noqa: E402
 
+from m2vae_ros.ending import SIGNALS  # noqa: E402
 from support.domains import reserved_domain  # noqa: E402
 from support.live_sensors import LiveSensors  # noqa: E402
 from support.node_processes import NodeProcess  # noqa: E402
@@ -117,7 +118,7 @@ def test_it_ends_well_on_a_signal_at_any_moment(seed, untrained_model, tmp_path)
         process.wait_for(lambda: handles_signals(process), 'handlers of signals')
         moment = clock.seconds() + chance.uniform(0, 3)
         process.wait_for(lambda: clock.seconds() >= moment, 'the moment')
-        assert process.stop(chance.choice([signal.SIGINT, signal.SIGTERM])) == 0
+        assert process.stop(chance.choice(SIGNALS)) == 0
         for word in ('Traceback', 'ERROR', 'context is invalid'):
             assert word not in process.log
 

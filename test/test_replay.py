@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from contextlib import closing, ExitStack
 from itertools import pairwise
+import signal
 
 import pytest
 
@@ -206,12 +207,38 @@ def test_a_recorder_that_hears_nothing_leaves_nothing(tmp_path, start, monkeypat
     monkeypatch.setenv('HOME', str(tmp_path))
     given = ['--ros-args', '-p', 'output:=~/latents']
     with reserved_domain() as domain:
-        for _ in range(2):  # the second may have the same path
+        for by in (signal.SIGINT, signal.SIGHUP):  # the second may have the same path
             recorder = start(domain, 'latent_recorder', *given)
             recorder.wait_for(lambda recorder=recorder: 'recording' in recorder.log, 'recorder')
-            assert recorder.stop() == 0
+            assert recorder.stop(by) == 0
             assert f'{tmp_path / "latents"} is not written: nothing was published' in recorder.log
             assert list(tmp_path.glob('*latents*')) == []
+
+
+def test_after_nohup_a_node_outlives_its_terminal(tmp_path, start):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # is inherited
+    try:
+        with reserved_domain() as domain:
+            recorder = start(
+                domain, 'latent_recorder', '--ros-args', '-p', f'output:={tmp_path / "latents"}',
+            )
+            recorder.send_signal(signal.SIGHUP)
+            recorder.wait_for(lambda: 'recording' in recorder.log, 'recorder')
+            recorder.send_signal(signal.SIGHUP)
+            with closing(Peer(domain, recorder)) as peer:
+                write_to_recorder(peer)
+            assert recorder.stop() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (tmp_path / 'latents').exists()
+
+
+def write_to_recorder(peer):
+    """Publish a latent to the recorder."""
+    publisher = peer.node.create_publisher(PointCloud2, 'fusion/latent', 10)
+    peer.wait_for(publisher.get_subscription_count, 'recorder')
+    publisher.publish(PointCloud2())
+    publisher.wait_for_all_acked()
 
 
 def test_a_recorder_without_a_folder_for_its_bag_ends_with_an_error(tmp_path):

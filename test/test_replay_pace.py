@@ -104,6 +104,30 @@ def test_keys_are_read_one_by_one_and_the_terminal_is_restored():
     assert '-icanon' not in output.decode()
 
 
+def test_when_the_terminal_is_closed_no_key_is_pressed(tmp_path):
+    code = f"""
+import pathlib, signal
+from m2vae_ros.replay.keyboard import pressed_keys
+closed = []
+signal.signal(signal.SIGHUP, lambda *about: closed.append(True))
+with pressed_keys() as keys:
+    print('ready', flush=True)
+    while not closed:
+        keys()
+    pressed = keys()
+pathlib.Path({str(tmp_path / 'pressed')!r}).write_text(repr(pressed))
+"""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, '-c', code])
+    output = b''
+    while b'ready' not in output:
+        output += os.read(terminal, 1000)
+    os.close(terminal)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert (tmp_path / 'pressed').read_text() == "''"
+
+
 def test_without_a_terminal_no_key_is_pressed():
     code = ('from m2vae_ros.replay.keyboard import pressed_keys\n'
             'with pressed_keys() as keys:\n    print(repr(keys()))')

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import os
 import select
 import sys
@@ -26,19 +26,26 @@ def pressed_keys() -> Iterator[Callable[[], str]]:
         yield lambda: ''
         return
     descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
+
+    def in_foreground() -> bool:
+        try:
+            return os.tcgetpgrp(descriptor) == os.getpgrp()
+        except OSError:  # the terminal was closed
+            return False
 
     def pressed() -> str:
-        if os.tcgetpgrp(descriptor) != os.getpgrp():
+        if not in_foreground() or not select.select([descriptor], [], [], 0)[0]:
             return ''
-        if not select.select([descriptor], [], [], 0)[0]:
-            return ''
-        return os.read(descriptor, 64).decode(errors='replace')
+        with suppress(OSError):
+            return os.read(descriptor, 64).decode(errors='replace')
+        return ''
 
-    if os.tcgetpgrp(descriptor) == os.getpgrp():  # in the background this would stop the process
+    before = termios.tcgetattr(descriptor)
+    if in_foreground():  # in the background this would stop the process
         tty.setcbreak(descriptor)
     try:
         yield pressed
     finally:
-        if os.tcgetpgrp(descriptor) == os.getpgrp():
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        if in_foreground():
+            with suppress(termios.error):
+                termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -106,6 +106,13 @@ class Process:
             self._process.wait(0.02)
 
 
+def is_running(pid: int) -> bool:
+    """Return whether a process is there and no zombie, which its new parent may keep for long."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
+    return False
+
+
 def entry(function: str) -> str:
     """Return the code that runs a function of `m2vae_ros.cli` as its script does."""
     return f'import sys; from m2vae_ros import cli; sys.exit(cli.{function}())'
