@@ -20,6 +20,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 
 from m2vae_ros import cli  # noqa: E402
 from m2vae_ros.bags.bag import Bag  # noqa: E402
+from m2vae_ros.bags.writer import BagWriter  # noqa: E402
 from m2vae_ros.replay.compare import compare  # noqa: E402
 from m2vae_ros.replay.latents import read_latents  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
@@ -173,6 +174,19 @@ def test_messages_are_played_as_recorded_and_not_before_their_time(tmp_path, sta
     # The time runs on, so that a set that waits for a missing sensor is still emitted.
     assert now_ns[-1] > due[-1] + 0.9e9
     assert max(b - a for a, b in pairwise(now_ns)) < 0.5e9
+
+
+def test_a_topic_that_ros_2_cannot_name_is_played_under_the_name_of_its_sensor(tmp_path, start):
+    with Bag(write_drive(tmp_path / 'drive', seconds=0.3, sensors=('lidar',))) as drive, \
+            BagWriter(tmp_path / 'odd') as odd:
+        odd.add_topic('/lidar/192_168_0_155', drive.topics['/scan'].message_type)
+        for each in drive.serialized():
+            odd.write_serialized('/lidar/192_168_0_155', each.receive_ns, each.data)
+    with reserved_domain() as domain, closing(Peer(domain)) as peer:
+        heard = peer.hear(LaserScan, '/lidar/n192_168_0_155')
+        player = start(domain, 'main', 'play', tmp_path / 'odd', '--wait-for')
+        peer.wait_for(lambda: len(heard) == 3, lambda: f'three scans; player:\n{player.log}')
+        peer.wait_for(player.ended, 'end of the bag')
 
 
 @pytest.mark.parametrize(('words', 'message'), [

@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate; return the exit code."""
-    report = arguments.report or Path(f'{arguments.bag.resolve().stem}{_REPORT_SUFFIX}')
+    bag = arguments.bag.resolve()
+    name = bag.stem if bag.is_file() else bag.name
+    report = arguments.report or Path(f'{name}{_REPORT_SUFFIX}')
     findings = evaluate(
         arguments.model, arguments.bag, report,
         command=shlex.join(['m2vae', *sys.argv[1:]]), topics=sensor_topics(arguments.topic),
