@@ -1,13 +1,13 @@
 # Copyright 2026 Seed f8673997 maintainers
 # SPDX-License-Identifier: Apache-2.0
-"""Scans: resampling against a slow loop, REP-117, range limits and what is rejected."""
+"""Scans: beams in cells against a slow loop, REP-117, range limits and what is rejected."""
 
 from __future__ import annotations
 
 import math
 from types import SimpleNamespace
 
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np
 import pytest
@@ -59,40 +59,130 @@ specs = st.builds(
 )
 
 
+distances = st.one_of(
+    st.sampled_from([NAN, INF, -INF, 0.0, -1.0, 0.01, 0.05, 0.1, 10.0, 10.5, 30.0, 31.0]),
+    st.floats(0.125, 10, width=32),
+)
+
+
 @st.composite
 def scans(draw):
-    """Return scans of at most one turn, with any limits, direction and number of beams."""
+    """Return scans of at most one turn, with any limits, direction, ranges and number of beams."""
     n = draw(st.integers(1, 120))
     increment = draw(st.floats(1e-3, 2 * PI / n)) * draw(st.sampled_from([-1, 1]))
-    ranges = 1 + np.arange(n) / 64  # exact in float32, and all different
-    return scan(ranges, draw(directions), increment)
+    few = draw(st.lists(distances, min_size=1, max_size=8))
+    return scan([few[i * 7 % len(few)] for i in range(n)], draw(directions), increment)
+
+
+def cell_by_cell(sensor, msg):
+    """Return (valid, distance) of each cell, inf = free; None where rounding decides."""
+    n, low = sensor.shape[0], sensor.geometry['angle_min']
+    width = (sensor.geometry['angle_max'] - low) / n
+    spacing = abs(msg.angle_increment)
+    near = max(msg.range_min, sensor.geometry['range_min'])
+    far = min(msg.range_max, sensor.geometry['range_max'])
+    cells = []
+    for i in range(n):
+        middle, inside, nearest, is_clear = low + (i + 0.5) * width, [], [], True
+        for beam, distance in enumerate(msg.ranges):
+            off = angle_between(middle, msg.angle_min + beam * msg.angle_increment)
+            is_clear &= abs(off - width / 2) > 2e-3 * min(width, spacing)
+            nearest.append((off, distance))
+            inside += [distance] * (off < width / 2)
+        if not inside:
+            nearest.sort(key=lambda pair: pair[0])
+            off, distance = nearest[0]
+            is_clear &= abs(off - spacing / 2) > 1e-3 * spacing
+            is_clear &= len(nearest) == 1 or nearest[1][0] - off > 1e-6 * spacing
+            inside = [distance] * (off < spacing / 2)
+        valid = [each for each in inside if each >= np.float32(near) and each > 0]
+        returned = [each for each in valid if each <= np.float32(far)]
+        cells.append((bool(valid), min(returned, default=INF)) if is_clear else None)
+    return cells
 
 
 @settings(deadline=None, max_examples=200)
 @given(sensor=specs, msg=scans())
-def test_a_bearing_takes_the_nearest_beam_that_shares_a_cell_with_it(sensor, msg):
-    n = sensor.shape[0]
-    low = sensor.geometry['angle_min']
-    cell = (sensor.geometry['angle_max'] - low) / n
-    reach = 0.5 * max(cell, abs(msg.angle_increment))
-    beams = [msg.angle_min + i * msg.angle_increment for i in range(len(msg.ranges))]
-    nearest = [
-        min(angle_between(low + (i + 0.5) * cell, beam) for beam in beams) for i in range(n)
-    ]
-    if min(nearest) > reach * (1 + 2e-4):
-        with pytest.raises(InvalidMessage, match='outside_view'):
-            decode(sensor, msg)
+def test_a_cell_has_the_nearest_return_of_its_beams_and_is_free_only_if_all_are(sensor, msg):
+    cells = cell_by_cell(sensor, msg)
+    clear = [i for i, cell in enumerate(cells) if cell is not None]
+    try:
+        measurement = decode(sensor, msg)
+    except InvalidMessage:
+        assert not any(cells[i][0] for i in clear)
         return
-    assume(min(nearest) < reach * (1 - 1e-6))  # between the two, rounding decides
-    measurement = decode(sensor, msg)
-    for i in range(n):
-        if measurement.returned[i]:
-            beam = round((measurement.values[i] - 1) * 64)
-            assert nearest[i] <= reach * (1 + 2e-4)
-            assert angle_between(low + (i + 0.5) * cell, beams[beam]) <= nearest[i] + 1e-9
-        else:
-            assert not measurement.valid[i]
-            assert nearest[i] > reach * (1 - 1e-6)
+    for i in clear:
+        valid, distance = cells[i]
+        assert (measurement.valid[i], measurement.returned[i]) == (valid, distance < INF)
+        assert measurement.values[i] == (distance if distance < INF else 0)
+
+
+@pytest.mark.parametrize('empty', [INF, NAN, 0.0, -INF])
+@pytest.mark.parametrize(('bins', 'apart', 'cells'), [
+    (1440, 0.4, 180), (1440, 0.4, 360), (3600, 0.2, 360), (720, 1.0, 180), (2048, 0.33, 512),
+])
+def test_a_closed_room_is_closed_although_the_driver_has_finer_bins_than_beams(
+    empty, bins, apart, cells
+):
+    ranges = np.full(bins, empty)
+    beams = np.arange(apart / 3, 360, apart)
+    ranges[(beams / 360 * bins).astype(int)] = 3.0
+    measurement = decode(spec(cells), scan(ranges))
+    np.testing.assert_array_equal(measurement.values, np.full(cells, 3, np.float32))
+    assert measurement.returned.all()
+
+
+@pytest.mark.parametrize(('beams', 'cells'), [(360, 180), (897, 360), (1081, 90), (100, 7)])
+@pytest.mark.parametrize('direction', [1, -1])
+def test_what_a_single_beam_hits_is_seen_wherever_it_is(beams, cells, direction):
+    for hit in range(beams):
+        ranges = np.full(beams, 3.0)
+        ranges[hit] = 0.5
+        found = decode(spec(cells), scan(ranges, direction * -PI, direction * 2 * PI / beams))
+        assert (found.values == 0.5).sum() == 1, hit
+        assert (found.values == 3.0).sum() == cells - 1
+
+
+@pytest.mark.parametrize('cells', [45, 90, 180, 360])
+@pytest.mark.parametrize('first', [-PI, 0.0, -PI / 2])
+def test_a_beam_on_a_border_is_in_the_cell_that_begins_there(cells, first):
+    """Whatever float32 makes of the angles: each beam of a driver of whole degrees is used."""
+    ranges = 1 + np.arange(360) / 64
+    measurement = decode(
+        spec(cells), scan(ranges, float(np.float32(first)), float(np.float32(PI / 180)))
+    )
+    of_direction = np.roll(ranges, round(math.degrees(first)) + 180)  # from -180 degrees on
+    np.testing.assert_array_equal(
+        measurement.values, of_direction.reshape(cells, -1).min(axis=1).astype(np.float32)
+    )
+
+
+@pytest.mark.parametrize('beams', [8, 13, 181])
+def test_where_beams_are_cells_a_scan_is_taken_as_it_is(beams):
+    ranges = np.linspace(0.5, 9.5, beams, dtype=np.float32)
+    ranges[beams // 2] = INF
+    measurement = at_the_bearings(ranges, spec(beams, -1.2, 1.3))
+    seen = ranges < INF
+    np.testing.assert_array_equal(measurement.returned, seen)
+    np.testing.assert_array_equal(measurement.values, np.where(seen, ranges, np.float32(0)))
+
+
+def test_a_scan_of_a_part_of_the_view_leaves_the_rest_unknown():
+    measurement = decode(spec(36), scan(np.full(91, INF), -PI / 4, PI / 180))
+    inside = np.zeros(36, bool)
+    inside[13:23] = True  # from -50 degrees up to +50, of which the scan sees -45 to 45
+    np.testing.assert_array_equal(measurement.valid, inside)
+    assert not measurement.returned.any()
+
+
+def test_scans_of_changing_beam_counts_decode_each_by_its_own():
+    rng = np.random.default_rng(3)
+    for beams in rng.integers(200, 900, 20):
+        ranges = np.full(beams, 4.0)
+        ranges[int(beams * 0.3)] = 1.0
+        measurement = decode(spec(90), scan(ranges, -PI))
+        assert measurement.values[int(int(beams * 0.3) / beams * 90 + 1e-6)] == 1
+        assert (measurement.values == 4).sum() == 89
 
 
 def test_a_clockwise_scan_decodes_like_the_counter_clockwise_one():
@@ -108,9 +198,11 @@ def test_a_clockwise_scan_decodes_like_the_counter_clockwise_one():
 def test_wherever_a_full_turn_starts_every_bearing_is_covered(first, turn):
     true = [2 + math.cos(first + i * 2 * PI / 360) for i in range(360)]
     measurement = decode(spec(36), scan(true, first + turn))
-    angles = -PI + (np.arange(36) + 0.5) * 2 * PI / 36
+    borders = -PI + np.arange(37) * 2 * PI / 36
     assert measurement.returned.all()
-    np.testing.assert_allclose(measurement.values, 2 + np.cos(angles), atol=0.02)
+    np.testing.assert_allclose(
+        measurement.values, 2 + np.minimum(np.cos(borders[:-1]), np.cos(borders[1:])), atol=0.02
+    )
 
 
 def test_few_beams_cover_many_bearings():

@@ -57,7 +57,7 @@ def with_encoding(encoding):
     ('/beam', SCAN, scan(1, 0.0, 0.0), '1 beams in steps of 0 rad'),
     ('/fan', SCAN, scan(90, 0.0, 0.0), '90 beams in steps of 0 rad'),
     ('/spin', SCAN, scan(900, -pi, radians(1)), 'more than a full turn'),
-    ('/nan', SCAN, scan(90, float('nan')), 'must be beams within finite, ascending limits'),
+    ('/nan', SCAN, scan(90, float('nan')), 'must be beams at finite angles'),
     ('/origin', CLOUD, cloud(np.zeros((20, 3))), 'no finite point'),
     ('/empty', CLOUD, cloud(np.zeros((0, 3))), 'must have at least one'),
     ('/bell', IMAGE, with_encoding('\a'), 'encoding'),

@@ -124,6 +124,32 @@ def test_a_partial_scan_has_its_cells_around_its_beams(tmp_path):
     assert np.allclose(measured.values, np.linspace(0.6, 4.2, 181), atol=1e-6)
 
 
+@pytest.mark.parametrize('farthest', [np.inf, 3.4e38, 1e30])
+@pytest.mark.parametrize('empty', [np.inf, np.nan, 0.0, 3.4e38])
+def test_a_driver_without_a_farthest_range_gets_the_measured_one(tmp_path, farthest, empty):
+    def message_at(now):
+        message = scan(limits=(0.0, farthest))(now)
+        message.ranges[::3] = empty
+        return message
+
+    found, text = proposal(tmp_path, {'/scan': (SCAN, message_at)})
+    assert 4.2 < found['scan'].geometry['range_max'] <= 6
+    assert f'the driver says 0 to {farthest:g} m, 0.62 to 4.18 m were measured' in text
+    assert decode(found['scan'], message_at(START_NS)).returned.sum() == 120
+
+
+def test_a_driver_without_a_farthest_range_that_sees_nothing_is_no_sensor(tmp_path):
+    def message_at(now):
+        message = scan(limits=(0.0, np.inf))(now)
+        message.ranges[:] = np.inf
+        return message
+
+    found, text = proposal(tmp_path, {'/scan': (SCAN, message_at), '/seen': (SCAN, scan())})
+    assert set(found) == {'seen'}
+    assert '#   /scan (' in text
+    assert 'record where something is within range' in text
+
+
 @pytest.mark.parametrize('first', [-pi, 0.0])
 @pytest.mark.parametrize('direction', [1, -1])
 def test_a_scan_all_around_is_a_whole_circle_however_it_turns(tmp_path, first, direction):

@@ -23,6 +23,7 @@ from m2vae_ros.bags.proposed_geometry import (
 )
 
 _MAX_BEARINGS = 360
+_FARTHEST = 1e4  # m; what is farther is no range but a driver's word for "no limit" or "nothing"
 
 
 def propose_scan(messages: Sequence[Any], _: str) -> Layout:
@@ -36,14 +37,19 @@ def propose_scan(messages: Sequence[Any], _: str) -> Layout:
         raise UnusableTopic(
             f'{beams} beams in steps of {increment:g} rad: a scan has beams at several angles'
         )
-    if beams < 1 or not np.isfinite([angle_min, increment, nearest, farthest]).all() or \
-            not 0 <= nearest < farthest:
+    if beams < 1 or not np.isfinite([angle_min, increment, nearest]).all() or \
+            not 0 <= nearest < farthest:  # which may be infinite
         raise UnusableTopic(
             f'{beams} beams from {angle_min} rad in steps of {increment} rad, from {nearest} to '
-            f'{farthest} m: must be beams within finite, ascending limits'
+            f'{farthest} m: must be beams at finite angles within ascending limits'
         )
     ranges = np.concatenate([np.asarray(m.ranges, np.float32) for m in messages])
-    measured = ranges[np.isfinite(ranges) & (ranges > 0) & (ranges <= farthest)]
+    measured = ranges[(ranges > 0) & (ranges <= min(farthest, _FARTHEST))]  # NaN compares false
+    if farthest > _FARTHEST and not measured.size:
+        raise UnusableTopic(
+            f'the driver says {nearest:g} to {farthest:g} m and nothing returned: no range_max '
+            f'can be told; record where something is within range'
+        )
     shape, geometry = scan_geometry(angle_min, increment, beams, (nearest, farthest), measured)
     remarks = [
         f'{beams} beams, {abs(increment) * 180 / np.pi:.2f} degrees apart; the driver says '
@@ -66,7 +72,7 @@ def scan_geometry(
     Parameters
     ----------
     angle_min, increment, beams, range_limits
-        As the driver declares them; rad, m.
+        As the driver declares them; rad, m. The farther limit may be infinite.
     measured
         Ranges of the returns, metres. Without any, the declared limits are taken.
 

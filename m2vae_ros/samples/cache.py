@@ -46,7 +46,7 @@ from m2vae_ros.samples.fused_table import check_overlap, fuse, FusedTable
 from m2vae_ros.specs import SensorSpec
 
 CLOCKS = ('receive', 'header')
-_FORMAT = 1
+_FORMAT = 2  # of what is decoded; another one has another key, so the bag is decoded anew
 _SUFFIX = '.m2vae_cache'
 _DESCRIPTION = 'description.json'
 _SETS = 'sets.npy'

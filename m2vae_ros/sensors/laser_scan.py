@@ -7,9 +7,10 @@ Geometry of the spec: ``angle_min, angle_max`` (rad, REP-103: counter-clockwise 
 forward) and ``range_min, range_max`` (m). Bearing i of n is the middle of its cell,
 ``angle_min + (i + 0.5) * (angle_max - angle_min) / n``.
 
-A bearing takes the range of the nearest beam of the message, whatever the message's angle limits,
-direction and number of beams. A beam covers a bearing if one lies in the other's cell: they differ
-by at most half the larger of the two spacings. A bearing that no beam covers is not valid.
+A cell takes the nearest return of all beams that fall in it, whatever the message's angle limits,
+direction and number of beams. It is free (valid and not returned) only where all its valid beams
+are, and not valid where none is. Where beams are wider apart than cells, a cell between two of
+them has the nearer one; a cell outside of the scan is not valid (see `m2vae_ros.sensors.beams`).
 
 Ranges follow REP-117, within the message's and the spec's limits: +inf and beyond range_max is
 valid and not returned; NaN, -inf and below range_min is not valid. A range of exactly 0 is not
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from m2vae_ros.sensors.beams import beams_of, Fan
 from m2vae_ros.sensors.geometry import (
     check_azimuth,
     check_dimensions,
@@ -45,6 +47,7 @@ from m2vae_ros.specs import Measurement, SensorSpec
 MESSAGE_TYPE = 'sensor_msgs/msg/LaserScan'
 _KEYS = ('angle_min', 'angle_max', 'range_min', 'range_max')
 _TURN = 2 * np.pi
+_FREE = np.float32(np.inf)
 _MIN_INCREMENT = 1e-7  # rad; the resolution of float32 at one turn
 
 
@@ -83,7 +86,7 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
         ``range_limits``, ``outside_view`` (no beam covers a bearing) or ``no_valid_range``.
 
     """
-    spec_range_min, spec_range_max = _range_limits(spec)
+    low, high, spec_range_min, spec_range_max = _limits(spec)
     angle_min, increment, range_min, range_max, ranges = fields_of(
         message, MESSAGE_TYPE, angle_min=float, angle_increment=float, range_min=float,
         range_max=float, ranges=object,
@@ -99,24 +102,28 @@ def decode(spec: SensorSpec, message: Any) -> Measurement:
             f'range_min {range_min}, range_max {range_max} m: must be 0 <= range_min < range_max'
         )
 
-    beam, is_covered = _nearest_beam(spec, angle_min, increment, measured.size)
-    if not is_covered.any():
+    beams = beams_of(low, high, spec.shape[0], Fan(angle_min, increment, measured.size))
+    if not beams.covered.any():
         raise InvalidMessage(
             'outside_view',
             f'{measured.size} beams from {angle_min:.3f} rad in steps of {increment:.5f} rad '
             f'cover no bearing of sensor {spec.name}: check its angle_min and angle_max'
         )
-    at_bearings = measured[beam]
     nearest = np.float32(max(range_min, spec_range_min))
     farthest = np.float32(min(range_max, spec_range_max))
-    valid = is_covered & (at_bearings >= nearest) & (at_bearings > 0)  # NaN compares false
+    is_valid = (measured >= nearest) & (measured > 0)  # NaN compares false
+    distances = np.where(is_valid & (measured <= farthest), measured, _FREE)
+    at_bearings = np.full(spec.shape, _FREE)
+    at_bearings[beams.covered] = beams.least(distances)
+    valid = np.zeros(spec.shape, np.bool_)
+    valid[beams.covered] = beams.has_any(is_valid)
     if not valid.any():
         raise InvalidMessage(
             'no_valid_range',
             f'none of {measured.size} ranges is +inf or at least {nearest} m at a bearing of '
             f'sensor {spec.name}: must have one'
         )
-    returned = valid & (at_bearings <= farthest)
+    returned = at_bearings < _FREE
     values = np.where(returned, at_bearings, np.float32(0))
     return Measurement(values, valid, returned, stamp_ns, frame_id)
 
@@ -135,9 +142,8 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
 
     """
     check_measurement(spec, measurement, measurement.returned)
-    range_min, range_max = _range_limits(spec)
+    angle_min, angle_max, range_min, range_max = _limits(spec)
     angles = bearings(spec)
-    angle_min, angle_max, _, _ = geometry_numbers(spec, _KEYS)
     ranges = np.where(
         measurement.returned, measurement.values.clip(range_min, range_max), np.float32(np.inf)
     )
@@ -157,11 +163,11 @@ def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) 
 
 
 @lru_cache(maxsize=64)
-def _range_limits(spec: SensorSpec) -> tuple[float, float]:
-    """Return the range limits of a spec, which is validated once."""
+def _limits(spec: SensorSpec) -> tuple[float, float, float, float]:
+    """Return limits of angle and range of a spec, which is validated once."""
     validate(spec)
-    _, _, range_min, range_max = geometry_numbers(spec, _KEYS)
-    return range_min, range_max
+    angle_min, angle_max, range_min, range_max = geometry_numbers(spec, _KEYS)
+    return angle_min, angle_max, range_min, range_max
 
 
 def _check_angles(angle_min: float, increment: float, n: int) -> None:
@@ -179,31 +185,3 @@ def _check_angles(angle_min: float, increment: float, n: int) -> None:
             'angle_increment',
             f'{n} beams at {increment} rad are more than a full turn: must be radians, not degrees'
         )
-
-
-@lru_cache(maxsize=64)
-def _nearest_beam(
-    spec: SensorSpec, angle_min: float, increment: float, n: int
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """
-    Return for each bearing the index of the nearest of n beams, and whether that covers it.
-
-    Cached, since a driver's geometry rarely changes from scan to scan.
-    """
-    theta = bearings(spec)
-    spacing = abs(increment)
-    beams_per_turn = _TURN / spacing
-    position = np.mod((theta - angle_min) * np.sign(increment), _TURN) / spacing  # in beams
-    # The nearest beam may lie on the other side of the seam.
-    positions = position[:, None] + np.array([-beams_per_turn, 0, beams_per_turn])
-    candidate = np.clip(np.rint(positions), 0, n - 1)
-    distance = np.abs(positions - candidate)
-    best = distance.argmin(axis=1)
-    rows = np.arange(theta.size)
-    beam = candidate[rows, best].astype(np.intp)
-    spec_angle_min, spec_angle_max = geometry_numbers(spec, ('angle_min', 'angle_max'))
-    cell_width = (spec_angle_max - spec_angle_min) / theta.size
-    tolerance = 0.5 * max(spacing, cell_width) * (1 + 1e-4)
-    is_covered = distance[rows, best] * spacing <= tolerance
-    beam.flags.writeable = is_covered.flags.writeable = False
-    return beam, is_covered
