@@ -105,6 +105,15 @@ def test_where_several_topics_fit_or_none_may_be_guessed_the_option_is_named(tmp
     assert 'choose one with --topic depth=/lidar/points' in topics.absent['depth']
 
 
+@pytest.mark.parametrize(('encoding', 'pixel'), [('16UC1', 2), ('purple', 1)])
+def test_a_camera_is_not_taken_from_distances_or_what_nobody_can_read(tmp_path, encoding, pixel):
+    topics = found(tmp_path, {
+        '/scan': (SCAN, FULL_SCAN), '/depth/image_raw': (IMAGE, image(48, 64, encoding, pixel)),
+    }, by_type=True)
+    assert topics.topics == {'lidar': '/scan'}
+    assert 'choose one with --topic camera=/depth/image_raw' in topics.absent['camera']
+
+
 def test_a_sensor_whose_own_topic_is_silent_gets_no_other(tmp_path):
     write(tmp_path / 'source', {'/rear/scan': (SCAN, FULL_SCAN)})
     with BagWriter(tmp_path / 'bag') as writer, Bag(tmp_path / 'source') as source:

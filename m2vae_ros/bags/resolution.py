@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.bags.storage import BagError
@@ -21,6 +22,7 @@ from m2vae_ros.specs import SensorSpec
 
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 _COMPRESSED = '/compressed'
+_DEPTH_ENCODINGS = ('16UC1', '32FC1')
 _TRIED_MESSAGES = 5  # of a topic, of which a sensor must be able to read some
 
 
@@ -268,11 +270,19 @@ def _can_read(bag: Bag, spec: SensorSpec, topic: str) -> bool:
     """Return whether one of a topic's first messages is a measurement of the sensor."""
     try:
         for received in islice(bag.messages([topic]), _TRIED_MESSAGES):
+            if spec.kind == 'image' and _is_depth(received.message):
+                return False  # its numbers could be read as grey levels, and mean something else
             try:
                 decode(spec, received.message)
             except InvalidMessage:
                 continue
             return True
-    except BagError:  # it is damaged where it begins
+    except ValueError:  # it is damaged where it begins
         pass
     return False
+
+
+def _is_depth(message: Any) -> bool:
+    """Return whether an image holds distances, by REP-118, compressed or not."""
+    encoding = message.format if hasattr(message, 'format') else message.encoding
+    return encoding.split(';')[0].strip() in _DEPTH_ENCODINGS
