@@ -69,6 +69,13 @@ def test_each_trouble_is_named_with_its_remedy(changes, level, words):
         assert word in status.message
 
 
+def test_messages_that_are_rejected_have_a_rate_too():
+    status = judge(live=False, all_rejected=9, newly_rejected=9, rejected={'step': 9})
+    assert {value.key: value.value for value in status.values}['rate (Hz)'] == '30.30'
+    still = judge(live=False, all_rejected=9, rejected={'step': 9}, silence=5.0)
+    assert {value.key: value.value for value in still.values}['rate (Hz)'] == '0.00'
+
+
 def test_the_worst_trouble_stands_first():
     status = judge(newly_rejected=1, rejected={'step': 1}, unanswered=3.0)
     assert status.level == ERROR

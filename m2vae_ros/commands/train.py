@@ -50,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--topic', action='append', default=[], metavar='SENSOR=TOPIC',
-        help="with --bag: a sensor's topic in the bags, where it is not its own; may be repeated",
+        help="with --bag: a sensor's topic in the bags, where it is not its own; of several bags, "
+        "those that lack it have the sensor's own; may be repeated",
     )
     parser.add_argument(
         '--out', type=Path, required=True,

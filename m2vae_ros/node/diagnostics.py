@@ -159,7 +159,8 @@ def sensor_status(
         + _message_problems(report)
         + _period_problems(report, max_wait=max_wait, timeout=timeout)
     )
-    rate = 1 / report.period if report.period and report.live else 0.0
+    arrives = report.live or (report.all_rejected and report.newly_rejected)
+    rate = 1 / report.period if report.period and arrives else 0.0
     values = {
         'state': report.state,
         'topic': report.topic,

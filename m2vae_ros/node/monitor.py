@@ -123,7 +123,7 @@ class Monitor:
         bad_stamps = {rule: dropped.pop(rule) for rule in BAD_STAMPS if rule in dropped}
         rejected = {**pipeline.invalid[name], **bad_stamps}
         explained = stamp_reasons(pipeline.synchronizer.options) | pipeline.first_invalid[name]
-        reasons = {rule: explained[rule] for rule in rejected}
+        reasons = {rule: explained.get(rule, rule) for rule in rejected}
         refusals = self._refusals.setdefault(name, Refusals())
         for rule in refusals.note(statistics.accepted[name] + dropped.get(LATE, 0), rejected):
             self.first_rejections.append((name, reasons[rule]))
