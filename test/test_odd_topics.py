@@ -73,7 +73,7 @@ def test_what_cannot_be_used_is_listed_and_the_camera_proposed(
 
 
 def test_an_error_that_nobody_foresaw_is_a_reason_too(tmp_path, monkeypatch):
-    monkeypatch.setattr('m2vae_ros.bags.proposed_clouds.points_of', lambda _: [][0])
+    monkeypatch.setattr('m2vae_ros.bags.proposed_clouds.coordinates_of', lambda _: [][0])
     sensors, text = with_camera(tmp_path, '/points', CLOUD, cloud(rays([0, 5], [0, 5])))
     assert set(sensors) == {'camera'}
     assert 'it cannot be examined (IndexError: list index out of range)' in text

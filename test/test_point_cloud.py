@@ -16,11 +16,10 @@ import pytest
 from m2vae_ros.sensors.kinds import decode, encode
 from m2vae_ros.sensors.messages import InvalidMessage, ros_message_classes
 from m2vae_ros.specs import Measurement, SensorSpec
+from support.packed_clouds import CODES, FLOAT32, FLOAT64, packed_cloud
 
 PI = math.pi
 NAN, INF = math.nan, math.inf
-CODES = {1: 'b', 2: 'B', 3: 'h', 4: 'H', 5: 'i', 6: 'I', 7: 'f', 8: 'd'}  # by datatype
-FLOAT32, FLOAT64 = 7, 8
 
 
 def spec(rows=4, columns=8, axes='body', **limits):
@@ -30,55 +29,6 @@ def spec(rows=4, columns=8, axes='body', **limits):
         'range_min': 0.5, 'range_max': 50.0, 'axes': axes, **limits,
     }
     return SensorSpec('depth', 'point_cloud', 'points', 'velodyne', (rows, columns), geometry)
-
-
-def cloud(
-    points, *, names='xyz', datatypes=None, gaps=None, height=1, row_padding=0, big=False
-):
-    """
-    Return the PointCloud2 of (x, y, z) points, packed value by value.
-
-    Parameters
-    ----------
-    points
-        As many as fill the rows.
-    names
-        Fields in order; those that are not x, y or z are filled with 1.
-    datatypes
-        Of each field.
-    gaps
-        Bytes before each field and at the end.
-    height
-        Rows of an organised cloud.
-    row_padding
-        Bytes at the end of each row.
-    big
-        Whether the bytes are big endian.
-
-    """
-    datatypes = datatypes or [FLOAT32] * len(names)
-    gaps = gaps or [0] * (len(names) + 1)
-    order, fields, offset = '<>'[big], [], 0
-    for name, datatype, gap in zip(names, datatypes, gaps, strict=False):
-        offset += gap
-        fields.append(SimpleNamespace(name=name, offset=offset, datatype=datatype, count=1))
-        offset += struct.calcsize(order + CODES[datatype])
-    step, width = offset + gaps[-1], len(points) // height
-    row_step = width * step + row_padding
-    data = bytearray(b'\x7f' * (row_step * height))
-    for i, point in enumerate(points):
-        start = i // width * row_step + i % width * step
-        values = dict(zip('xyz', point, strict=True))
-        for field in fields:
-            struct.pack_into(
-                order + CODES[field.datatype], data, start + field.offset,
-                values.get(field.name, 1),
-            )
-    return SimpleNamespace(
-        header=SimpleNamespace(stamp=SimpleNamespace(sec=2, nanosec=9), frame_id='here'),
-        height=height, width=width, fields=fields, is_bigendian=big, point_step=step,
-        row_step=row_step, data=bytes(data), is_dense=True,
-    )
 
 
 def reference(sensor, points):
@@ -165,7 +115,7 @@ views = st.builds(
     sensor=views, points=st.lists(st.tuples(*[coordinates] * 3), min_size=1, max_size=30),
 )
 def test_a_range_image_is_what_a_loop_over_the_points_says(sensor, points):
-    check(sensor, cloud(points), points)
+    check(sensor, packed_cloud(points), points)
 
 
 @settings(deadline=None, max_examples=100)
@@ -177,7 +127,7 @@ def test_any_order_datatype_padding_and_byte_order_of_fields_reads_the_same(data
         st.lists(st.tuples(*[st.integers(-100, 100)] * 3), min_size=6, max_size=6)
     )
     gaps = [data.draw(st.integers(0, 5)) for _ in range(len(names) + 1)]
-    msg = cloud(
+    msg = packed_cloud(
         points, names=names, datatypes=datatypes, gaps=gaps,
         height=data.draw(st.sampled_from([1, 2, 3])), row_padding=data.draw(st.integers(0, 9)),
         big=data.draw(st.booleans()),
@@ -187,7 +137,7 @@ def test_any_order_datatype_padding_and_byte_order_of_fields_reads_the_same(data
 
 @pytest.mark.parametrize('datatype', sorted(CODES))
 def test_every_datatype_is_read(datatype):
-    msg = cloud([(3, 4, 12)], datatypes=[datatype] * 3)
+    msg = packed_cloud([(3, 4, 12)], datatypes=[datatype] * 3)
     sensor = spec(elevation_min=0.0, elevation_max=1.5)
     assert decode(sensor, msg).values.max() == pytest.approx(13)
 
@@ -195,7 +145,7 @@ def test_every_datatype_is_read(datatype):
 def test_a_cloud_of_many_blocks_decodes_like_its_points():
     rng = np.random.default_rng(0)
     points = rng.uniform(-40, 40, (200_000, 3)).astype('<f4')
-    msg = cloud([(1, 1, 1)])
+    msg = packed_cloud([(1, 1, 1)])
     msg.width, msg.row_step, msg.data = len(points), 12 * len(points), points.tobytes()
     measurement = decode(spec(), msg)
     x, y, z = points.T.astype(float)
@@ -216,7 +166,7 @@ def test_up_is_the_first_row_and_left_the_first_columns(axes, directions):
     sensor = spec(2, 2, axes, elevation_min=-1.0, elevation_max=1.0)
     forward = np.array([1, 0, 0] if axes == 'body' else [0, 0, 1])
     for name, direction in directions.items():
-        returned = decode(sensor, cloud([tuple(np.add(direction, 0.2 * forward))])).returned
+        returned = decode(sensor, packed_cloud([tuple(np.add(direction, 0.2 * forward))])).returned
         if name in ('left', 'right'):
             assert returned[:, ['left', 'right'].index(name)].any()
             assert returned.sum() == 1
@@ -226,19 +176,19 @@ def test_up_is_the_first_row_and_left_the_first_columns(axes, directions):
 
 def test_the_nearest_of_several_points_in_a_cell_counts_whatever_their_order():
     for points in ([(9, 1, 1), (3, .4, .4), (6, 1, 1)], [(3, .4, .4), (9, 1, 1), (6, 1, 1)]):
-        values = decode(spec(2, 2), cloud(points)).values
+        values = decode(spec(2, 2), packed_cloud(points)).values
         assert values.max() == pytest.approx(math.sqrt(9 + 0.32))
         assert np.count_nonzero(values) == 1
 
 
 def test_a_cell_with_only_points_that_are_too_near_is_not_valid():
-    measurement = decode(spec(2, 2), cloud([(0.2, 0.02, 0.02), (5, -1, 1)]))
+    measurement = decode(spec(2, 2), packed_cloud([(0.2, 0.02, 0.02), (5, -1, 1)]))
     np.testing.assert_array_equal(measurement.valid, [[False, True], [True, True]])
     np.testing.assert_array_equal(measurement.returned, [[False, True], [False, False]])
 
 
 def test_a_point_beyond_the_range_is_valid_and_not_returned():
-    measurement = decode(spec(2, 2), cloud([(80, 8, 8)]))
+    measurement = decode(spec(2, 2), packed_cloud([(80, 8, 8)]))
     assert measurement.valid.all()
     assert not measurement.returned.any()
 
@@ -246,21 +196,21 @@ def test_a_point_beyond_the_range_is_valid_and_not_returned():
 def test_points_that_are_not_finite_or_at_the_origin_are_ignored():
     good = [(4, 1, 1)]
     bad = [(NAN, 1, 1), (1, NAN, 1), (1, 1, NAN), (INF, 1, 1), (1, -INF, 1), (0, 0, 0)]
-    alone, mixed = decode(spec(), cloud(good)), decode(spec(), cloud(bad[:3] + good + bad[3:]))
+    alone, mixed = decode(spec(), packed_cloud(good)), decode(spec(), packed_cloud(bad[:3] + good + bad[3:]))
     np.testing.assert_array_equal(mixed.values, alone.values)
     np.testing.assert_array_equal(mixed.valid, alone.valid)
 
 
 def test_data_that_is_not_aligned_is_read():
     points = [(4, 1, 1), (5, -2, 1)]
-    msg = cloud(points)
+    msg = packed_cloud(points)
     aligned = decode(spec(), msg)
     msg.data = np.frombuffer(b'\0' + msg.data, np.uint8)[1:]
     np.testing.assert_array_equal(decode(spec(), msg).values, aligned.values)
 
 
 def test_decoding_neither_changes_the_message_nor_shares_its_memory():
-    msg = cloud([(4, 1, 1), (NAN, 1, 1), (5, -2, 1)])
+    msg = packed_cloud([(4, 1, 1), (NAN, 1, 1), (5, -2, 1)])
     data = msg.data = bytearray(msg.data)
     before = bytes(data)
     measurement = decode(spec(), msg)
@@ -288,20 +238,23 @@ def test_decoding_neither_changes_the_message_nor_shares_its_memory():
     ('empty_cloud', {'width': -4, 'height': -1}),
     ('point_step', {'point_step': 0}),
     ('point_step', {'point_step': 11}),
-    ('row_step', {'point_step': 2**32 - 1}),
-    ('row_step', {'row_step': 0}),
-    ('row_step', {'row_step': 47}),
-    ('row_step', {'row_step': 2**32 - 1}),
-    ('row_step', {'width': 2**32 - 1}),
+    ('data_size', {'point_step': 2**32 - 1}),
+    ('data_size', {'width': 2**32 - 1}),
+    ('data_size', {'width': 2**32 - 1, 'row_step': 0}),
     ('data_size', {'height': 2**32 - 1}),
     ('data_size', {'data': bytes(49)}),
-    ('row_step', {'data': bytes(47)}),
+    ('data_size', {'data': bytes(47)}),
+    ('row_step', {'height': 2, 'width': 2, 'row_step': 0}),
+    ('row_step', {'height': 2, 'width': 2, 'row_step': 23}),
+    ('row_step', {'height': 2, 'width': 2, 'row_step': 2**32 - 1}),
+    ('data_size', {'height': 2, 'width': 2, 'row_step': 25}),
+    ('row_step', {'height': 2, 'width': 2**32 - 1}),
     ('no_valid_point', {'data': struct.pack('12f', *[NAN] * 12)}),
     ('no_valid_point', {'data': bytes(48)}),
     ('outside_view', {'data': struct.pack('12f', *[0, 0, 5] * 4)}),
 ])
 def test_a_malformed_cloud_is_rejected_by_its_rule(rule, changes):
-    msg = cloud([(4, 1, 1)] * 4)
+    msg = packed_cloud([(4, 1, 1)] * 4)
     vars(msg).update(changes)
     with pytest.raises(InvalidMessage) as caught:
         decode(spec(), msg)
@@ -311,7 +264,7 @@ def test_a_malformed_cloud_is_rejected_by_its_rule(rule, changes):
 
 @pytest.mark.parametrize('offset', [-1, -4, 9, 2**32 - 1])
 def test_a_field_outside_its_point_is_rejected(offset):
-    msg = cloud([(4, 1, 1)])
+    msg = packed_cloud([(4, 1, 1)])
     msg.fields[1].offset = offset
     with pytest.raises(InvalidMessage, match='field y') as caught:
         decode(spec(), msg)
@@ -320,7 +273,7 @@ def test_a_field_outside_its_point_is_rejected(offset):
 
 @pytest.mark.parametrize('datatype', [0, 9, 255])
 def test_an_unknown_datatype_is_rejected(datatype):
-    msg = cloud([(4, 1, 1)])
+    msg = packed_cloud([(4, 1, 1)])
     msg.fields[1].datatype = datatype
     with pytest.raises(InvalidMessage, match='field y') as caught:
         decode(spec(), msg)

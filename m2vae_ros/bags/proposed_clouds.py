@@ -22,8 +22,8 @@ from m2vae_ros.bags.proposed_geometry import (
     SIZE_MULTIPLE,
     UnusableTopic,
 )
+from m2vae_ros.sensors.cloud_data import are_points, coordinates_of
 from m2vae_ros.sensors.messages import InvalidMessage
-from m2vae_ros.sensors.point_cloud import points_of
 
 _MAX_POINTS = 50_000  # that are looked at of a cloud
 _ROW_COUNTS = (64, 48, 40, 32, 24, 20, 16, 12, 8, 6, 4)
@@ -42,7 +42,7 @@ def propose_cloud(messages: Sequence[Any], frame_id: str) -> Layout:
     failure = None
     for message in messages:
         try:
-            clouds.append(points_of(message))
+            clouds.append(_points_of(message))
         except InvalidMessage as error:
             failure = error
     if failure and not clouds:
@@ -60,6 +60,13 @@ def propose_cloud(messages: Sequence[Any], frame_id: str) -> Layout:
         f'{fewest} to {most} points, {layout}, with '
         f'{", ".join(field.name for field in messages[0].fields)}; {format_measured(distances)}'
     ]
+
+
+def _points_of(message: Any) -> NDArray[np.float32]:
+    """Return those of a cloud's points that count, in its own axes, ``(points, 3)``."""
+    points, x, y, z = coordinates_of(message)
+    coordinates = points[:, [x, y, z]]
+    return coordinates[are_points(coordinates)]
 
 
 def _sample_points(cloud: NDArray[np.float32]) -> NDArray[np.float32]:
