@@ -196,7 +196,8 @@ def test_a_point_beyond_the_range_is_valid_and_not_returned():
 def test_points_that_are_not_finite_or_at_the_origin_are_ignored():
     good = [(4, 1, 1)]
     bad = [(NAN, 1, 1), (1, NAN, 1), (1, 1, NAN), (INF, 1, 1), (1, -INF, 1), (0, 0, 0)]
-    alone, mixed = decode(spec(), packed_cloud(good)), decode(spec(), packed_cloud(bad[:3] + good + bad[3:]))
+    alone = decode(spec(), packed_cloud(good))
+    mixed = decode(spec(), packed_cloud(bad[:3] + good + bad[3:]))
     np.testing.assert_array_equal(mixed.values, alone.values)
     np.testing.assert_array_equal(mixed.valid, alone.valid)
 
