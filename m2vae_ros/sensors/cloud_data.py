@@ -171,7 +171,9 @@ def field_of(message: Any, name: str) -> NDArray[np.float32] | None:
 
 def are_points(coordinates: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return which of ``(points, 3)`` count: those that are finite and off the origin."""
-    return np.isfinite(coordinates).all(axis=1) & (coordinates != 0).any(axis=1)
+    counted: NDArray[np.bool_] = np.isfinite(coordinates).all(axis=1)
+    counted &= coordinates.any(axis=1)
+    return counted
 
 
 def _are_misread(points: NDArray[np.float32], places: Sequence[_Place]) -> bool:
