@@ -171,9 +171,7 @@ def field_of(message: Any, name: str) -> NDArray[np.float32] | None:
 
 def are_points(coordinates: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return which of ``(points, 3)`` count: those that are finite and off the origin."""
-    counted: NDArray[np.bool_] = np.isfinite(coordinates).all(axis=1)
-    counted &= coordinates.any(axis=1)
-    return counted
+    return np.logical_and(np.isfinite(coordinates).all(axis=1), coordinates.any(axis=1))
 
 
 def _are_misread(points: NDArray[np.float32], places: Sequence[_Place]) -> bool:
