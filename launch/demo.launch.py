@@ -3,8 +3,9 @@
 """
 Start the simulated robot and the fusion node that subscribes to it.
 
-The arguments are those of ``fusion.launch.py``; ``namespace`` and ``<name>_topic`` also apply to
-the robot's topics. The robot gets the Fast DDS profile for large messages, which a camera driver
+The arguments are those of ``fusion.launch.py``; ``namespace``, ``<name>_topic`` and the topics in
+``params_file`` also apply to the robot's topics, and the robot takes its own parameters from
+``params_file``. The robot gets the Fast DDS profile for large messages, which a camera driver
 needs too: with the default profile its images are lost.
 """
 
@@ -14,11 +15,11 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import IncludeLaunchDescription, OpaqueFunction
+from launch.actions import IncludeLaunchDescription, OpaqueFunction, SetLaunchConfiguration
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-from m2vae_ros.launching.arguments import node_name, UNSET
+from m2vae_ros.launching.arguments import node_name, public_topic, UNSET
 from m2vae_ros.launching.parameter_file import ParameterFile
 from m2vae_ros.node.share import large_messages_environment
 from m2vae_ros.parent import launch_environment
@@ -37,16 +38,23 @@ FRAMES = {
 def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the robot's node, remapped to the topics that the fusion node subscribes to."""
     values = context.launch_configurations
-    targets = {topic: values.get(f'{sensor}_topic', '') for sensor, topic in TOPICS.items()}
-    use_sim_time = values['use_sim_time'] == 'true'
+    file = ParameterFile(values['params_file'])
+    fusion, name = node_name(values, 'fusion'), node_name(values, 'robot')
+    of_fusion = file.parameters_of(fusion)
+    targets = {
+        topic: public_topic(
+            values.get(f'{sensor}_topic') or of_fusion.get(f'{sensor}.topic') or topic, fusion
+        ) for sensor, topic in TOPICS.items()
+    }
+    clock = {'use_sim_time': values['use_sim_time'] == 'true'}
     if values['use_sim_time'] == UNSET:  # the robot has the same clock as the fusion node
-        in_file = ParameterFile(values['params_file']).parameters_of(node_name(values, 'fusion'))
-        use_sim_time = in_file.get('use_sim_time', False)
+        clock = {'use_sim_time': of_fusion.get('use_sim_time', False)} | file.parameters_of(name)
+    override = file.override(name, {'use_sim_time': clock['use_sim_time']})
     nodes = [Node(
         package='m2vae_ros', executable='robot_node', name='robot', output='screen',
         namespace=values['namespace'],
-        parameters=[{'use_sim_time': use_sim_time}],
-        remappings=[(topic, target) for topic, target in targets.items() if target],
+        parameters=[str(path) for path in (file.path, *override)],
+        remappings=[item for item in targets.items() if item[0] != item[1]],
         ros_arguments=['--log-level', values['log_level']] if values['log_level'] else [],
         additional_env=large_messages_environment() | launch_environment(),
     )]
@@ -62,6 +70,7 @@ def robot(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 def generate_launch_description() -> LaunchDescription:
     """Return the launch of the fusion node and the robot."""
     return LaunchDescription([
+        SetLaunchConfiguration('with_robot', 'true'),  # whose parameters params_file may hold
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(str(SHARE / 'launch' / 'fusion.launch.py'))
         ),

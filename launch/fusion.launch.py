@@ -29,6 +29,7 @@ from m2vae_ros.launching.arguments import (
     expanded,
     lower_case,
     node_name,
+    public_topic,
     read_sensors,
     UNSET,
 )
@@ -117,7 +118,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         if word in ('topic', 'enabled') and sensor and sensor not in topics:
             logger.warning(f'{argument} is ignored: the model has the sensors {", ".join(topics)}')
     if file.path != DEFAULT_PARAMETERS:
-        for problem in file.unused(name, sensors):
+        for problem in file.unused(name, sensors, other_nodes(values)):
             logger.warning(problem)
     given = set_parameters(values, list(topics))
     file.check(name, sensors, given)
@@ -129,13 +130,32 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters=[str(path) for path in (file.path, *file.override(name, given))],
     )]
     if values['rviz'] == 'true':
-        parameters = file.parameters_of(name) | given
-        nodes.append(rviz(values, topics, parameters.get('use_sim_time', False)))
+        nodes.append(rviz(values, topics, file.parameters_of(name) | given))
     return nodes
 
 
-def rviz(values: dict[str, str], topics: dict[str, str], use_sim_time: bool) -> Node:
-    """Return RViz, with its displays remapped to the namespace and topics of the launch."""
+def other_nodes(values: dict[str, str]) -> dict[str, list[str]]:
+    """Return name -> parameters of the other nodes for which a parameter file may be meant."""
+    if 'with_robot' not in values:
+        return {}
+    from m2vae_ros.node.robot_node import parameter_names
+    return {node_name(values, 'robot'): parameter_names()}
+
+
+def rviz(values: dict[str, str], topics: dict[str, str], parameters: dict[str, Any]) -> Node:
+    """
+    Return RViz, with its displays remapped to the namespace and topics of the launch.
+
+    Parameters
+    ----------
+    values
+        Arguments of the launch.
+    topics
+        Sensor -> topic of the model, which the displays show.
+    parameters
+        Those of the fusion node.
+
+    """
     try:
         get_package_prefix('rviz2')
     except PackageNotFoundError:
@@ -143,7 +163,9 @@ def rviz(values: dict[str, str], topics: dict[str, str], use_sim_time: bool) -> 
             'rviz:=true needs RViz: sudo apt install ros-$ROS_DISTRO-rviz2'
         ) from None
     remapped = {
-        f'/{topic}': values[f'{sensor}_topic'] or topic for sensor, topic in topics.items()
+        f'/{topic}': public_topic(
+            parameters.get(f'{sensor}.topic') or topic, node_name(values, 'fusion')
+        ) for sensor, topic in topics.items()
     }
     remapped |= {
         f'/{output}': output
@@ -153,7 +175,7 @@ def rviz(values: dict[str, str], topics: dict[str, str], use_sim_time: bool) -> 
         package='rviz2', executable='rviz2', name='rviz', output='log',
         namespace=values['namespace'], arguments=['-d', str(SHARE / 'config' / 'fusion.rviz')],
         remappings=list(remapped.items()),
-        parameters=[{'use_sim_time': use_sim_time}],
+        parameters=[{'use_sim_time': parameters.get('use_sim_time', False)}],
     )
 
 

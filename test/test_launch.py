@@ -120,20 +120,6 @@ def test_descriptions_name_the_defaults_of_unset_arguments(package: Path) -> Non
     assert section.get('model', '') == FusionParameters().model == ''
 
 
-@needs_launch
-def test_the_demos_robot_is_the_simulated_one(package: Path) -> None:
-    from m2vae_ros.simulation.sensing import CAMERA_FORWARD, CAMERA_HEIGHT
-    from m2vae_ros.simulation.world import LIDAR_HEIGHT
-
-    demo = module_of(package, 'demo.launch.py')
-    assert {spec.name: spec.topic for spec in SENSORS} == demo.TOPICS
-    assert {spec.frame_id for spec in SENSORS} == set(demo.FRAMES)
-    position = ['--x', str(CAMERA_FORWARD), '--z', str(CAMERA_HEIGHT)]
-    assert demo.FRAMES['laser'] == ['--z', str(LIDAR_HEIGHT)]
-    assert demo.FRAMES['camera_optical_frame'][:4] == position
-    assert demo.FRAMES['depth_optical_frame'][:4] == position
-
-
 def publish_scans(peer: Any, topic: str) -> None:
     """Let a peer publish scans at 10 Hz."""
     from sensor_msgs.msg import LaserScan
@@ -287,29 +273,6 @@ print('rviz was started', flush=True)
             seen.read_text()
         ).values())
         assert parameters == {'use_sim_time': expected}
-
-
-@needs_launch
-def test_the_robot_of_the_demo_has_the_clock_that_the_parameter_file_gives(
-    package: Path, tmp_path: Path,
-) -> None:
-    from rcl_interfaces.srv import GetParameters
-
-    from support.node_processes import Peer
-
-    file = tmp_path / 'own.yaml'
-    file.write_text(yaml.dump({
-        '/robot4/fusion': {'ros__parameters': {'use_sim_time': True, 'autostart': False}}
-    }))
-    arguments = [f'params_file:={file}', 'namespace:=robot4']
-    with (
-        launched(package, 'demo.launch.py', *arguments) as process,
-        closing(Peer(process.domain, process)) as peer,
-    ):
-        answer = peer.call(
-            GetParameters, '/robot4/robot/get_parameters', names=['use_sim_time'],
-        )
-        assert answer.values[0].bool_value
 
 
 @needs_launch

@@ -21,6 +21,7 @@ from m2vae_ros.launching.arguments import (  # noqa: E402
     node_name,
     parse_number,
     parse_topics,
+    public_topic,
     read_sensors,
 )
 from m2vae_ros.launching.last_words import LastWords  # noqa: E402
@@ -178,6 +179,36 @@ def test_a_section_that_does_not_reach_the_node_is_named(
         f'params_file:={file.path}: section {name} is not for the node /robot1/fusion: call it '
         f'/robot1/fusion, /**/fusion or /**' for name in lost
     ]
+
+
+def test_a_file_may_hold_what_another_node_takes(tmp_path: Path) -> None:
+    robot = {'/robot': ['seed', 'lidar.rate', 'lidar.enabled']}
+    file = written(tmp_path / 'own.yaml', """
+/**: {ros__parameters: {seed: 3, slop: 0.1, lidar: {rate: 5.0, enabled: true}, slpo: 0.1}}
+/robot: {ros__parameters: {seed: 4, use_sim_time: true, slop: 0.1, lidar: {rat: 5.0}}}
+/robot2/robot: {ros__parameters: {seed: 5}}
+""")
+    start = f'params_file:={file.path}: section '
+    assert file.unused('/fusion', SENSORS, robot) == [
+        f'{start}/**: the fusion node has no parameter slpo: did you mean slop?',
+        f'{start}/robot: the node /robot has no parameter slop',
+        f'{start}/robot: the node /robot has no parameter lidar.rat: did you mean lidar.rate?',
+    ]
+    lost = written(tmp_path / 'lost.yaml', 'robt: {ros__parameters: {seed: 3}}')
+    assert lost.unused('/fusion', SENSORS, robot) == [
+        f'params_file:={lost.path}: section robt is not for the node /robot: call it /robot, '
+        f'/**/robot or /**'
+    ]
+    only = written(tmp_path / 'only.yaml', 'robot: {ros__parameters: {seed: 3}}')
+    assert only.unused('/fusion', SENSORS, robot) == []
+    assert len(only.unused('/fusion', SENSORS)) == 1
+
+
+@pytest.mark.parametrize(('topic', 'public'), [
+    ('scan', 'scan'), ('/scan', '/scan'), ('~/scan', '/robot1/fusion/scan'),
+])
+def test_a_private_topic_is_named_for_other_nodes(topic: str, public: str) -> None:
+    assert public_topic(topic, '/robot1/fusion') == public
 
 
 @pytest.mark.parametrize(('values', 'name'), [

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +22,8 @@ from m2vae_ros.node.diagnostics import (  # noqa: E402
     sensor_status,
     SensorReport,
 )
+from m2vae_ros.node.monitor import Monitor  # noqa: E402
+from m2vae_ros.node.parameters import FusionParameters  # noqa: E402
 from m2vae_ros.node.subscriptions import Offer  # noqa: E402
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -186,3 +190,27 @@ def test_a_young_subscription_is_given_time_to_find_its_publishers(changes):
 
 def test_a_sensor_has_its_topic_as_hardware_id():
     assert judge().hardware_id == '/camera/image_raw'
+
+
+def test_a_missing_clock_is_an_error_only_when_a_player_has_had_time_to_start(monkeypatch):
+    times = {'steady': 100.0, 'clock_ns': 0}
+    clock = SimpleNamespace(
+        ros_time_is_active=True, now=lambda: SimpleNamespace(nanoseconds=times['clock_ns'])
+    )
+    monkeypatch.setattr(time, 'monotonic', lambda: times['steady'])
+    monitor = Monitor('fusion', clock)
+
+    def status(seconds):
+        times['steady'] += seconds
+        (found,) = monitor.statuses('active', '', '', FusionParameters(), None, None)
+        return found
+
+    for seconds in (0.0, 5.0, 4.9):
+        assert status(seconds).level == WARN
+        assert 'waiting for /clock' in status(0.0).message
+    assert status(0.2).level == ERROR
+    assert 'no /clock arrives' in status(100.0).message
+    times['clock_ns'] = 10**9
+    assert '/clock' not in status(1.0).message
+    times['clock_ns'] = 0  # the clock is gone, as when use_sim_time was set anew
+    assert 'waiting for /clock' in status(1.0).message

@@ -51,6 +51,11 @@ def node_name(values: Mapping[str, str], name: str) -> str:
     return '/' + '/'.join(part for part in [*namespace.split('/'), name] if part)
 
 
+def public_topic(topic: str, node: str) -> str:
+    """Return a topic of a node, ``~/scan``, as another node of its namespace may name it."""
+    return f'{node}{topic[1:]}' if topic.startswith('~') else topic
+
+
 def choose_model(values: Mapping[str, str], in_file: Mapping[str, Any], default: Path) -> Path:
     """
     Return the path of the model that a launch is to use.

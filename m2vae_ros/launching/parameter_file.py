@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from m2vae_ros.launching.arguments import expanded, LaunchArgumentError
-from m2vae_ros.launching.parameter_rules import broken, SIMILARITY, unknown
+from m2vae_ros.launching.parameter_rules import broken, SIMILARITY, unknown, unknown_to
 from m2vae_ros.specs import SensorSpec
 
 _PARAMETERS = 'ros__parameters'
@@ -61,16 +61,21 @@ class ParameterFile:
             parameters |= self.sections[section]
         return parameters
 
-    def unused(self, node: str, sensors: Sequence[SensorSpec]) -> list[str]:
+    def unused(
+        self, node: str, sensors: Sequence[SensorSpec],
+        others: Mapping[str, Collection[str]] | None = None,
+    ) -> list[str]:
         """
-        Describe what the fusion node does not take.
+        Describe what no node takes.
 
         Parameters
         ----------
         node
-            Its fully qualified name.
+            Fully qualified name of the fusion node.
         sensors
             The sensors of its model.
+        others
+            Name of another node that gets this file -> names of its parameters.
 
         Returns
         -------
@@ -79,14 +84,21 @@ class ParameterFile:
             that was probably meant.
 
         """
-        return [
-            *self._unmatched_sections(node),
-            *(
-                f'params_file:={self.path}: section {section}: {problem}'
-                for section in self._sections_of(node)
-                for problem in unknown(self.sections[section], sensors)
-            ),
-        ]
+        others = others or {}
+        problems = list(self._unmatched_sections([node, *others]))
+        for section, parameters in self.sections.items():
+            takers = [other for other in others if _matches(section, other)]
+            known = {name for other in takers for name in others[other]}
+            if _matches(section, node):
+                found = unknown([name for name in parameters if name not in known], sensors)
+            elif takers:
+                found = unknown_to(takers[0], parameters, known)
+            else:
+                continue
+            problems += [
+                f'params_file:={self.path}: section {section}: {problem}' for problem in found
+            ]
+        return problems
 
     def check(
         self, node: str, sensors: Sequence[SensorSpec], typed: Mapping[str, Any],
@@ -198,27 +210,31 @@ class ParameterFile:
     def _sections_of(self, node: str) -> list[str]:
         return [section for section in self.sections if _matches(section, node)]
 
-    def _unmatched_sections(self, node: str) -> Iterator[str]:
+    def _unmatched_sections(self, nodes: Sequence[str]) -> Iterator[str]:
         """
-        Describe sections that are probably meant for the node and do not reach it.
+        Describe sections that are probably meant for a node and do not reach it.
 
         Sections for the same node in other namespaces are none, where the node has its own.
         """
-        name = node.split('/')[-1]
-        own = [s for s in self.sections if s.split('/')[-1] == name]
-        if any(_matches(section, node) for section in own):
-            return
-        lost = own or [
-            section for section in self.sections
-            if get_close_matches(section.split('/')[-1], [name], cutoff=SIMILARITY)
-        ]
-        if not lost and self.sections and not self._sections_of(node):
-            lost = list(self.sections)
-        for section in lost:
-            yield (
-                f'params_file:={self.path}: section {section} is not for the node {node}: call it '
-                f'{node}, /**/{name} or /**'
-            )
+        reached = [s for s in self.sections if any(_matches(s, node) for node in nodes)]
+        lost: dict[str, str] = {}  # section -> the node that it does not reach
+        for node in nodes:
+            name = node.split('/')[-1]
+            own = [s for s in self.sections if s.split('/')[-1] == name]
+            if any(_matches(section, node) for section in own):
+                continue
+            lost |= dict.fromkeys(own or [
+                section for section in self.sections
+                if get_close_matches(section.split('/')[-1], [name], cutoff=SIMILARITY)
+            ], node)
+        if not lost and not reached:
+            lost = dict.fromkeys(self.sections, nodes[0])
+        for section, node in lost.items():
+            if section not in reached:
+                yield (
+                    f'params_file:={self.path}: section {section} is not for the node {node}: '
+                    f'call it {node}, /**/{node.split("/")[-1]} or /**'
+                )
 
     def _error(self, problem: str) -> LaunchArgumentError:
         return LaunchArgumentError(f'params_file:={self.path}: {problem}')

@@ -56,6 +56,18 @@ def unknown(parameters: Iterable[str], sensors: Sequence[SensorSpec]) -> Iterato
         )
 
 
+def unknown_to(
+    node: str, parameters: Iterable[str], declared: Iterable[str]
+) -> Iterator[str]:
+    """Describe the parameters that another node does not declare."""
+    known = [*declared, *_OF_EVERY_NODE]
+    for parameter in parameters:
+        if parameter not in known and not _ANY_NAME.fullmatch(parameter):
+            close = get_close_matches(parameter, known, n=1, cutoff=SIMILARITY)
+            meant = f': did you mean {close[0]}?' if close else ''
+            yield f'the node {node} has no parameter {parameter}{meant}'
+
+
 def broken(
     parameters: Mapping[str, Any], sensors: Sequence[SensorSpec]
 ) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from rclpy.clock import ROSClock
@@ -25,6 +26,8 @@ from m2vae_ros.node.diagnostics import (
 )
 from m2vae_ros.node.fusion_loop import FusionLoop
 from m2vae_ros.node.parameters import FusionParameters
+
+_LONGEST_START = 10.0  # s without /clock: a player may take so long to start
 
 
 class Monitor:
@@ -50,6 +53,7 @@ class Monitor:
         self._node = node
         self._clock = clock
         self._now_ns: int | None = None
+        self._clockless_since: float | None = None  # on the steady clock
         self._counts: dict[str, int] = {}
         self._refusals: dict[str, Refusals] = {}
         self.first_rejections: list[tuple[str, str]] = []
@@ -149,13 +153,20 @@ class Monitor:
 
     def _clock_problems(self, now_ns: int) -> Problems:
         before_ns, self._now_ns = self._now_ns, now_ns
+        if now_ns != 0 or not self._clock.ros_time_is_active:
+            self._clockless_since = None
         if not self._clock.ros_time_is_active:
             return []
         if now_ns == 0:
-            return [(ERROR, (
-                'use_sim_time is true and no /clock arrives: play the recording with --clock '
-                '(ros2 bag play --clock), or set use_sim_time:=false'
-            ))]
+            steady = time.monotonic()
+            self._clockless_since = self._clockless_since or steady
+            advice = (
+                'play the recording with --clock (ros2 bag play --clock), or set '
+                'use_sim_time:=false'
+            )
+            if steady - self._clockless_since < _LONGEST_START:
+                return [(WARN, f'use_sim_time is true: waiting for /clock; {advice}')]
+            return [(ERROR, f'use_sim_time is true and no /clock arrives: {advice}')]
         if now_ns == before_ns:
             return [(WARN, f'simulation time stands still at {now_ns * 1e-9:.3f} s: paused?')]
         return []

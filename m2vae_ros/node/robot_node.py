@@ -45,6 +45,14 @@ _NOISE = {  # field of Noise -> description and highest value
 }
 
 
+def parameter_names() -> list[str]:
+    """Return the names of the robot's parameters."""
+    names = ['seed', 'stamp_jitter', 'pose_rate', *(f'noise.{name}' for name in _NOISE)]
+    return names + [
+        f'{spec.name}.{name}' for spec in SENSORS for name in ('enabled', 'lost', 'rate')
+    ]
+
+
 class RobotNode(Node):  # type: ignore[misc]  # rclpy carries no types
     """
     Drive through a seeded world and publish camera, lidar, depth cloud and pose.
