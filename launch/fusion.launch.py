@@ -142,7 +142,7 @@ def other_nodes(values: dict[str, str]) -> dict[str, list[str]]:
     return {node_name(values, 'robot'): parameter_names()}
 
 
-def rviz(values: dict[str, str], topics: dict[str, str], parameters: dict[str, Any]) -> Node:
+def rviz(values: dict[str, str], topics: dict[str, str], of_fusion: dict[str, Any]) -> Node:
     """
     Return RViz, with its displays remapped to the namespace and topics of the launch.
 
@@ -152,8 +152,8 @@ def rviz(values: dict[str, str], topics: dict[str, str], parameters: dict[str, A
         Arguments of the launch.
     topics
         Sensor -> topic of the model, which the displays show.
-    parameters
-        Those of the fusion node.
+    of_fusion
+        Parameters of the fusion node.
 
     """
     try:
@@ -164,7 +164,7 @@ def rviz(values: dict[str, str], topics: dict[str, str], parameters: dict[str, A
         ) from None
     remapped = {
         f'/{topic}': public_topic(
-            parameters.get(f'{sensor}.topic') or topic, node_name(values, 'fusion')
+            of_fusion.get(f'{sensor}.topic') or topic, node_name(values, 'fusion')
         ) for sensor, topic in topics.items()
     }
     remapped |= {
@@ -175,7 +175,7 @@ def rviz(values: dict[str, str], topics: dict[str, str], parameters: dict[str, A
         package='rviz2', executable='rviz2', name='rviz', output='log',
         namespace=values['namespace'], arguments=['-d', str(SHARE / 'config' / 'fusion.rviz')],
         remappings=list(remapped.items()),
-        parameters=[{'use_sim_time': parameters.get('use_sim_time', False)}],
+        parameters=[{'use_sim_time': of_fusion.get('use_sim_time', False)}],
     )
 
 
