@@ -169,7 +169,7 @@ def _late_sentence(proposal: Proposal, name: str) -> str:
 
 def _overall_sentence(proposal: Proposal, told: Mapping[str, float]) -> str:
     names = ', '.join(proposal.timings)
-    share = f'{proposal.present_share:.0%} of the slowest sensor\'s messages'
+    share = f'{proposal.present_share:.0%} of the messages of the slowest'
     if not told:
         return f'{names} are seldom fused together ({share}), and no setting would mend it'
     apart = ''
