@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from m2vae_ros.bags.proposed_axes import axes_of
 from m2vae_ros.bags.proposed_geometry import (
     CELLS,
     format_measured,
@@ -33,7 +34,6 @@ _SECTORS = 72  # of a full circle
 _MIN_SECTOR_FILL = 0.02  # share of the mean number of points, below which a sector is empty
 _FULL_CIRCLE_SHARE = 0.95  # of the sectors, with points, make a full circle
 _MIN_ROW_FILL = 0.2  # share of the median number of points, below which a row is empty
-_FORWARD_SHARE = 0.995  # of the points in front of an axis show that it looks forward
 
 
 def propose_cloud(messages: Sequence[Any], frame_id: str) -> Layout:
@@ -52,13 +52,15 @@ def propose_cloud(messages: Sequence[Any], frame_id: str) -> Layout:
         raise UnusableTopic('its clouds have no finite point')
     sizes = Counter((int(message.height), int(message.width)) for message in messages)
     (height, width), _count = sizes.most_common(1)[0]
-    shape, geometry = cloud_geometry(points, frame_id, (height, width) if height > 1 else None)
+    axes, remarks = axes_of(points, frame_id)
+    shape, geometry = cloud_geometry(points, axes, (height, width) if height > 1 else None)
     fewest, most = min(map(len, clouds)), max(map(len, clouds))
     layout = f'{height} rows of {width}' if height > 1 else 'without rows'
     distances = np.linalg.norm(points, axis=1)
     return shape, geometry, [
         f'{fewest} to {most} points, {layout}, with '
-        f'{", ".join(field.name for field in messages[0].fields)}; {format_measured(distances)}'
+        f'{", ".join(field.name for field in messages[0].fields)}; {format_measured(distances)}',
+        *remarks,
     ]
 
 
@@ -77,7 +79,7 @@ def _sample_points(cloud: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cloud_geometry(
-    points: NDArray[np.float32], frame_id: str, organised: tuple[int, int] | None
+    points: NDArray[np.float32], axes: str, organised: tuple[int, int] | None
 ) -> tuple[tuple[int, int], Geometry]:
     """
     Return shape and geometry of a range image for clouds.
@@ -86,13 +88,12 @@ def cloud_geometry(
     ----------
     points
         Points of several clouds, ``(points, 3)``, metres.
-    frame_id
-        Frame of the clouds; by REP-103, ``optical`` in it says which axes they have.
+    axes
+        ``body`` or ``optical``.
     organised
         Rows and columns of organised clouds; None = not organised.
 
     """
-    axes = _axes(points, frame_id)
     x, y, z = points.T.astype(np.float64)
     forward, left, up = (z, -x, -y) if axes == 'optical' else (x, y, z)
     across = np.hypot(forward, left)
@@ -115,14 +116,6 @@ def cloud_geometry(
     if organised is not None:
         rows, columns = min(rows, organised[0]), min(columns, organised[1])
     return (_row_count(elevation, low, high, rows), _size_multiple(columns)), geometry
-
-
-def _axes(points: NDArray[np.float32], frame_id: str) -> str:
-    """Return 'optical' if a cloud's z axis looks forward, 'body' if it looks up."""
-    if 'optical' in frame_id:
-        return 'optical'
-    forward, _, depth = (points > 0).mean(axis=0)
-    return 'optical' if depth > _FORWARD_SHARE and forward < _FORWARD_SHARE else 'body'
 
 
 def _azimuth_limits(azimuth: NDArray[np.float64]) -> tuple[float, float]:

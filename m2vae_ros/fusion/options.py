@@ -19,8 +19,7 @@ class SynchronizerOptions:
     slop
         How far the stamps of one set may lie apart.
     max_wait
-        How long a measurement waits for the other sensors; above the differences of their delays
-        plus ``slop``.
+        How long a measurement waits for the other sensors; above the slowest sensor's period.
     timeout
         How long a silent sensor is still live, and so waited for.
     queue_size

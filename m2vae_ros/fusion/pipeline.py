@@ -16,7 +16,6 @@ from typing import Any
 
 from m2vae_ros.fusion.engine import Engine
 from m2vae_ros.fusion.synchronizer import FusedSet, Synchronizer
-from m2vae_ros.fusion.timing import TimingWindow
 from m2vae_ros.sensors.image_file import MAX_PIXELS
 from m2vae_ros.sensors.kinds import decode, validate
 from m2vae_ros.sensors.messages import InvalidMessage
@@ -69,8 +68,6 @@ class Pipeline:
     ----------
     on_measurement
         Called with the sensor and the measurement of each valid message; None = not called.
-    timing
-        The last stamps and arrivals of valid messages.
 
     Raises
     ------
@@ -92,7 +89,6 @@ class Pipeline:
             validate(spec)
         self.engine = Engine(model, device=device, temperatures=temperatures)
         self.synchronizer = Synchronizer(model.names, **synchronizer)
-        self.timing = TimingWindow(model.names)
         self.engine.warm()
         self._specs = {spec.name: spec for spec in model.sensors}
         self._max_image_pixels = max_image_pixels
@@ -159,7 +155,6 @@ class Pipeline:
             self._first_invalid[sensor].setdefault(error.rule, str(error))
             self._last_invalid[sensor] = str(error)
             return self.synchronizer.poll(now_ns)
-        self.timing.note(sensor, measurement.stamp_ns, now_ns)
         if self.on_measurement is not None:
             self.on_measurement(sensor, measurement)
         return self.synchronizer.add(sensor, measurement.stamp_ns, measurement, now_ns)
