@@ -104,10 +104,41 @@ def test_the_diagnostics_say_what_to_set_for_a_sensor_slower_than_the_limits(sta
     peer = start_node(max_wait=0.02, timeout=0.05)
     statuses = peer.hear(DiagnosticArray, '/diagnostics')
     LiveSensors(peer)
-    for name, limit in (('camera', 'max_wait'), ('lidar', 'max_wait'), ('lidar', 'timeout')):
-        peer.wait_for(
-            lambda name=name, limit=limit: heard(
-                statuses, WARN, f'set {limit} to', name=f'fusion: {name}'),
-            lambda name=name, limit=limit: (
-                f'warning of {name} about {limit}; heard {statuses[-1:]}'),
-        )
+    peer.wait_for(
+        lambda: heard(statuses, WARN, 'set timeout to', name='fusion: lidar'),
+        lambda: f'warning of the lidar about timeout; heard {statuses[-1:]}',
+    )
+
+
+def test_a_late_sensor_is_named_with_the_wait_that_fuses_it_and_the_others_go_on(start_node):
+    peer = start_node()
+    statuses = peer.hear(DiagnosticArray, '/diagnostics')
+    latents = peer.hear(PointCloud2, 'fusion/latent', 100)
+    sensors = LiveSensors(peer)
+    sensors.shifts_ns['depth'] = -400_000_000
+    peer.wait_for(
+        lambda: heard(statuses, WARN, 'after its stamp', 'set max_wait to', name='fusion: depth'),
+        lambda: f'what to set for the depth; heard {statuses[-1:]}')
+    peer.wait_for(
+        lambda: heard(statuses, WARN, 'seldom fused together', name='fusion: fusion'),
+        lambda: f'what to set for all; heard {statuses[-1:]}')
+    assert not heard(statuses, WARN, '.offset to')
+    assert not heard(statuses, ERROR, 'clock')
+    subsets = [latent_from_message(latent).subset(NAMES) for latent in latents]
+    assert subsets.count(('camera', 'lidar')) > 0.5 * len(subsets)
+
+
+def test_a_sensor_whose_clock_is_ahead_is_named_with_its_offset_and_the_others_go_on(start_node):
+    peer = start_node()
+    statuses = peer.hear(DiagnosticArray, '/diagnostics')
+    latents = peer.hear(PointCloud2, 'fusion/latent', 100)
+    sensors = LiveSensors(peer)
+    sensors.shifts_ns['lidar'] = 190_000_000
+    peer.wait_for(
+        lambda: heard(statuses, WARN, 'ahead of the clock', 'lidar.offset to 0.1',
+                      name='fusion: lidar'),
+        lambda: f'the offset of the lidar; heard {statuses[-1:]}')
+    for name in ('camera', 'depth'):
+        assert not heard(statuses, WARN, 'offset', name=f'fusion: {name}')
+    subsets = [latent_from_message(latent).subset(NAMES) for latent in latents]
+    assert sum({'camera', 'depth'} <= set(subset) for subset in subsets) > 0.5 * len(subsets)

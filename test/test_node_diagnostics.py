@@ -38,7 +38,7 @@ SECOND = 10**9
 
 
 def judge(**changes):
-    return sensor_status('fusion', replace(WELL, **changes), max_wait=0.12, timeout=0.5)
+    return sensor_status('fusion', replace(WELL, **changes), timeout=0.5)
 
 
 def test_nothing_is_said_while_all_is_well():
@@ -63,8 +63,8 @@ def test_nothing_is_said_while_all_is_well():
     ({'all_rejected': 3, 'rejected': {'step': 3}, 'reasons': {'step': 'too short'}}, ERROR,
      ['all messages are rejected, 3 in a row (in all: step 3); too short']),
     ({'heard': [], 'received': 0, 'live': False}, WARN, ['set camera.enabled to false']),
-    ({'period': 0.2}, WARN, ['max_wait (0.12 s)', 'set max_wait to 0.24']),
-    ({'period': 1.0}, WARN, ['set max_wait to 1.20', 'set timeout to 1.20']),
+    ({'period': 1.0}, WARN, ['exceeds timeout (0.5 s)', 'set timeout to 2.50']),
+    ({'timing': ['arrives 0.15 s after its stamp']}, WARN, ['arrives 0.15 s']),
 ])
 def test_each_trouble_is_named_with_its_remedy(changes, level, words):
     status = judge(**changes)
@@ -164,7 +164,7 @@ def test_results_are_counted_by_subset_and_second():
 
 def test_the_fusion_has_the_level_of_its_worst_sensor_and_names_it():
     sensors = [
-        sensor_status('fusion', replace(WELL, name=name, **changes), max_wait=0.12, timeout=0.5)
+        sensor_status('fusion', replace(WELL, name=name, **changes), timeout=0.5)
         for name, changes in (
             ('camera', {}), ('lidar', {'heard': []}), ('depth', {'unanswered': 3.0}),
         )

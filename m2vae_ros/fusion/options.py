@@ -19,7 +19,8 @@ class SynchronizerOptions:
     slop
         How far the stamps of one set may lie apart.
     max_wait
-        How long a measurement waits for the other sensors; above the slowest sensor's period.
+        How long a measurement waits for the other sensors; above the differences of their delays
+        plus ``slop``.
     timeout
         How long a silent sensor is still live, and so waited for.
     queue_size

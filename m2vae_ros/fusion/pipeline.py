@@ -16,6 +16,7 @@ from typing import Any
 
 from m2vae_ros.fusion.engine import Engine
 from m2vae_ros.fusion.synchronizer import FusedSet, Synchronizer
+from m2vae_ros.fusion.timing import TimingWindow
 from m2vae_ros.sensors.image_file import MAX_PIXELS
 from m2vae_ros.sensors.kinds import decode, validate
 from m2vae_ros.sensors.messages import InvalidMessage
@@ -68,6 +69,8 @@ class Pipeline:
     ----------
     on_measurement
         Called with the sensor and the measurement of each valid message; None = not called.
+    timing
+        The last stamps and arrivals of valid messages.
 
     Raises
     ------
@@ -89,6 +92,7 @@ class Pipeline:
             validate(spec)
         self.engine = Engine(model, device=device, temperatures=temperatures)
         self.synchronizer = Synchronizer(model.names, **synchronizer)
+        self.timing = TimingWindow(model.names)
         self.engine.warm()
         self._specs = {spec.name: spec for spec in model.sensors}
         self._max_image_pixels = max_image_pixels
@@ -155,6 +159,7 @@ class Pipeline:
             self._first_invalid[sensor].setdefault(error.rule, str(error))
             self._last_invalid[sensor] = str(error)
             return self.synchronizer.poll(now_ns)
+        self.timing.note(sensor, measurement.stamp_ns, now_ns)
         if self.on_measurement is not None:
             self.on_measurement(sensor, measurement)
         return self.synchronizer.add(sensor, measurement.stamp_ns, measurement, now_ns)

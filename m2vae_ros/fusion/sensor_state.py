@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from m2vae_ros.fusion.matching import Waiting
+from m2vae_ros.fusion.timing import LONGEST_DELAY
 
 NEVER_NS = -(2**63)
 _MISSES = 3  # in a row, after which a sensor is not waited for
@@ -112,6 +113,14 @@ class SensorState:
             self.rejected_since_ns = now_ns
         self.rejected_in_a_row += 1
         self.clock_difference_ns = stamp_ns - now_ns
+
+    def lasting_difference_ns(self, now_ns: int, timeout_ns: int) -> int | None:
+        """Return the clock difference, if for long all was rejected and no delay explains it."""
+        if self.rejected_in_a_row < 2 or now_ns - self.rejected_since_ns < timeout_ns:
+            return None
+        if -LONGEST_DELAY * 1e9 <= self.clock_difference_ns <= 0:
+            return None
+        return self.clock_difference_ns
 
     def drop_oldest(self, reason: str) -> None:
         """Drop the measurement that has waited longest."""

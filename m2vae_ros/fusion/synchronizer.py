@@ -124,6 +124,11 @@ class Synchronizer:
         return deadline
 
     @property
+    def offsets(self) -> dict[str, float]:
+        """Return sensor -> seconds that its stamps are taken to be ahead."""
+        return {state.name: state.offset_ns * 1e-9 for state in self._states}
+
+    @property
     def statistics(self) -> Statistics:
         """Return what has been counted so far."""
         return Statistics(
@@ -142,12 +147,10 @@ class Synchronizer:
         Return how far a sensor's stamps, as sent, are ahead of the clock; negative when behind.
 
         None unless all its messages have been rejected for longer than ``timeout``, as ancient,
-        in the future or late. It is the offset that would correct them.
+        in the future or late, and by more than a delay explains. It is the offset that would
+        correct them.
         """
-        state = self._by_name[sensor]
-        if state.rejected_in_a_row < 2 or now_ns - state.rejected_since_ns < self._timeout:
-            return None
-        return state.clock_difference_ns
+        return self._by_name[sensor].lasting_difference_ns(now_ns, self._timeout)
 
     def add(self, sensor: str, stamp_ns: int, item: Any, now_ns: int) -> list[FusedSet]:
         """

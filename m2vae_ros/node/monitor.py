@@ -9,9 +9,11 @@ from typing import Any
 
 from rclpy.clock import ROSClock
 
+from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.fusion.refusals import Refusals, stamp_reasons
 from m2vae_ros.fusion.statistics import BAD_STAMPS, LATE
+from m2vae_ros.fusion.timing_advice import Advice, Adviser
 from m2vae_ros.node.arrivals import elapsing_ns
 from m2vae_ros.node.diagnostics import (
     disabled_status,
@@ -56,6 +58,8 @@ class Monitor:
         self._clockless_since: float | None = None  # on the steady clock
         self._counts: dict[str, int] = {}
         self._refusals: dict[str, Refusals] = {}
+        self._advised: Pipeline | None = None
+        self._adviser = Adviser(SynchronizerOptions(), {})
         self.first_rejections: list[tuple[str, str]] = []
 
     def statuses(
@@ -97,6 +101,8 @@ class Monitor:
         live = pipeline.live(now_ns)
         results = loop.results
         statistics = pipeline.synchronizer.statistics
+        advice = self._advice(pipeline, now_ns)
+        problems += [(WARN, sentence) for sentence in advice.overall]
         fusion = FusionReport(
             state=state, model=model, device=device, problems=problems,
             rate=results.rate(elapsed_ns), latency_ms=results.latency(),
@@ -111,14 +117,15 @@ class Monitor:
         )
         return [fusion_status(self._node, fusion)] + [
             sensor_status(
-                self._node, self._sensor(name, loop, pipeline, now_ns, elapsed_ns),
-                max_wait=limits.max_wait, timeout=limits.timeout,
+                self._node, self._sensor(name, loop, pipeline, advice, now_ns, elapsed_ns),
+                timeout=limits.timeout,
             )
             for name in loop.subscriptions
         ] + [disabled_status(self._node, name, topic) for name, topic in loop.disabled.items()]
 
     def _sensor(
-        self, name: str, loop: FusionLoop, pipeline: Pipeline, now_ns: int, elapsed_ns: int
+        self, name: str, loop: FusionLoop, pipeline: Pipeline, advice: Advice, now_ns: int,
+        elapsed_ns: int,
     ) -> SensorReport:
         subscription, arrivals = loop.subscriptions[name], loop.arrivals[name]
         offers = subscription.offers()
@@ -149,7 +156,17 @@ class Monitor:
             silence=arrivals.silence(elapsed_ns),
             unanswered=arrivals.unanswered(elapsed_ns),
             clock_difference=None if ahead_ns is None else -ahead_ns * 1e-9,
+            timing=advice.sensors.get(name, ()),
+            delays=pipeline.timing.delays(name),
         )
+
+    def _advice(self, pipeline: Pipeline, now_ns: int) -> Advice:
+        """Return what to say of the timing of the sensors, judged a few seconds ago."""
+        if pipeline is not self._advised:
+            synchronizer = pipeline.synchronizer
+            self._advised = pipeline
+            self._adviser = Adviser(synchronizer.options, synchronizer.offsets)
+        return self._adviser.judge(pipeline.timing, now_ns)
 
     def _clock_problems(self, now_ns: int) -> Problems:
         before_ns, self._now_ns = self._now_ns, now_ns

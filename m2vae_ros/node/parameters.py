@@ -26,7 +26,7 @@ from rclpy.validate_topic_name import validate_topic_name
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.specs import SensorSpec
 
-LARGEST_OFFSET = 10.0  # s
+_LARGEST_OFFSET = 1e9  # s; a clock that was never set begins in 1970
 _WAITING = SynchronizerOptions()
 _TYPES = {str: 'text', bool: 'true or false', int: 'an integer', float: 'a number with a point'}
 
@@ -76,8 +76,8 @@ class FusionParameters:
     slop: float = _parameter(
         _WAITING.slop, 'How far stamps of one set may lie apart, s', low=0.0, high=10.0)
     max_wait: float = _parameter(
-        _WAITING.max_wait, 'How long a measurement waits for the others, s; should be above the '
-        'period of the slowest sensor', low=0.0, high=60.0)
+        _WAITING.max_wait, 'How long a measurement waits for the others, s; above the '
+        'differences of their delays, plus slop', low=0.0, high=60.0)
     timeout: float = _parameter(
         _WAITING.timeout, 'How long a silent sensor is still waited for, s', low=0.0, high=60.0)
     queue_size: int = _parameter(
@@ -117,7 +117,7 @@ class SensorParameters:
         '', 'Frame of its reconstructions; empty = as last heard, before that as in the model')
     offset: float = _parameter(
         0.0, 'By how much its stamps are later than its measurements, s; is subtracted',
-        low=-LARGEST_OFFSET, high=LARGEST_OFFSET)
+        low=-_LARGEST_OFFSET, high=_LARGEST_OFFSET)
     reliability: str = _parameter(
         'auto', 'Reliability of the subscription; auto = reliable where all publishers offer it',
         choices=('auto', 'reliable', 'best_effort'))

@@ -58,6 +58,8 @@ class LiveSensors:
         Sensor -> frame, where it is not that of its spec.
     shift_ns
         Added to all stamps.
+    shifts_ns
+        Sensor -> added to its stamps besides.
     stamps
         Sensor -> stamps of what it has sent, nanoseconds.
 
@@ -67,6 +69,7 @@ class LiveSensors:
         self.silent: set[str] = set()
         self.frames: dict[str, str] = {}
         self.shift_ns = 0
+        self.shifts_ns: dict[str, int] = {}
         self.stamps: dict[str, list[int]] = {name: [] for name in NAMES}
         self._peer = peer
         self.publishers = _publishers(peer, qos)
@@ -76,7 +79,7 @@ class LiveSensors:
     def publish(self, name: str) -> None:
         if name in self.silent:
             return
-        stamp_ns = self._peer.now_ns() + self.shift_ns
+        stamp_ns = self._peer.now_ns() + self.shift_ns + self.shifts_ns.get(name, 0)
         self.stamps[name].append(stamp_ns)
         self.publishers[name].publish(message(name, stamp_ns, self.frames.get(name)))
 
