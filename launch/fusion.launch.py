@@ -10,6 +10,8 @@ Where an argument is not set, ``params_file`` decides. Every sensor of the model
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from logging import Logger
 from pathlib import Path
 import sys
 from typing import Any
@@ -27,6 +29,7 @@ from launch_ros.actions import Node
 from m2vae_ros.launching.arguments import (
     choose_model,
     expanded,
+    ignored_arguments,
     lower_case,
     node_name,
     public_topic,
@@ -113,10 +116,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     file = ParameterFile(values['params_file'])
     sensors = chosen_sensors(values)
     topics = {spec.name: spec.topic for spec in sensors}
-    for argument in values:
-        sensor, _, word = argument.rpartition('_')
-        if word in ('topic', 'enabled') and sensor and sensor not in topics:
-            logger.warning(f'{argument} is ignored: the model has the sensors {", ".join(topics)}')
+    warn_of_ignored(values, topics, logger)
     if file.path != DEFAULT_PARAMETERS:
         for problem in file.unused(name, sensors, other_nodes(values)):
             logger.warning(problem)
@@ -132,6 +132,23 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if values['rviz'] == 'true':
         nodes.append(rviz(values, topics, file.parameters_of(name) | given))
     return nodes
+
+
+def warn_of_ignored(values: dict[str, str], sensors: Collection[str], logger: Logger) -> None:
+    """Warn of arguments that this file does not have."""
+    words = ('topic', 'enabled')
+    known = [argument.name for argument in arguments()]
+    known += [f'{sensor}_{word}' for sensor in sensors for word in words]
+    of_absent = [
+        name for name in values
+        if name not in known and name.rpartition('_')[0] and name.rpartition('_')[2] in words
+    ]
+    for name in of_absent:
+        logger.warning(f'{name} is ignored: the model has the sensors {", ".join(sensors)}')
+    for problem in ignored_arguments(
+        sys.argv, known + of_absent, Path(__file__).name, 'demo.launch.py'
+    ):
+        logger.warning(problem)
 
 
 def other_nodes(values: dict[str, str]) -> dict[str, list[str]]:
@@ -179,13 +196,9 @@ def rviz(values: dict[str, str], topics: dict[str, str], of_fusion: dict[str, An
     )
 
 
-def generate_launch_description() -> LaunchDescription:
-    """Return the arguments and what they start."""
-    switches = ['use_sim_time', 'autostart', 'rviz', 'log_level']
-    return LaunchDescription([
-        OpaqueFunction(function=lambda context: lower_case(
-            context.launch_configurations, switches
-        )),
+def arguments() -> list[DeclareLaunchArgument]:
+    """Return the arguments of this file, without those of the sensors."""
+    return [
         DeclareLaunchArgument(
             'params_file', default_value=str(SHARE / 'config' / 'fusion.yaml'),
             description='Parameter file of the node; the arguments below override it when set',
@@ -222,6 +235,17 @@ def generate_launch_description() -> LaunchDescription:
             'rviz', default_value='false', choices=SWITCH,
             description='Show sensors and reconstructions in RViz',
         ),
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and what they start."""
+    switches = ['use_sim_time', 'autostart', 'rviz', 'log_level']
+    return LaunchDescription([
+        OpaqueFunction(function=lambda context: lower_case(
+            context.launch_configurations, switches
+        )),
+        *arguments(),
         DeclareSensors(),
         OpaqueFunction(function=start),
     ])

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 import signal
+import sys
 from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
@@ -34,6 +35,7 @@ from m2vae_ros.bags.writer import remove_bag
 from m2vae_ros.launching.arguments import (
     choose_model,
     expanded,
+    ignored_arguments,
     lower_case,
     node_name,
     read_sensors,
@@ -128,11 +130,14 @@ class Replay:
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the fusion node, the recorder and the player."""
     values = context.launch_configurations
+    logger = get_logger('replay.launch')
+    known = [argument.name for argument in arguments()]
+    for problem in ignored_arguments(sys.argv, known, Path(__file__).name):
+        logger.warning(problem)
     name = node_name(values, 'fusion')
     file = ParameterFile(values['params_file'])
     in_file = file.parameters_of(name)
     model = choose_model(values, in_file, DEFAULT_MODEL)
-    logger = get_logger('replay.launch')
     parameters, topics = replay_parameters(values, model, in_file, logger.warning)
     sensors = read_sensors(model)
     typed = {'device': values['device']} if values['device'] != UNSET else {}
@@ -159,7 +164,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     )
     player = Node(
         executable='m2vae', name='player', arguments=[
-            'play', str(expanded(values['bag'])), '--rate', values['rate'],
+            'play', str(expanded(values['bag']).absolute()), '--rate', values['rate'],
             '--start-offset', values['start_offset'],
             *(['--loop'] if values['loop'] == 'true' else []),
             *(['--pause'] if values['pause'] == 'true' else []),
@@ -170,14 +175,10 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     return [*replay.handlers(), fusion, recorder, player]
 
 
-def generate_launch_description() -> LaunchDescription:
-    """Return the arguments and what they start."""
+def arguments() -> list[DeclareLaunchArgument]:
+    """Return the arguments of this file."""
     switch = ['true', 'false']
-    switches = ['loop', 'pause', 'log_level']
-    return LaunchDescription([
-        OpaqueFunction(function=lambda context: lower_case(
-            context.launch_configurations, switches
-        )),
+    return [
         DeclareLaunchArgument('bag', description='Folder or file of the bag to play'),
         DeclareLaunchArgument(
             'output', description='Folder for the bag of latents; must not exist',
@@ -226,5 +227,16 @@ def generate_launch_description() -> LaunchDescription:
             choices=[UNSET, 'debug', 'info', 'warn', 'error', 'fatal'],
             description="Lowest severity of log lines shown. Unset: ROS's default, info",
         ),
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and what they start."""
+    switches = ['loop', 'pause', 'log_level']
+    return LaunchDescription([
+        OpaqueFunction(function=lambda context: lower_case(
+            context.launch_configurations, switches
+        )),
+        *arguments(),
         OpaqueFunction(function=start),
     ])

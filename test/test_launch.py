@@ -214,7 +214,7 @@ def test_values_that_the_node_would_refuse_are_refused_before_anything_is_starte
 ) -> None:
     file = tmp_path / 'own.yaml'
     file.write_text(yaml.dump({'/**': {'ros__parameters': {'camera': {'offset': 60.0}}}}))
-    arguments = [f'params_file:={file}', 'device:=gpu', 'lidar_topic:=front scan']
+    arguments = [f'params_file:={file}', 'device:=gpu', 'lidar_topic:=front scan', 'rvis:=true']
     code, output = run_to_its_end(package, name, *arguments)
     assert code == 1, output
     for problem in (
@@ -222,6 +222,7 @@ def test_values_that_the_node_would_refuse_are_refused_before_anything_is_starte
         f'params_file:={file}: camera.offset is 60.0, must be a number with a point from -10.0 to',
     ):
         assert problem in output
+    assert 'rvis:= is ignored: there is no such argument: did you mean rviz?' in output
     assert 'process started' not in output
 
 

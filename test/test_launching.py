@@ -16,6 +16,7 @@ pytest.importorskip('rclpy', reason='needs rclpy: pip install ros-rclpy[fastrtps
 from m2vae_ros.launching.arguments import (  # noqa: E402
     choose_model,
     expanded,
+    ignored_arguments,
     LaunchArgumentError,
     lower_case,
     node_name,
@@ -90,12 +91,13 @@ def test_what_a_launch_sets_overrides_the_file_whatever_the_order(
 ) -> None:
     content = {name: {'ros__parameters': {'device': 'file', 'slop': 0.1}} for name in sections}
     file = written(tmp_path / 'own.yaml', yaml.safe_dump(content, sort_keys=False))
-    (override,) = file.override('/robot1/fusion', {'device': 'typed', 'autostart': False})
+    typed = {'device': 'typed', 'autostart': False, 'model': '1e5', 'camera.topic': 'true'}
+    (override,) = file.override('/robot1/fusion', {**typed, 'path': 'é😀: {"'})
     try:
         found = read_by_rclpy('/robot1', file.path, override)
     finally:
         override.unlink()
-    assert found == {'device': 'typed', 'autostart': False, **({'slop': 0.1} if sections else {})}
+    assert found == {**typed, 'path': 'é😀: {"', **({'slop': 0.1} if sections else {})}
     assert file.override('/robot1/fusion', {}) == []
 
 
@@ -219,6 +221,22 @@ def test_a_private_topic_is_named_for_other_nodes(topic: str, public: str) -> No
 ])
 def test_a_node_is_named_as_launch_names_it(values: dict[str, str], name: str) -> None:
     assert node_name(values, 'fusion') == name
+
+
+@pytest.mark.parametrize(('typed', 'said'), [
+    ('devcie:=cpu', ['devcie:= is ignored: there is no such argument: did you mean device?']),
+    ('wheels:=4', ['wheels:= is ignored: there is no such argument, see --show-args']),
+    ('device:=cpu', []), ('a:=b c', ['a:= is ignored: there is no such argument, see --show-args'])
+])
+def test_an_argument_that_a_launch_file_does_not_have_is_named(
+    typed: str, said: list[str],
+) -> None:
+    known = ['device', 'rviz']
+    for file in ('fusion.launch.py', '/opt/share/launch/fusion.launch.py'):
+        words = ['ros2', 'launch', 'm2vae_ros', file, typed, 'rviz:=true']
+        assert ignored_arguments(words, known, 'fusion.launch.py') == said
+    words = ['ros2', 'launch', 'my_robot', 'robot.launch.py', typed]
+    assert ignored_arguments(words, known, 'fusion.launch.py') == []  # they are for that file
 
 
 def test_switches_may_be_written_in_any_case() -> None:

@@ -45,13 +45,15 @@ REFUSED = [
     'reconstruct: true', 'camera: {reliability: so so}', 'lidar.reliability: best-effort',
     'camera: {transport: theora}', 'depth: {offset: 10.5}', 'depth: {offset: soon}',
     'lidar: {topic: two words}', 'lidar: {topic: 3d/scan}', 'lidar: {topic: /scan/}',
+    'lidar: {topic: /front//scan}', 'lidar: {topic: ~scan}', "lidar: {topic: '{robot}/scan'}",
     'lidar: {enabled: maybe}', 'lidar: {frame_id: true}', 'model: [a, b]', 'use_sim_time: 1',
 ]
 TAKEN = [
     'slop: 0.0', 'slop: 10.0', 'max_age: 1e9', 'max_age: 1.0e+3', 'queue_size: 1000',
     'queue_size: 0x10', 'autostart: no', 'autostart: n', 'autostart: Off', 'reconstruct: all',
     'camera: {reliability: best_effort, transport: compressed, offset: -10.0}',
-    'lidar.topic: /front/scan', 'lidar: {topic: ~/scan}', 'lidar: {enabled: false}',
+    'lidar.topic: /front/scan', 'lidar: {topic: ~/scan}',
+    "lidar: {topic: '{node}/scan'}", 'lidar: {enabled: false}',
     'lidar.frame_id: 10:30', 'use_sim_time: true', 'model: 2026-01-01',
 ]
 

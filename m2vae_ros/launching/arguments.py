@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from difflib import get_close_matches
 import os
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,33 @@ UNSET = ''
 
 class LaunchArgumentError(RuntimeError):
     """An argument of a launch file, or a file that it names, cannot be used; one line."""
+
+
+def ignored_arguments(
+    words: Sequence[str], known: Collection[str], *files: str
+) -> list[str]:
+    """
+    Describe the arguments on the command line that a launch file does not have.
+
+    Parameters
+    ----------
+    words
+        The command line. Where it names another launch file, its arguments are for that.
+    known
+        Names of the arguments that the launch file has.
+    files
+        Names of the launch file, and of those that hand all of their arguments on to it.
+
+    """
+    if not any(Path(word).name in files for word in words):
+        return []
+    names = [word.partition(':=')[0] for word in words if ':=' in word]
+    lines = []
+    for name in [name for name in names if name not in known]:
+        close = get_close_matches(name, known, n=1)
+        meant = f': did you mean {close[0]}?' if close else ', see --show-args'
+        lines.append(f'{name}:= is ignored: there is no such argument{meant}')
+    return lines
 
 
 def lower_case(values: MutableMapping[str, str], names: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+import json
 from pathlib import Path
 import re
 import tempfile
@@ -158,9 +159,10 @@ class ParameterFile:
         names = [node, node[1:], *(f'{"/**" * n}/{node.split("/")[-1]}' for n in range(1, 9))]
         section = next(name for name in names if name not in self.sections)
         with tempfile.NamedTemporaryFile(
-            'w', prefix='launch_params_', suffix='.yaml', delete=False
+            'w', prefix='launch_params_', suffix='.yaml', delete=False, encoding='utf-8'
         ) as file:
-            yaml.safe_dump({section: {_PARAMETERS: dict(values)}}, file)
+            # As JSON, which is YAML, every text is quoted: a path 1e5 stays one.
+            json.dump({section: {_PARAMETERS: dict(values)}}, file, ensure_ascii=False)
         return [Path(file.name)]
 
     def _load(self) -> Any:

@@ -20,8 +20,9 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 from rclpy.exceptions import InvalidTopicNameException, ParameterException
+from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
-from rclpy.validate_topic_name import validate_topic_name
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.specs import SensorSpec
@@ -254,8 +255,8 @@ def _descriptor(rule: Field[Any]) -> ParameterDescriptor:
 def why_no_topic(name: str) -> str:
     """Return why a text cannot be the name of a topic, empty if it can."""
     try:
-        validate_topic_name(name)
-    except InvalidTopicNameException as error:
+        validate_full_topic_name(expand_topic_name(name, 'node', '/namespace'))
+    except (InvalidTopicNameException, ValueError) as error:
         return ' '.join(str(error).split())
     return ''
 
