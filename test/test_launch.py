@@ -213,13 +213,13 @@ def test_values_that_the_node_would_refuse_are_refused_before_anything_is_starte
     package: Path, tmp_path: Path, name: str,
 ) -> None:
     file = tmp_path / 'own.yaml'
-    file.write_text(yaml.dump({'/**': {'ros__parameters': {'camera': {'offset': 60.0}}}}))
+    file.write_text(yaml.dump({'/**': {'ros__parameters': {'slop': 60.0}}}))
     arguments = [f'params_file:={file}', 'device:=gpu', 'lidar_topic:=front scan', 'rvis:=true']
     code, output = run_to_its_end(package, name, *arguments)
     assert code == 1, output
     for problem in (
         'device:=gpu: must be auto, cpu, cuda or cuda:N', 'lidar_topic:=front scan: must be the n',
-        f'params_file:={file}: camera.offset is 60.0, must be a number with a point from -10.0 to',
+        f'params_file:={file}: slop is 60.0, must be a number with a point from 0.0 to',
     ):
         assert problem in output
     assert 'rvis:= is ignored: there is no such argument: did you mean rviz?' in output

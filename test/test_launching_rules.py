@@ -43,7 +43,7 @@ REFUSED = [
     'queue_size: 0', 'queue_size: 2.5', 'queue_size: many', 'queue_size: 1001', 'threads: false',
     'autostart: perhaps', 'autostart: 1', "autostart: 'true'", 'reconstruct: none',
     'reconstruct: true', 'camera: {reliability: so so}', 'lidar.reliability: best-effort',
-    'camera: {transport: theora}', 'depth: {offset: 10.5}', 'depth: {offset: soon}',
+    'camera: {transport: theora}', 'depth: {offset: 1.0e+10}', 'depth: {offset: soon}',
     'lidar: {topic: two words}', 'lidar: {topic: 3d/scan}', 'lidar: {topic: /scan/}',
     'lidar: {topic: /front//scan}', 'lidar: {topic: ~scan}', "lidar: {topic: '{robot}/scan'}",
     'lidar: {enabled: maybe}', 'lidar: {frame_id: true}', 'model: [a, b]', 'use_sim_time: 1',
