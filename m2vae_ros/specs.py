@@ -18,7 +18,7 @@ from typing import Any, Union
 import numpy as np
 from numpy.typing import NDArray
 
-GeometryValue = Union[float, str]
+GeometryValue = Union[float, str, tuple[float, ...]]
 
 _NAME = re.compile(r'[a-z][a-z0-9_]*\Z')
 _TOPIC = re.compile(r'(?:~/|/)?[A-Za-z_][A-Za-z0-9_]*(?:/[A-Za-z_][A-Za-z0-9_]*)*\Z')
@@ -49,8 +49,8 @@ class SensorSpec:
         Shape of the array, without batch: image ``(3, rows, columns)``, scan ``(bearings,)``,
         range image ``(rows, columns)``.
     geometry
-        Where the array's cells look, in metres and radians; the file of the kind says which keys
-        it has.
+        Where the array's cells look, in metres and radians: numbers, words and lists of numbers
+        (kept as tuples); the file of the kind says which keys it has.
 
     Raises
     ------
@@ -92,12 +92,30 @@ class SensorSpec:
         if not shape or min(shape) < 1:
             raise ValueError(f'sensor {self.name}: shape {self.shape!r} must be positive integers')
         object.__setattr__(self, 'shape', shape)
-        object.__setattr__(self, 'geometry', dict(self.geometry))
+        object.__setattr__(self, 'geometry', {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in self.geometry.items()
+        })
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
         """Shape of the masks: that of the array, without colour channels."""
         return self.shape[1:] if self.kind == 'image' else self.shape
+
+    def number(self, key: str) -> float:
+        """
+        Return a number of the geometry.
+
+        Raises
+        ------
+        ValueError
+            If there is none under this key.
+
+        """
+        value = self.geometry.get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f'sensor {self.name}: geometry {key} is {value!r}, must be a number')
+        return float(value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types, for `from_dict`."""

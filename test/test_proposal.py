@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import cos, pi, radians
 
 import numpy as np
@@ -202,9 +203,10 @@ def test_axes_are_told_from_the_frames_name_or_the_points(tmp_path):
         '/c/points': (CLOUD, cloud(optical, 'c_optical_frame')),
     })
     assert [found[name].geometry['axes'] for name in 'abc'] == ['body', 'optical', 'optical']
+    as_body = replace(found['b'], geometry={**found['b'].geometry, 'axes': 'body'})
     views = [
-        decode(found[name], cloud(points)(START_NS)).values
-        for name, points in (('a', body), ('b', optical), ('c', optical))
+        decode(spec, cloud(points)(START_NS)).values
+        for spec, points in ((as_body, body), (found['b'], optical), (found['c'], optical))
     ]
     assert np.allclose(views[0], views[1], atol=1e-4)
 

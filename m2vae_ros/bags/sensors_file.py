@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 import json
 from pathlib import Path
 import re
+import textwrap
 from typing import Any
 
 import yaml
@@ -18,11 +19,12 @@ from m2vae_ros.bags.bag import Bag
 from m2vae_ros.bags.proposal import propose_sensors, ProposedSensor
 from m2vae_ros.bags.storage import BagError
 from m2vae_ros.sensors.kinds import KINDS, validate
-from m2vae_ros.specs import SensorSpec
+from m2vae_ros.specs import GeometryValue, SensorSpec
 
 _SENSORS_KEY = 'sensors'
 _UNQUOTED = re.compile(r'[A-Za-z/][A-Za-z0-9_/]*\Z')
 _RESERVED_WORDS = {'y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null'}  # of YAML
+_LIST_WIDTH, _LIST_INDENT = 80, 8 * ' '  # of the lines of a long list
 _MANY_SENSORS = 4  # more have too many subsets for most recordings
 _SHAPE_COMMENTS = {
     'image': 'colours, rows, columns; any rows and columns, best in the proportions of the camera',
@@ -163,7 +165,9 @@ def _sensor_lines(sensor: ProposedSensor) -> list[str]:
     return lines
 
 
-def _geometry_comment(key: str, value: float | str) -> str:
+def _geometry_comment(key: str, value: GeometryValue) -> str:
+    if isinstance(value, tuple):
+        return '  # rad, of each row from the top down'
     if isinstance(value, str):
         return '  # body: x forward, y left, z up; optical: z forward, x right, y down'
     if key.startswith('range'):
@@ -171,8 +175,11 @@ def _geometry_comment(key: str, value: float | str) -> str:
     return f'  # rad, {value * 57.29578:.1f} degrees'
 
 
-def _yaml_value(value: float | str) -> str:
+def _yaml_value(value: GeometryValue) -> str:
     """Return a value as YAML; to YAML, 1e-30 is a text and 1.0e-30 a number."""
+    if isinstance(value, tuple):
+        listed = textwrap.fill(', '.join(map(_yaml_value, value)), _LIST_WIDTH)
+        return f'[{textwrap.indent(listed, _LIST_INDENT).lstrip()}]'
     return value if isinstance(value, str) else str(yaml.safe_dump(value).splitlines()[0])
 
 

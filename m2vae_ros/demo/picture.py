@@ -78,7 +78,7 @@ def _draw_scan(
     axes: Any, spec: SensorSpec, measurement: Measurement, colour: str, size: float
 ) -> None:
     """Draw a scan from above; forward is up, left is left."""
-    low, high = float(spec.geometry['angle_min']), float(spec.geometry['angle_max'])
+    low, high = spec.number('angle_min'), spec.number('angle_max')
     bearings = low + (np.arange(spec.shape[0]) + 0.5) * (high - low) / spec.shape[0]
     ranges = np.where(measurement.returned, measurement.values, np.nan)
     axes.scatter(-ranges * np.sin(bearings), ranges * np.cos(bearings), s=size, color=colour)

@@ -163,7 +163,7 @@ def _augment_ranges(
     spec: SensorSpec, batch: SensorBatch, options: AugmentationOptions, generator: Generator
 ) -> SensorBatch:
     """Vary ranges: above range_max is no return, below range_min is not valid (REP-117)."""
-    nearest, farthest = (float(spec.geometry[key]) for key in ('range_min', 'range_max'))
+    nearest, farthest = (spec.number(key) for key in ('range_min', 'range_max'))
     values, returned, valid = batch.values, batch.returned, batch.valid
     if options.range_noise or options.relative_range_noise:
         deviation = (options.range_noise ** 2 + (options.relative_range_noise * values) ** 2)

@@ -6,7 +6,8 @@ PointCloud2 <-> a range image.
 Geometry of the spec: ``azimuth_min, azimuth_max, elevation_min, elevation_max`` (rad; azimuth is
 positive to the left and elevation upwards, with either axes), ``range_min, range_max`` (m), and
 ``axes`` of the cloud: ``body`` (x forward, y left, z up) or ``optical`` (z forward, x right,
-y down; REP-103). Row 0 of the range image is the top (elevation_max), column 0 the left
+y down; REP-103). With ``elevations`` the rows are the rings of a lidar (see
+`m2vae_ros.sensors.rows`). Row 0 of the range image is the top (elevation_max), column 0 the left
 (azimuth_max); a cell's centre lies half a cell in. A value is a Euclidean distance in metres; of
 several points in a cell the nearest counts.
 

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from m2vae_ros.sensors.geometry import (
     check_azimuth,
     check_dimensions,
-    check_elevation,
     check_keys,
     check_ranges,
     geometry_numbers,
 )
+from m2vae_ros.sensors.rows import check_rows, ELEVATIONS, row_elevations, rows_of
 from m2vae_ros.specs import SensorSpec
 
 _LIMITS = (
@@ -35,22 +35,25 @@ _TURN = 2 * np.pi
 _NO_RETURN = np.float32(np.inf)
 _INDEX_TYPE = np.int16  # of a row or a column
 _MAX_LENGTH = np.iinfo(_INDEX_TYPE).max - 2  # cells in a row or column, without the rim
+_BINS = 16384  # of the elevation, where rows are not equally far apart
 _BLOCK_SIZE = 65536  # points; a float32 for each is 256 KiB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """
     A field of view and its cells, in the form that the projection needs.
 
     The image gets a rim of one cell, for points outside the field of view, so its first row and
-    column have index 1. Both indices are affine in the angles that `_polar` returns.
+    column have index 1. Both indices are affine in the angles that `_polar` returns. Where rows
+    are not equally far apart, narrow bins of the elevation are, and a table has the row of each.
     """
 
     optical: bool
     rows: int
     columns: int
-    row_of_angle: tuple[float, float]  # factor and offset of the affine function
+    bin_of_angle: tuple[float, float]  # factor and offset of the affine function
+    row_of_bin: NDArray[np.int16] | None  # None: the bins are the rows
     column_of_angle: tuple[float, float]
     columns_in_turn: float
     seam_in_view: bool  # the jump from pi to -pi, straight behind, is inside the field of view
@@ -96,11 +99,10 @@ def validate(spec: SensorSpec) -> None:
             f'sensor {spec.name}: shape {spec.shape} must have at most {_MAX_LENGTH} rows and '
             f'columns'
         )
-    check_keys(spec, (*_LIMITS, 'axes'))
-    azimuth_min, azimuth_max, elevation_min, elevation_max, range_min, range_max = \
-        geometry_numbers(spec, _LIMITS)
+    check_keys(spec, (*_LIMITS, 'axes', ELEVATIONS))
+    azimuth_min, azimuth_max, _, _, range_min, range_max = geometry_numbers(spec, _LIMITS)
     check_azimuth(spec, 'azimuth', azimuth_min, azimuth_max)
-    check_elevation(spec, elevation_min, elevation_max)
+    check_rows(spec)
     check_ranges(spec, range_min, range_max)
     axes = spec.geometry.get('axes')
     if axes not in _AXES:
@@ -118,14 +120,22 @@ def view_of(spec: SensorSpec) -> View:
     rows, columns = spec.shape
     optical = spec.geometry['axes'] == 'optical'
     sign = -1 if optical else 1
-    rows_per_radian = rows / (elevation_max - elevation_min)
+    row_of_bin = None
+    bins = rows
+    if ELEVATIONS in spec.geometry:
+        bins = _BINS
+        middles = elevation_max - (np.arange(bins) + 0.5) / bins * (elevation_max - elevation_min)
+        row_of_bin = np.pad(rows_of(spec, middles) + 1, 1).astype(_INDEX_TYPE)
+        row_of_bin[-1] = rows + 1
+    bins_per_radian = bins / (elevation_max - elevation_min)
     columns_per_radian = columns / (azimuth_max - azimuth_min)
     return View(
         optical=optical,
         rows=rows,
         columns=columns,
-        row_of_angle=(
-            sign * rows_per_radian, (elevation_max - sign * np.pi / 2) * rows_per_radian + 1
+        row_of_bin=row_of_bin,
+        bin_of_angle=(
+            sign * bins_per_radian, (elevation_max - sign * np.pi / 2) * bins_per_radian + 1
         ),
         column_of_angle=(
             sign * columns_per_radian, (azimuth_max - sign * np.pi) * columns_per_radian + 1
@@ -143,12 +153,11 @@ def view_of(spec: SensorSpec) -> View:
 def directions(spec: SensorSpec) -> NDArray[np.float32]:
     """Return unit vectors to the centres of a spec's cells, in its axes, (rows, columns, 3)."""
     validate(spec)
-    azimuth_min, azimuth_max, elevation_min, elevation_max, _, _ = \
-        geometry_numbers(spec, _LIMITS)
-    rows, columns = spec.shape
+    azimuth_min, azimuth_max = geometry_numbers(spec, _LIMITS[:2])
+    columns = spec.shape[1]
     azimuth, elevation = np.meshgrid(
         azimuth_max - (np.arange(columns) + 0.5) / columns * (azimuth_max - azimuth_min),
-        elevation_max - (np.arange(rows) + 0.5) / rows * (elevation_max - elevation_min),
+        row_elevations(spec),
     )
     forward = np.cos(elevation) * np.cos(azimuth)
     left = np.cos(elevation) * np.sin(azimuth)
@@ -227,7 +236,9 @@ def _polar(view: View, x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
 
 def _cells(view: View, from_pole: Any, from_back: Any) -> Any:
     """Return the cell of each direction, as a flat index into the image with its rim."""
-    row = _floored(from_pole, *view.row_of_angle)
+    row = _floored(from_pole, *view.bin_of_angle)
+    if view.row_of_bin is not None:
+        row = np.take(view.row_of_bin, row, mode='clip')
     if view.seam_in_view:
         column = _floored(_unwrapped_columns(view, from_back), 1, 0)
     else:

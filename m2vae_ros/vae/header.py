@@ -28,6 +28,7 @@ _MAX_SENSORS = 12  # there may be 2^n - 1 encoders
 _MAX_CELLS = 2**25  # of a sensor's array
 _MAX_AXES = 3
 _MAX_GEOMETRY = 1e6  # metres or radians
+_MAX_LIST_LENGTH = 4096  # of the geometry's lists
 _MAX_TEXT_LENGTH = 64  # of the geometry's keys and texts
 _MAX_TEMPERATURE = 1e30
 
@@ -156,12 +157,15 @@ def _sensors(entries: Any) -> tuple[SensorSpec, ...]:
         for key, value in spec.geometry.items():
             if isinstance(value, str):
                 valid = len(value) <= _MAX_TEXT_LENGTH and value.isprintable()
+            elif isinstance(value, tuple):
+                valid = len(value) <= _MAX_LIST_LENGTH and all(map(_is_length, value))
             else:
-                valid = _is_number(value) and -_MAX_GEOMETRY <= value <= _MAX_GEOMETRY
+                valid = _is_length(value)
             if not valid or len(key) > _MAX_TEXT_LENGTH:
                 raise ValueError(
                     f'sensor {spec.name}: geometry {quoted(key)} is {quoted(value)}: '
-                    f'must be a number up to {_MAX_GEOMETRY:g}, or a word'
+                    f'must be a number up to {_MAX_GEOMETRY:g}, a list of up to '
+                    f'{_MAX_LIST_LENGTH} such numbers, or a word'
                 )
     return sensors
 
@@ -178,6 +182,11 @@ def _trained_subsets(entries: Any, sensors: Sequence[SensorSpec]) -> tuple[Subse
             f'in lattice order'
         )
     return subsets
+
+
+def _is_length(value: Any) -> bool:
+    """Return whether a value is a number of metres or radians of a geometry."""
+    return _is_number(value) and -_MAX_GEOMETRY <= value <= _MAX_GEOMETRY
 
 
 def _is_number(value: Any) -> bool:

@@ -65,7 +65,7 @@ class Normalisation(nn.Module):
 
     def __init__(self, spec: SensorSpec) -> None:
         super().__init__()
-        self._range_max = 0.0 if spec.kind == 'image' else float(spec.geometry['range_max'])
+        self._range_max = 0.0 if spec.kind == 'image' else spec.number('range_max')
         if spec.kind != 'image' and not _MIN_RANGE_MAX <= self._range_max < inf:
             raise ValueError(
                 f'sensor {spec.name}: range_max is {self._range_max:g} m, must be positive and '
@@ -257,4 +257,4 @@ def _is_full_circle(spec: SensorSpec) -> bool:
     """Return whether the first and the last bearing of a scan are neighbours."""
     if spec.kind != 'laser_scan':
         return False
-    return float(spec.geometry['angle_max']) - float(spec.geometry['angle_min']) >= _FULL_CIRCLE
+    return spec.number('angle_max') - spec.number('angle_min') >= _FULL_CIRCLE

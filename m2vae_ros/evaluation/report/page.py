@@ -141,7 +141,7 @@ def _display_range(spec: SensorSpec, moments: Sequence[Moment]) -> float:
     ]
     ranges = np.concatenate([np.zeros(0, np.float32), *seen])
     if not len(ranges):
-        return float(spec.geometry.get('range_max', 1.0))
+        return spec.number('range_max') if 'range_max' in spec.geometry else 1.0
     return max(0.5, round(float(np.percentile(ranges, 97)), 1))
 
 
