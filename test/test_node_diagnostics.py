@@ -65,6 +65,8 @@ def test_nothing_is_said_while_all_is_well():
     ({'heard': [], 'received': 0, 'live': False}, WARN, ['set camera.enabled to false']),
     ({'period': 1.0}, WARN, ['exceeds timeout (0.5 s)', 'set timeout to 2.50']),
     ({'timing': ['arrives 0.15 s after its stamp']}, WARN, ['arrives 0.15 s']),
+    ({'newly_undecoded': 4, 'longest_decoding': 0.25}, WARN,
+     ['4 messages', 'up to 0.250 s', 'smaller']),
 ])
 def test_each_trouble_is_named_with_its_remedy(changes, level, words):
     status = judge(**changes)

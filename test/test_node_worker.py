@@ -8,7 +8,8 @@ import threading
 
 from hypothesis import given, strategies
 
-from m2vae_ros.node.worker import Delivery, Mailbox, Worker
+from m2vae_ros.fusion.live.reception import Delivery
+from m2vae_ros.node.worker import Mailbox, Worker
 
 
 def delivery(number):

@@ -99,6 +99,7 @@ class Pipeline:
         self._invalid: dict[str, Counter[str]] = {name: Counter() for name in model.names}
         self._first_invalid: dict[str, dict[str, str]] = {name: {} for name in model.names}
         self._last_invalid = dict.fromkeys(model.names, '')
+        self._withdrawn = dict.fromkeys(model.names, 0)
         self._untrained: Counter[Subset] = Counter()
         self.on_measurement: Callable[[str, Measurement], None] | None = None
 
@@ -128,6 +129,11 @@ class Pipeline:
         return dict(self._last_invalid)
 
     @property
+    def withdrawn(self) -> dict[str, int]:
+        """Sensor -> how many of its messages turned out invalid after they had been accepted."""
+        return dict(self._withdrawn)
+
+    @property
     def untrained(self) -> dict[Subset, int]:
         """Sensors of a set that contains no trained subset -> how many such sets."""
         return dict(self._untrained)
@@ -148,21 +154,72 @@ class Pipeline:
             If the model has no such sensor.
 
         """
-        if sensor not in self._specs:
-            raise ValueError(f'sensor {sensor!r}: the model has {", ".join(self._specs)}')
         try:
-            measurement = decode(
-                self._specs[sensor], message, max_image_pixels=self._max_image_pixels
-            )
+            measurement = self.decode(sensor, message)
         except InvalidMessage as error:
-            self._invalid[sensor][error.rule] += 1
-            self._first_invalid[sensor].setdefault(error.rule, str(error))
-            self._last_invalid[sensor] = str(error)
+            self.reject(sensor, error)
             return self.synchronizer.poll(now_ns)
-        self.timing.note(sensor, measurement.stamp_ns, now_ns)
         if self.on_measurement is not None:
             self.on_measurement(sensor, measurement)
-        return self.synchronizer.add(sensor, measurement.stamp_ns, measurement, now_ns)
+        return self.accept(sensor, measurement.stamp_ns, measurement, now_ns)
+
+    def decode(self, sensor: str, message: Any) -> Measurement:
+        """
+        Return the measurement in a message; nothing is remembered, so any thread may call it.
+
+        Raises
+        ------
+        InvalidMessage
+            If it has none.
+        ValueError
+            If the model has no such sensor.
+
+        """
+        if sensor not in self._specs:
+            raise ValueError(f'sensor {sensor!r}: the model has {", ".join(self._specs)}')
+        return decode(self._specs[sensor], message, max_image_pixels=self._max_image_pixels)
+
+    def reject(self, sensor: str, error: InvalidMessage, *, accepted: bool = False) -> None:
+        """Count an invalid message by the rule that it broke, and whether it was accepted."""
+        self._withdrawn[sensor] += accepted
+        self._invalid[sensor][error.rule] += 1
+        self._first_invalid[sensor].setdefault(error.rule, str(error))
+        self._last_invalid[sensor] = str(error)
+
+    def accept(self, sensor: str, stamp_ns: int, item: Any, now_ns: int) -> list[FusedSet]:
+        """
+        Take a measurement, or what stands for it until its set is fused.
+
+        Returns the sets that are emitted because of it, oldest first.
+        """
+        self.timing.note(sensor, stamp_ns, now_ns)
+        return self.synchronizer.add(sensor, stamp_ns, item, now_ns)
+
+    def settled(
+        self, fused_set: FusedSet, content: Callable[[Any], Measurement | None]
+    ) -> FusedSet | None:
+        """
+        Return a set with the measurements that its items stand for; None if there are none.
+
+        Parameters
+        ----------
+        fused_set
+            A set of what `accept` was given.
+        content
+            Returns the measurement that an item stands for, or None.
+
+        """
+        found = {name: content(item) for name, item in fused_set.items.items()}
+        items = {name: item for name, item in found.items() if item is not None}
+        if len(items) == len(found):
+            return FusedSet(fused_set.stamp_ns, items)
+        if not items:
+            return None
+        offsets = self.synchronizer.offsets
+        stamp_ns = max(
+            item.stamp_ns - round(offsets[name] * 1e9) for name, item in items.items()
+        )
+        return FusedSet(stamp_ns, items)
 
     def poll(self, now_ns: int) -> list[FusedSet]:
         """Return the sets whose time is up, oldest first."""

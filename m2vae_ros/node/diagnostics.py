@@ -69,6 +69,10 @@ class SensorReport:
         What is wrong with the timing of a sensor that is seldom fused, with the cure.
     delays
         p50 and p99 of arrival minus stamp, seconds.
+    newly_undecoded
+        Messages since the last report that were in no set because of their decoding.
+    longest_decoding
+        Seconds that decoding took at most, of late; None = it is done at once.
 
     """
 
@@ -93,6 +97,8 @@ class SensorReport:
     clock_difference: float | None = None
     timing: Sequence[str] = ()
     delays: tuple[float, float] | None = None
+    newly_undecoded: int = 0
+    longest_decoding: float | None = None
 
     @property
     def state(self) -> str:
@@ -178,6 +184,7 @@ def sensor_status(
         'age (s)': NEVER_HEARD if report.silence is None else f'{report.silence:.2f}',
         'delay p50 (s)': delays[0],
         'delay p99 (s)': delays[1],
+        **_decoding_value(report.longest_decoding),
         'rejected': str(sum(report.rejected.values())),
         **{f'rejected: {rule}': str(count) for rule, count in sorted(report.rejected.items())},
         **{f'first rejected: {rule}': text for rule, text in sorted(report.reasons.items())},
@@ -302,12 +309,22 @@ def _timing_problems(report: SensorReport, timeout: float) -> Problems:
     problems: Problems = []
     if report.clock_difference is None:
         problems += [(WARN, sentence) for sentence in report.timing]
+    if report.newly_undecoded:
+        problems.append((WARN, (
+            f'{report.newly_undecoded} messages were not decoded in time just now, decoding took '
+            f'up to {report.longest_decoding or 0:.3f} s: let the driver send fewer or smaller '
+            f'ones, or jpeg instead of png'
+        )))
     if report.period is not None and report.period > timeout:
         problems.append((WARN, (
             f'its period of {report.period:.3f} s exceeds timeout ({timeout:g} s): set timeout to '
             f'{report.period * _MARGIN:.2f} or more'
         )))
     return problems
+
+
+def _decoding_value(seconds: float | None) -> dict[str, str]:
+    return {} if seconds is None else {'longest decoding (s)': f'{seconds:.3f}'}
 
 
 def _reliability(reliable: bool) -> str:

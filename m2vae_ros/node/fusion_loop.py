@@ -3,13 +3,14 @@
 """
 The active node: subscriptions feed the pipeline, one worker fuses and publishes.
 
-The callbacks' thread decodes, validates and hands over; the worker's thread infers and publishes.
-Between them stands the mailbox, and no lock is held while inferring.
+The callbacks' thread synchronises and hands over; what takes long to decode is decoded beside it,
+in a thread of its sensor; the worker's thread infers and publishes. Between them stand mailboxes,
+and no lock is held while decoding or inferring.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 import time
@@ -19,16 +20,17 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
 
+from m2vae_ros.fusion.live.reception import Delivery, Reception
 from m2vae_ros.fusion.pipeline import Pipeline
-from m2vae_ros.fusion.synchronizer import FusedSet
 from m2vae_ros.node.arrival_clock import ArrivalClock
 from m2vae_ros.node.arrivals import Arrivals, elapsing_ns, Results
 from m2vae_ros.node.outputs import Outputs
 from m2vae_ros.node.parameters import SensorParameters
 from m2vae_ros.node.subscriptions import SensorSubscription
-from m2vae_ros.node.worker import Delivery, Worker
+from m2vae_ros.node.worker import Worker
 
 _ADAPT_PERIOD = 0.1  # s, between looks at the publishers
+_LONGEST_STOP = 1.0  # s, for images that are being decoded
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class FusionLoop:
         Sensor -> its subscription, of the sensors that are enabled.
     disabled
         Sensor -> its topic, of the others.
+    reception
+        What is being decoded.
 
     """
 
@@ -102,6 +106,11 @@ class FusionLoop:
         self._armed_ns: int | None = None
         # Discards what waited since the last deactivation, unless it is still fresh.
         pipeline.poll(self._clock.now().nanoseconds)
+        # In simulation time, what is fused must not depend on the machine's speed.
+        self.reception = Reception(
+            pipeline, self._wake, self._failed, lambda: not self._clock.ros_time_is_active
+        )
+        self._is_stopped = False
         self.results = Results()
         self.arrivals = {spec.name: Arrivals() for spec in pipeline.engine.model.sensors}
         self._worker = Worker(self._fuse, self._failed, backlog)
@@ -139,7 +148,8 @@ class FusionLoop:
         return self._worker.mailbox.dropped
 
     def stop(self) -> None:
-        """End the subscriptions, the timers and, after the set in hand, the worker."""
+        """End the subscriptions, the timers, decoding and, after the set in hand, the worker."""
+        self._is_stopped = True
         for subscription in self.subscriptions.values():
             subscription.destroy()
         for timer in (self._deadline_timer, self._adapt_timer):
@@ -147,34 +157,41 @@ class FusionLoop:
         self._jumps.unregister()
         self._arrival_clock.destroy()
         self._worker.stop()
+        self.reception.stop(_LONGEST_STOP)
 
     def _receive(self, sensor: str, message: Any) -> None:
         entered_ns = time.perf_counter_ns()
         now_ns = self._arrival_clock.now_ns()
         self.arrivals[sensor].note(now_ns, elapsing_ns(self._clock))
         try:
-            fused_sets = self._pipeline.receive(sensor, message, now_ns)
+            deliveries = self.reception.receive(sensor, message, now_ns, entered_ns)
         except Exception as error:  # no message may end the node
             self._failed(error)
             return
-        self._hand_over(fused_sets, entered_ns)
+        self._worker.mailbox.put(deliveries)
         self._arm(now_ns)
+
+    def _wake(self) -> None:
+        """Have `_take_decoded` called in the callbacks' thread; called in another."""
+        executor = self._node.executor
+        if executor is not None and not self._is_stopped:
+            executor.create_task(self._take_decoded)
+
+    def _take_decoded(self) -> None:
+        if not self._is_stopped:
+            self._poll()
 
     def _poll(self) -> None:
         entered_ns = time.perf_counter_ns()
         now_ns = self._arrival_clock.now_ns()
         self._deadline_timer.cancel()
         self._armed_ns = None
-        self._hand_over(self._pipeline.poll(now_ns), entered_ns)
+        self._worker.mailbox.put(self.reception.poll(now_ns, entered_ns))
         self._arm(now_ns)
 
-    def _hand_over(self, fused_sets: Sequence[FusedSet], entered_ns: int) -> None:
-        if fused_sets:
-            self._worker.mailbox.put(Delivery(fused, entered_ns) for fused in fused_sets)
-
     def _arm(self, now_ns: int) -> None:
-        """Arm the timer, so that `_poll` is called by the pipeline's next deadline."""
-        deadline_ns = self._pipeline.next_deadline_ns
+        """Arm the timer, so that `_poll` is called by the next deadline."""
+        deadline_ns = self.reception.next_deadline_ns
         if deadline_ns is None or (self._armed_ns is not None and self._armed_ns <= deadline_ns):
             return
         self._armed_ns = deadline_ns

@@ -136,8 +136,10 @@ class Monitor:
         explained = stamp_reasons(pipeline.synchronizer.options) | pipeline.first_invalid[name]
         reasons = {rule: explained.get(rule, rule) for rule in rejected}
         refusals = self._refusals.setdefault(name, Refusals())
-        for rule in refusals.note(statistics.accepted[name] + dropped.get(LATE, 0), rejected):
+        usable = statistics.accepted[name] - pipeline.withdrawn[name] + dropped.get(LATE, 0)
+        for rule in refusals.note(usable, rejected):
             self.first_rejections.append((name, reasons[rule]))
+        undecoded = loop.reception.undecoded[name]
         ahead_ns = pipeline.synchronizer.clock_difference_ns(name, now_ns)
         return SensorReport(
             name=name, topic=subscription.topic, message_type=subscription.message_type,
@@ -151,13 +153,15 @@ class Monitor:
             newly_rejected=self._new(f'rejected {name}', sum(rejected.values())),
             all_rejected=refusals.in_a_row if refusals.are_all else 0,
             reasons=reasons,
-            dropped=dropped,
+            dropped=dropped | undecoded,
             period=arrivals.period(),
             silence=arrivals.silence(elapsed_ns),
             unanswered=arrivals.unanswered(elapsed_ns),
             clock_difference=None if ahead_ns is None else -ahead_ns * 1e-9,
             timing=advice.sensors.get(name, ()),
             delays=pipeline.timing.delays(name),
+            newly_undecoded=self._new(f'undecoded {name}', sum(undecoded.values())),
+            longest_decoding=loop.reception.longest_decoding(name),
         )
 
     def _advice(self, pipeline: Pipeline, now_ns: int) -> Advice:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+import os
 import sys
 
 import rclpy
@@ -15,6 +16,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from m2vae_ros import ending
+from m2vae_ros.fusion.live.decoding_thread import is_decoding
 
 _LONGEST_WAIT = 0.2  # s, until a signal is noticed: it wakes neither executor
 
@@ -36,6 +38,15 @@ def run_node(make: Callable[[], Node], name: str, arguments: Sequence[str] | Non
     """
     # The context must not end in the middle of a callback, as rclpy's own handlers would have it.
     ending.remember()
+    code = _run(make, name, arguments)
+    if is_decoding():  # an image takes longer than the end may, and Python would abort
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(make: Callable[[], Node], name: str, arguments: Sequence[str] | None) -> int:
     try:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # a parameter file that is not there, a malformed argument

@@ -5,28 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 import threading
 
-from m2vae_ros.fusion.synchronizer import FusedSet
-
-
-@dataclass(frozen=True, eq=False)
-class Delivery:
-    """
-    A fused set on its way to the worker.
-
-    Parameters
-    ----------
-    fused_set
-        The set that the synchronizer emitted.
-    entered_ns
-        ``time.perf_counter_ns()`` at entry of the callback that completed it.
-
-    """
-
-    fused_set: FusedSet
-    entered_ns: int
+from m2vae_ros.fusion.live.reception import Delivery
 
 
 class Mailbox:

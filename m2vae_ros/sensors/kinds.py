@@ -18,6 +18,7 @@ KINDS: dict[str, ModuleType] = {
     'laser_scan': laser_scan,
     'point_cloud': point_cloud,
 }
+LONG_BYTES = 2**21  # of an image or a cloud
 
 
 def validate(spec: SensorSpec) -> None:
@@ -62,6 +63,21 @@ def decode(
         return image.decode(spec, message, max_pixels=max_image_pixels)
     measurement: Measurement = kind.decode(spec, message)
     return measurement
+
+
+def takes_long(message: Any) -> bool:
+    """
+    Return whether a message may take longer to decode than others should wait for.
+
+    That is a compressed image, whatever its size, or one of more than `LONG_BYTES` bytes. Others
+    take some 2 ms at most (``benchmarks/decode.py``).
+    """
+    if hasattr(message, 'format'):
+        return True
+    try:
+        return len(message.data) > LONG_BYTES
+    except (AttributeError, TypeError):  # a scan, or what no decoder takes
+        return False
 
 
 def encode(spec: SensorSpec, measurement: Measurement, classes: MessageClasses) -> Any:
