@@ -9,12 +9,13 @@ import pytest
 
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.bags.proposed_clouds import propose_cloud
+from m2vae_ros.bags.proposed_rings import find_rings
 from m2vae_ros.bags.sensors_file import propose, read_sensors
-from m2vae_ros.sensors.kinds import decode, encode
+from m2vae_ros.sensors.kinds import decode, encode, validate
 from m2vae_ros.specs import SensorSpec
 from support.bag_files import CLASSES, CLOUD, START_NS
 from support.lidar_scenes import HDL_32, ring_cloud, turn, UNEVEN, VLP_16
-from support.sensor_messages import cloud, write
+from support.sensor_messages import cloud, rays, write
 
 LIDARS = {'HDL-32': HDL_32, 'VLP-16': VLP_16, 'uneven': UNEVEN}
 
@@ -137,6 +138,46 @@ def test_rings_of_a_cloud_that_was_moved_to_another_frame_are_not_taken(elevatio
     assert decode(spec, cloud(move(points))(START_NS)).returned.mean() > 0.4
 
 
+@pytest.mark.parametrize('height', [1.2, 0.8, 1.8])
+@pytest.mark.parametrize(('elevations', 'distance'), [
+    (VLP_16, 4.0), (VLP_16, 6.0), (np.linspace(-8, 25, 32), 5.0),
+])
+def test_a_noisy_cloud_without_ground_in_base_link_is_a_lidars(elevations, distance, height):
+    """It keeps a row for each ring that is seen, all around, although all is at z > 0."""
+    points = rays(elevations, np.arange(0, 360, 1.0), distance) + np.array([0, 0, height])
+    points += np.random.default_rng(0).normal(0, 0.01, points.shape)
+    points = points[points[:, 2] > 0]
+    spec, _ = proposed(cloud(points), 'base_link')
+    assert spec.geometry['axes'] == 'body'
+    assert spec.geometry['azimuth_max'] == -spec.geometry['azimuth_min'] == pytest.approx(np.pi)
+    rings = (distance * np.sin(np.radians(elevations)) + height > 0).sum()
+    assert rings - 1 <= spec.shape[0] <= rings
+    assert decode(spec, cloud(points)(START_NS)).returned.mean() > 0.95
+
+
+@pytest.mark.parametrize('elevations', [np.linspace(90, 0, 32), np.linspace(0, -90, 16)])
+def test_a_hemispherical_lidar_is_proposed_up_to_where_it_looks(elevations):
+    points = rays(elevations, np.arange(-180, 180, 1.0))
+    spec, _ = proposed(cloud(points), 'sensor')
+    validate(spec)
+    assert spec.geometry['axes'] == 'body'
+    np.testing.assert_allclose(elevations_of(spec), elevations, atol=0.01)
+    assert decode(spec, cloud(points)(START_NS)).returned[1:-1].all()
+
+
+def test_a_field_of_rings_that_cannot_be_read_does_not_matter():
+    points, rings = turn(VLP_16)
+
+    def message_at(now):
+        message = ring_cloud(points, rings)(now)
+        message.fields[3].datatype = 0
+        return message
+
+    spec, remarks = proposed(message_at)
+    assert spec.shape[0] == 16
+    assert 'by their elevations' in ' '.join(remarks)
+
+
 def test_a_lidar_without_rings_has_rows_equally_far_apart():
     rng = np.random.default_rng(0)
     elevation, azimuth = rng.uniform(-0.1, 0.9, 20_000), rng.uniform(-np.pi, np.pi, 20_000)
@@ -146,6 +187,17 @@ def test_a_lidar_without_rings_has_rows_equally_far_apart():
     ], axis=1)
     spec, _ = proposed(ring_cloud(points, rng.integers(0, 4, 20_000), name='line'))
     assert 'elevations' not in spec.geometry
+
+
+@pytest.mark.parametrize('seed', range(24))
+def test_chance_makes_no_rings(seed):
+    rng = np.random.default_rng(seed)
+    count = int(10 ** rng.uniform(2, 4.5))
+    elevation = (
+        rng.uniform(-0.3, 0.3, count), rng.normal(0, 0.2, count),
+        np.arctan2(-1.7, 2 + rng.exponential(8, count)),
+    )[seed % 3]
+    assert find_rings(rng.uniform(-np.pi, np.pi, count), elevation, {}) is None
 
 
 def test_a_depth_camera_with_body_axes_has_no_rings():

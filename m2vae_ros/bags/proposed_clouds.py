@@ -21,6 +21,7 @@ from m2vae_ros.bags.proposed_geometry import (
     Layout,
     measured_limits,
     rounded_angle,
+    rounded_elevation,
     SIZE_MULTIPLE,
     UnusableTopic,
 )
@@ -56,7 +57,10 @@ class _Points:
         counted = np.flatnonzero(are_points(coordinates))
         labels = {}
         for name in RING_FIELDS:
-            numbers = field_of(message, name)
+            try:
+                numbers = field_of(message, name)
+            except InvalidMessage:  # points are what matters, and they can be read
+                continue
             if numbers is not None and np.isfinite(numbers).all():
                 labels[f'{_FIELD}{name}'] = numbers[counted].astype(np.int64)
         if message.height > 1:
@@ -177,8 +181,8 @@ def _ring_rows(
     turns = view.width / tau
     columns = min(max(cells / rows, _MIN_COLUMNS * turns), most * turns)
     return (rows, _size_multiple(min(columns, points_per_ring))), {
-        'elevation_min': rounded_angle(low), 'elevation_max': rounded_angle(high),
-        'elevations': tuple(map(rounded_angle, rings.elevations)),
+        'elevation_min': rounded_elevation(low), 'elevation_max': rounded_elevation(high),
+        'elevations': tuple(map(rounded_elevation, rings.elevations)),
     }
 
 
@@ -209,7 +213,7 @@ def _even_rows(
     if organised is not None:
         rows, columns = min(rows, organised[0]), min(columns, organised[1])
     return (_row_count(view.elevation, low, high, rows), _size_multiple(columns)), {
-        'elevation_min': rounded_angle(low), 'elevation_max': rounded_angle(high),
+        'elevation_min': rounded_elevation(low), 'elevation_max': rounded_elevation(high),
     }
 
 

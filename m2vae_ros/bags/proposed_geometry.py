@@ -22,6 +22,7 @@ Layout = tuple[tuple[int, ...], Geometry, list[str]]  # shape, geometry, remarks
 CELLS = 4096  # about as many pixels are proposed, or cells of a range image of a full circle
 SIZE_MULTIPLE = 8  # of it are the sides of images, and the columns of range images
 _ROUND_MANTISSAS = np.array([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10])
+_RIGHT_ANGLE = 1.57079633  # rad, to eight decimals
 _RANGE_OUTLIERS = 0.1  # percent of the ranges at either end that do not count
 _RANGE_MAX_FACTOR = 1.1  # range_max over the farthest measured range
 _RANGE_MIN_FACTOR = 0.5  # range_min over the nearest
@@ -59,6 +60,11 @@ def rounded_angle(angle: float) -> float:
     if abs(abs(angle) - pi) < 1e-6:
         return 3.14159265 if angle > 0 else -3.14159265
     return ceil(angle * 1e4 - 0.5) / 1e4
+
+
+def rounded_elevation(angle: float) -> float:
+    """Return an angle rounded to 0.0001 rad, but not beyond straight up or down."""
+    return min(max(rounded_angle(angle), -_RIGHT_ANGLE), _RIGHT_ANGLE)
 
 
 def format_measured(ranges: NDArray[np.floating]) -> str:

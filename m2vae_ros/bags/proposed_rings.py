@@ -25,10 +25,11 @@ _MIN_POINTS = 20  # of a ring; from fewer its elevation cannot be told
 _MIN_IN_OWN_ROW = 0.9  # share of the points that must be in the row of their own ring
 _SAME_ROW = 0.2  # median distances between rings, by which two are apart that share a row
 _BINS = (4096, 2048, 1024, 512, 256)  # of elevations, in which bands are looked for
+_MIN_IN_BIN = 4  # points, on average; with fewer, chance makes bands
 _VALLEY = 0.05  # mean counts of the bins with points, below which a bin is between two bands
 _MIN_BAND = 0.1  # median counts of the bands, below which a band is none
 _MAX_STRAY = 0.05  # share of the points that may lie between the bands
-_MAX_BAND_WIDTH = 0.6  # distances to the next band; with wider ones elevations are continuous
+_MAX_BAND_WIDTH = 0.85  # distances to the next band; with wider ones elevations are continuous
 _SECTORS = 72  # of a full circle
 _MIN_SECTORS = 0.5  # share of the sectors with points in which a band must have some
 
@@ -86,7 +87,7 @@ def find_rings(
         rings = _labelled_rings(elevation, label, source)
         if rings is not None:
             return rings
-    for bins in _BINS:
+    for bins in [bins for bins in _BINS if elevation.size >= _MIN_IN_BIN * bins]:
         bands = _bands(azimuth, elevation, bins)
         if bands is not None:
             inside = bands >= 0
