@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+import gc
 from importlib import import_module
 import sys
 from types import ModuleType
@@ -66,7 +67,7 @@ def _run_command(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     code: int = _command(arguments.command).run(arguments)
     if arguments.command in _NODES:
-        ending.ignore()
+        _end_node()
     return code
 
 
@@ -79,11 +80,16 @@ def _begin_node() -> None:
     parent.end_with_launch()
 
 
+def _end_node() -> None:
+    ending.ignore()
+    gc.freeze()  # else Python's last collections look at all of torch, for half a second
+
+
 def _run_node(module: str) -> int:
     _begin_node()
     installation.find_wheels_shares()
     code: int = import_module(module).main()
-    ending.ignore()
+    _end_node()
     return code
 
 
