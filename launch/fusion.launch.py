@@ -27,6 +27,7 @@ from launch.logging import get_logger
 from launch_ros.actions import Node
 
 from m2vae_ros.launching.arguments import (
+    check_model,
     choose_model,
     expanded,
     ignored_arguments,
@@ -122,6 +123,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             logger.warning(problem)
     given = set_parameters(values, list(topics))
     file.check(name, sensors, given)
+    check_model(choose_model(values, file.parameters_of(name), DEFAULT_MODEL))
     log_level = [] if values['log_level'] == UNSET else ['--log-level', values['log_level']]
     nodes = [Node(
         package='m2vae_ros', executable='fusion_node', name='fusion', output='screen',

@@ -33,6 +33,7 @@ from launch_ros.actions import Node
 
 from m2vae_ros.bags.writer import remove_bag
 from m2vae_ros.launching.arguments import (
+    check_model,
     choose_model,
     expanded,
     ignored_arguments,
@@ -142,6 +143,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     sensors = read_sensors(model)
     typed = {'device': values['device']} if values['device'] != UNSET else {}
     file.check(name, sensors, typed, overridden=parameters)
+    check_model(model)
     output = expanded(values['output'])
     check_output(output)
     if file.path != DEFAULT_PARAMETERS:

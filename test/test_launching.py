@@ -168,6 +168,12 @@ def test_the_last_words_of_a_process_are_its_last_error() -> None:
     assert said.reason(-9) == 'the node was ended by SIGKILL'
     said.hear(b'Traceback (most recent call last):\n  File "x"\nTypeError: wrong')
     assert said.reason(1) == 'the node ended with exit code 1: TypeError: wrong'
+    said.hear(b'\n[ERROR] [17956.6] [fusion]: activate failed: odd\n[ERROR] [17956.7] [fusion]: '
+              b'Traceback (most recent call last):\n  File "x"\nKeyError: odd\n\nDuring handling '
+              b'...\nTraceback (most recent call last):\n  File "y"\nRuntimeError: odder\n')
+    assert said.reason(2) == 'the node ended with exit code 2: activate failed: odd'
+    said.hear(b'[INFO] [17956.6] [fusion]: again\nTraceback (most recent call last):\nA: b\n')
+    assert said.reason(2) == 'the node ended with exit code 2: A: b'
     player = LastWords('the player')
     assert player.reason(0) == 'the player has ended too early'
     assert player.reason(3) == 'the player ended with exit code 3: it gave no reason'

@@ -85,11 +85,16 @@ def test_the_replay_launch_records_the_latents_of_a_bag_and_ends(
     ('device:=abacus', {}, 'device:=abacus: must be auto, cpu, cuda or cuda:N'),
     ('log_level:=info', {'slop': -1.0}, 'slop is -1.0, must be a number with a point from 0.0 to'),
     ('log_level:=info', {'lidar': {'reliability': 'so so'}}, 'must be one of auto, reliable'),
-    ('model:=~/damaged', {}, 'the fusion node ended with exit code 2: configure failed: /'),
+    ('model:=~/damaged', {}, 'damaged: damaged: its content is not what was written (SHA-256)'),
+    ('log_level:=info', {'qos_overrides': {'/scan': {'subscription': {'history': 'sometimes'}}}},
+     'the fusion node ended with exit code 2: activate failed: no subscription to /scan, whose q'),
     ('topics:=lidar=/absent', {}, 'sensor lidar: no topic /absent; choose one with topics:='),
     ('bag:=~/empty', {}, 'empty: has no messages'),
     ('start_offset:=9', {}, 'start_offset:=9: must be a number from 0 to the length of the bag'),
-], ids=['device', 'parameter', "sensor's parameter", 'model', 'topic', 'empty bag', 'offset'])
+], ids=[
+    'device', 'parameter', "sensor's parameter", 'model', 'quality of service', 'topic',
+    'empty bag', 'offset',
+])
 def test_a_replay_that_cannot_run_ends_with_the_reason_and_leaves_nothing(
     package: Path, tmp_path: Path, drive: Path, argument: str, parameters: dict[str, Any],
     reason: str, monkeypatch: pytest.MonkeyPatch,

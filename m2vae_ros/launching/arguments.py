@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
+from mmap import ACCESS_READ, mmap
 import os
 from pathlib import Path
 from typing import Any
 
 from m2vae_ros.specs import SensorSpec
-from m2vae_ros.vae.header import read_header
+from m2vae_ros.vae.header import check_digest, read_header, read_model_file
 from m2vae_ros.weights_file import CheckpointError
 
 UNSET = ''
@@ -113,6 +114,28 @@ def read_sensors(model: Path) -> tuple[SensorSpec, ...]:
     """
     try:
         return read_header(model).sensors
+    except CheckpointError as error:
+        raise LaunchArgumentError(f'model {error}') from None
+
+
+def check_model(model: Path) -> None:
+    """
+    Check that a model file is as it was written, as the node will when it has imported torch.
+
+    Raises
+    ------
+    LaunchArgumentError
+        If the file is no model, or damaged.
+
+    """
+    try:
+        _, layout = read_model_file(model)
+        with (
+            model.open('rb') as file,
+            mmap(file.fileno(), 0, access=ACCESS_READ) as mapped,
+            memoryview(mapped) as content,
+        ):
+            check_digest(model, layout, content)
     except CheckpointError as error:
         raise LaunchArgumentError(f'model {error}') from None
 

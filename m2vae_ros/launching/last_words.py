@@ -31,6 +31,7 @@ class LastWords:
         self.name = name
         self._rest = ''  # of a line that has not ended yet
         self._last_line = self._last_error = ''
+        self._explains = False  # whether a traceback that follows belongs to the last error
 
     def hear(self, output: bytes) -> None:
         """Take more of the output."""
@@ -55,7 +56,9 @@ class LastWords:
         logged, failed = _LOGGED.fullmatch(line), _FAILED.fullmatch(line)
         if failed is not None:
             self._last_error = failed['text']
-        elif logged is not None and logged['level'] in ('ERROR', 'FATAL'):
-            self._last_error = logged['text']
-        elif line == _TRACEBACK:  # its last line says why
+        elif logged is not None:
+            self._explains = logged['text'] == _TRACEBACK
+            if logged['level'] in ('ERROR', 'FATAL') and not self._explains:
+                self._last_error = logged['text']
+        elif line == _TRACEBACK and not self._explains:  # its last line says why
             self._last_error = ''

@@ -95,7 +95,15 @@ class SensorSubscription:
         self._recent_stamps: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED_STAMPS)
         self.reliable = False
         self._made_at = 0.0  # on the steady clock, s
-        self._subscribe(self._wanted_reliability())
+        try:
+            self._subscribe(self._wanted_reliability())
+        except RuntimeError as error:
+            if not node.context.ok():
+                raise
+            raise ValueError(
+                f'no subscription to {self._name}, whose quality of service comes from '
+                f'qos_overrides: {" ".join(str(error).split())}'
+            ) from None
 
     @property
     def topic(self) -> str:

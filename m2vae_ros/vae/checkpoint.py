@@ -15,7 +15,13 @@ from safetensors import SafetensorError
 import safetensors.torch
 import torch
 
-from m2vae_ros.vae.header import DIGEST_KEY, METADATA_KEY, ModelHeader, read_model_file
+from m2vae_ros.vae.header import (
+    check_digest,
+    DIGEST_KEY,
+    METADATA_KEY,
+    ModelHeader,
+    read_model_file,
+)
 from m2vae_ros.vae.model import Architecture, M2VAE
 from m2vae_ros.weights_file import CheckpointError, digest, MAX_HEADER_BYTES, printable
 
@@ -202,11 +208,7 @@ def load(path: str | Path, *, device: str | torch.device = 'cpu') -> Checkpoint:
         tensors = safetensors.torch.load(content)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f'{path}: damaged or cut off: {printable(error)}') from error
-    written = layout.metadata.get(DIGEST_KEY)
-    weights = memoryview(content)[layout.data_start:]
-    text = layout.metadata[METADATA_KEY]
-    if written is not None and written != digest(layout.table, text, weights):
-        raise CheckpointError(f'{path}: damaged: its content is not what was written (SHA-256)')
+    has_digest = check_digest(path, layout, memoryview(content))
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise CheckpointError(f'{path}: weight {name} is not finite')
@@ -215,7 +217,7 @@ def load(path: str | Path, *, device: str | torch.device = 'cpu') -> Checkpoint:
     model = M2VAE(sensors, architecture, subsets)
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     model.temperatures = header.temperatures
-    return Checkpoint(model.to(device).eval().requires_grad_(False), header, written is not None)
+    return Checkpoint(model.to(device).eval().requires_grad_(False), header, has_digest)
 
 
 def _with_digest(content: bytes) -> bytes:

@@ -19,7 +19,14 @@ from typing import Any
 
 from m2vae_ros.specs import SensorSpec
 from m2vae_ros.vae.subsets import lattice, Subset
-from m2vae_ros.weights_file import CheckpointError, Layout, parse_json, printable, quoted
+from m2vae_ros.weights_file import (
+    CheckpointError,
+    digest,
+    Layout,
+    parse_json,
+    printable,
+    quoted,
+)
 
 FORMAT_VERSION = 1
 METADATA_KEY = 'm2vae_ros'
@@ -249,6 +256,25 @@ def read_header(path: str | Path) -> ModelHeader:
 
     """
     return read_model_file(path)[0]
+
+
+def check_digest(path: str | Path, layout: Layout, content: memoryview) -> bool:
+    """
+    Compare the content of a model file with its digest; return whether it has one.
+
+    Raises
+    ------
+    CheckpointError
+        If they differ.
+
+    """
+    written, text = layout.metadata.get(DIGEST_KEY), layout.metadata[METADATA_KEY]
+    with content[layout.data_start:] as weights:
+        if written is not None and written != digest(layout.table, text, weights):
+            raise CheckpointError(
+                f'{path}: damaged: its content is not what was written (SHA-256)'
+            )
+    return written is not None
 
 
 def read_model_file(path: str | Path) -> tuple[ModelHeader, Layout]:
