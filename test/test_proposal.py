@@ -130,13 +130,36 @@ def test_a_partial_scan_has_its_cells_around_its_beams(tmp_path):
 def test_a_driver_without_a_farthest_range_gets_the_measured_one(tmp_path, farthest, empty):
     def message_at(now):
         message = scan(limits=(0.0, farthest))(now)
-        message.ranges[::3] = empty
+        message.ranges[::20] = empty
         return message
 
     found, text = proposal(tmp_path, {'/scan': (SCAN, message_at)})
     assert 4.2 < found['scan'].geometry['range_max'] <= 6
     assert f'the driver says 0 to {farthest:g} m, 0.62 to 4.18 m were measured' in text
-    assert decode(found['scan'], message_at(START_NS)).returned.sum() == 120
+    assert decode(found['scan'], message_at(START_NS)).returned.sum() == 171
+
+
+@pytest.mark.parametrize('empty', [np.inf, np.nan, 0.0])
+@pytest.mark.parametrize(('bins', 'apart', 'bearings'), [
+    (360, 1.0, 360), (360, 1.33, 180), (720, 1.0, 360), (1440, 0.4, 360), (360, 2.0, 180),
+    (180, 5.0, 60),
+])
+def test_bins_that_no_beam_hits_are_not_taken_for_free_space(
+    tmp_path, bins, apart, bearings, empty
+):
+    """A room is closed for the model too where a driver has more bins than the lidar beams."""
+    def message_at(now):
+        message = scan(bins, -pi, 2 * pi / bins)(now)
+        first = now // 10**8 % 7 / 7 * apart  # the beams of each turn are elsewhere
+        hit = np.arange(first, 360, apart)
+        message.ranges[:] = empty
+        message.ranges[(hit / 360 * bins).astype(int)] = 3 + np.sin(np.radians(hit))
+        return message
+
+    found, text = proposal(tmp_path, {'/scan': (SCAN, message_at)})
+    assert found['scan'].shape == (bearings,)
+    assert ('are more than the lidar has beams' in text) == (bearings < min(bins, 360))
+    assert decode(found['scan'], message_at(START_NS)).returned.mean() > 0.98
 
 
 def test_a_driver_without_a_farthest_range_that_sees_nothing_is_no_sensor(tmp_path):
