@@ -201,6 +201,25 @@ def arguments() -> list[DeclareLaunchArgument]:
             'by spaces',
         ),
         DeclareLaunchArgument(
+            'slop', default_value=UNSET,
+            description='How far stamps of one set may lie apart, s. Unset: that of params_file',
+        ),
+        DeclareLaunchArgument(
+            'max_wait', default_value=UNSET,
+            description='How long a measurement waits for the others, s. Unset: that of '
+            'params_file',
+        ),
+        DeclareLaunchArgument(
+            'timeout', default_value=UNSET,
+            description='How long a silent sensor is still waited for, s. Unset: that of '
+            'params_file',
+        ),
+        DeclareLaunchArgument(
+            'offsets', default_value=UNSET,
+            description="By how much sensors' stamps are ahead: SENSOR=SECONDS, separated by "
+            'spaces. Unset: those of params_file',
+        ),
+        DeclareLaunchArgument(
             'device', default_value=UNSET,
             description='Where to infer: auto, cpu, cuda or cuda:N. Unset: that of params_file, '
             'else auto',

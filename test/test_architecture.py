@@ -34,7 +34,7 @@ MAY_IMPORT = {
     'sensors': 'specs public',
     'fusion': 'specs public vae sensors',
     'simulation': 'specs parent sensors',
-    'bags': 'specs installation public aside sensors',
+    'bags': 'specs installation public aside sensors fusion',
     'samples': 'specs parent vae sensors fusion simulation bags',
     'evaluation': 'specs aside vae sensors fusion bags samples',
     'training': 'specs vae samples evaluation',

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+import re
 
 import numpy as np
 import pytest
@@ -194,7 +195,8 @@ def in_turn(topic, count, message):
 
 @pytest.mark.parametrize(('change', 'expected'), [
     (zero, 'all 10 messages are stamped with time 0.* the driver stamping'),
-    (hour_late, r'all 10 stamps lie 3600\.0 s before the time of recording: .*--clock header'),
+    (hour_late, r'all 10 stamps lie 3600\.0 s before the time of recording: with '
+                r'--offset lidar=-3600, 100% of the messages'),
     (not_a_number, 'none of 10 messages can be used; the first: no_valid_range: none'),
     (half_turn, r'the scan changes 0\.5 s after the start from 360 beams .* to 180 beams .*'
                 '--allow-geometry-changes'),
@@ -233,6 +235,42 @@ def test_stamps_of_another_time_can_be_the_clock(tmp_path):
         CacheOptions(processes=1, clock='header'),
     )
     np.testing.assert_array_equal(by_stamps.sets.rows, plain.sets.rows)
+
+
+@pytest.mark.parametrize('clock', ['receive', 'header'])
+def test_the_clock_of_one_sensor_is_corrected_by_the_offset_that_the_error_names(tmp_path, clock):
+    def ahead(topic, count, message):
+        message.header.stamp.sec += 37 if topic == '/depth/points' else 0
+        return message
+
+    options = CacheOptions(processes=1, clock=clock)
+    bag = write_drive(tmp_path / 'drive', seconds=2.0, change=ahead)
+    with pytest.raises(BagError, match='with --offset depth=37, 100% of the messages'):
+        open_cache(bag, SENSORS, options)
+    corrected = open_cache(bag, SENSORS, options, offsets={'depth': 37.0})
+    plain = open_cache(write_drive(tmp_path / 'plain', seconds=2.0), SENSORS, options)
+    np.testing.assert_array_equal(corrected.sets.rows, plain.sets.rows)
+    np.testing.assert_array_equal(corrected.sets.stamps, plain.sets.stamps)
+
+
+def test_a_late_sensor_is_named_with_the_wait_that_fuses_it(tmp_path):
+    bag = write_drive(tmp_path / 'drive', seconds=3.0, change=late_depth)
+    with pytest.raises(BagError, match=r'none of its 36 messages was fused .*: with ') as caught:
+        open_cache(bag, SENSORS, ALONE)
+    changes = dict(re.findall(r'--([a-z-]+) ([0-9.]+)', str(caught.value)))
+    assert {'max-wait', 'timeout'} <= set(changes)
+    cure = {name.replace('-', '_'): float(value) for name, value in changes.items()}
+    cure['queue_size'] = int(cure['queue_size'])
+    cured = open_cache(bag, SENSORS, ALONE, synchronizer=cure)
+    assert not any('CAUTION' in line for line in cured.report())
+    assert cured.sets.subset_counts()['camera+lidar+depth'] > 20
+
+
+def late_depth(topic, count, message):
+    if topic == '/depth/points':
+        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec - 600_000_000
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+    return message
 
 
 def test_receive_times_are_the_clock_and_not_the_stamps(cached, drive):

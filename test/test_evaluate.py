@@ -15,10 +15,11 @@ pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
 from m2vae_ros import cli  # noqa: E402
 from m2vae_ros.bags.bag import Bag  # noqa: E402
 from m2vae_ros.evaluation.passage import pass_through  # noqa: E402
-from m2vae_ros.evaluation.report.folder import report_folder  # noqa: E402
+from m2vae_ros.evaluation.report.folder import METRICS, report_folder  # noqa: E402
 from m2vae_ros.evaluation.sensor_errors import sensor_errors  # noqa: E402
 from m2vae_ros.evaluation.timeline import make_timeline, principal_plane  # noqa: E402
 from m2vae_ros.fusion.pipeline import Pipeline  # noqa: E402
+from m2vae_ros.samples.cache import CacheOptions, open_cache  # noqa: E402
 from m2vae_ros.simulation.robot import SENSORS  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402
 from m2vae_ros.vae.model import Architecture, M2VAE  # noqa: E402
@@ -234,7 +235,41 @@ def test_the_error_for_stamps_of_another_time_names_the_option_to_use(tmp_path, 
     assert cli.main([*map(str, words), '--clock', 'header']) == 0
 
 
+@pytest.mark.parametrize('fault', ['late', 'zero'])
+def test_in_the_order_of_stamps_it_fuses_what_training_fuses(tmp_path, model, fault):
+    def change(topic, count, message):
+        stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        if fault == 'late' and topic == '/depth/points':
+            stamp_ns -= 1_100_000_000
+        elif fault == 'zero' and topic == '/scan' and count % 7 == 3:
+            stamp_ns = 0
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+        return message
+
+    bag = write_drive(tmp_path / 'drive', seconds=3.0, change=change)
+    trained_on = open_cache(bag, SENSORS, CacheOptions(processes=1, clock='header')).sets
+    words = ['--model', model, '--bag', bag, '--report', tmp_path / 'r', *FEW]
+    assert cli.main(['evaluate', '--clock', 'header', *map(str, words)]) == 0
+    fused = json.loads((tmp_path / 'r' / METRICS).read_text())['fused_sets']
+    assert fused == trained_on.subset_counts()
+    assert fused['camera+lidar+depth'] > 15
+
+
+def test_a_clock_that_is_off_is_corrected_by_an_offset(tmp_path, model):
+    def ahead(topic, count, message):
+        message.header.stamp.sec += 37 if topic == '/scan' else 0
+        return message
+
+    bag = write_drive(tmp_path / 'drive', seconds=2.0, change=ahead)
+    words = ['--model', model, '--bag', bag, '--report', tmp_path / 'r', *FEW]
+    assert cli.main(['evaluate', '--offset', 'lidar=37', *map(str, words)]) == 0
+    fused = json.loads((tmp_path / 'r' / METRICS).read_text())['fused_sets']
+    assert fused['camera+lidar+depth'] > 15
+
+
 @pytest.mark.parametrize(('words', 'reason'), [
+    (['--offset', 'lidar'], '--offset lidar: must be SENSOR=SECONDS'),
+    (['--offset', 'sonar=1'], "offsets name ['sonar']"),
     (['--samples', '1'], '--samples 1: must be 2 or more'),
     (['--clock', 'wall'], '--clock wall: must be one of receive, header'),
     (['--topic', 'scan'], '--topic scan: must be SENSOR=TOPIC'),

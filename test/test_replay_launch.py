@@ -30,8 +30,8 @@ from support.waiting import slowdown
 def test_replay_lists_every_argument_with_a_description(package: Path) -> None:
     arguments = arguments_of(package, 'replay.launch.py')
     assert set(arguments) == {
-        'bag', 'output', 'model', 'params_file', 'topics', 'device', 'rate', 'start_offset',
-        'loop', 'pause', 'namespace', 'log_level',
+        'bag', 'output', 'model', 'params_file', 'topics', 'slop', 'max_wait', 'timeout',
+        'offsets', 'device', 'rate', 'start_offset', 'loop', 'pause', 'namespace', 'log_level',
     }
     for argument in arguments.values():
         assert argument.description not in ('', 'no description given')

@@ -25,6 +25,7 @@ from m2vae_ros.bags.proposed_images import propose_image
 from m2vae_ros.bags.proposed_scans import propose_scan
 from m2vae_ros.bags.resolution import COMPRESSED_IMAGE
 from m2vae_ros.bags.topics import ros_2_name, Topic
+from m2vae_ros.fusion.timing import LONGEST_DELAY, measure
 from m2vae_ros.sensors.kinds import decode, KINDS
 from m2vae_ros.sensors.messages import InvalidMessage, stamp_and_frame
 from m2vae_ros.specs import Measurement, SensorSpec
@@ -45,7 +46,7 @@ _GENERIC_WORDS = (
 _PROPOSE_BY_KIND: dict[str, Callable[[Sequence[Any], str], Layout]] = {
     'image': propose_image, 'laser_scan': propose_scan, 'point_cloud': propose_cloud,
 }  # from messages and their frame
-_MAX_AHEAD_NS, _MAX_BEHIND_NS = 200_000_000, 10_000_000_000  # the synchroniser's max_future, _age
+_MAX_AHEAD = 0.2  # s, the synchroniser's max_future
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def _propose(bag: Bag, topic: Topic) -> ProposedSensor:
         remarks.append(f'CAUTION: its frame {sent_frame!r} has characters that cannot be printed')
     elif len(frames) > 1:
         remarks.append(f'CAUTION: its messages have several frames: {", ".join(sorted(frames))}')
-    remarks += _check_stamps([received for burst in bursts for received in burst])
+    remarks += _check_stamps(name, [received for burst in bursts for received in burst])
     return ProposedSensor(topic, spec, tuple(remarks))
 
 
@@ -210,7 +211,7 @@ def _format_rate(bursts: Sequence[Sequence[Received]]) -> str:
     return f'{1e9 / period:.1f} Hz' if period > 0 else 'rate unknown'
 
 
-def _check_stamps(received: Sequence[Received]) -> list[str]:
+def _check_stamps(name: str, received: Sequence[Received]) -> list[str]:
     """Return warnings about stamps that the synchroniser would reject; raise if all are zero."""
     stamps = np.array([stamp_and_frame(each.message)[0] for each in received])
     receipts = np.array([each.receive_ns for each in received])
@@ -218,13 +219,21 @@ def _check_stamps(received: Sequence[Received]) -> list[str]:
         raise UnusableTopic('the stamps in its headers are zero: the driver must set them')
     if (stamps == 0).any():
         return [f'CAUTION: {(stamps == 0).sum()} of {len(stamps)} messages have a stamp of zero']
-    behind = float(np.median(receipts - stamps))
-    if -_MAX_AHEAD_NS <= behind <= _MAX_BEHIND_NS:
+    timing = measure(np.stack([stamps, receipts], 1))
+    modes = timing.modes if timing else ((float(np.median(receipts - stamps)) * 1e-9, 1.0),)
+    if all(-_MAX_AHEAD <= delay <= LONGEST_DELAY for delay, _ in modes):
         return []
-    direction = 'behind' if behind > 0 else 'ahead of'
+    lie = ', then '.join(
+        f'{abs(delay):.1f} s {"behind" if delay > 0 else "ahead"}'
+        + (f' ({share:.0%} of those read)' if len(modes) > 1 else '')
+        for delay, share in modes
+    )
+    offset = -modes[0][0]
     return [
-        f'CAUTION: its stamps are {abs(behind) * 1e-9:.1f} s {direction} the time of receipt; '
-        f'such messages are rejected: set offsets, or max_age and max_future, of the synchroniser'
+        f'CAUTION: its stamps are {lie}, compared with the time of receipt; '
+        + ('its clock was set while it ran, so no offset fits all' if len(modes) > 1 else
+           f'train and evaluate with --offset {name}={offset:.3g}, and set {name}.offset of '
+           f'the node, or correct its clock')
     ]
 
 

@@ -9,7 +9,13 @@ from pathlib import Path
 import shlex
 import sys
 
-from m2vae_ros.commands.option_flags import add_options, options_of, sensor_topics
+from m2vae_ros.commands.option_flags import (
+    add_offset_option,
+    add_options,
+    options_of,
+    sensor_offsets,
+    sensor_topics,
+)
 from m2vae_ros.evaluation.evaluate import evaluate
 from m2vae_ros.evaluation.findings import Findings, SensorError
 from m2vae_ros.evaluation.options import EvaluationOptions
@@ -43,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--without', action='append', default=[], metavar='SENSOR',
         help='a sensor to do without, as the node does with SENSOR.enabled false; may be repeated',
     )
+    add_offset_option(parser)
     for group in (EvaluationOptions, SynchronizerOptions):
         add_options(parser, group)
 
@@ -58,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         disabled=arguments.without,
         options=options_of(EvaluationOptions, arguments),
         synchronizer=options_of(SynchronizerOptions, arguments),
+        offsets=sensor_offsets(arguments.offset),
     )
     print(_format_findings(findings))
     print(f'wrote {report / PAGE}, {METRICS} and the bag {LATENTS}')

@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Container, Sequence
 from dataclasses import fields
 from inspect import cleandoc
+from math import isfinite, nan
 from typing import Any, TypeVar
 
 Options = TypeVar('Options')
@@ -68,6 +69,37 @@ def sensor_topics(pairs: Sequence[str]) -> dict[str, str]:
             raise ValueError(f'--topic {pair}: must be SENSOR=TOPIC, as in camera=/front/image')
         topics[sensor] = topic
     return topics
+
+
+def add_offset_option(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of the sensors' offsets, which `sensor_offsets` reads."""
+    parser.add_argument(
+        '--offset', action='append', default=[], metavar='SENSOR=SECONDS',
+        help="by how much a sensor's stamps are ahead, as the node's SENSOR.offset; any size, "
+        'negative where they are behind; may be repeated',
+    )
+
+
+def sensor_offsets(pairs: Sequence[str]) -> dict[str, float]:
+    """
+    Return sensor -> seconds of pairs ``SENSOR=SECONDS``.
+
+    Raises
+    ------
+    ValueError
+        If a pair has another form.
+
+    """
+    offsets = {}
+    for pair in pairs:
+        sensor, _, seconds = pair.partition('=')
+        try:
+            offsets[sensor] = float(seconds)
+        except ValueError:
+            offsets[sensor] = nan
+        if not sensor or not isfinite(offsets[sensor]):
+            raise ValueError(f'--offset {pair}: must be SENSOR=SECONDS, as in lidar=0.19')
+    return offsets
 
 
 def _descriptions(group: type) -> dict[str, str]:

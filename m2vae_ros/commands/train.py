@@ -16,8 +16,15 @@ from time import monotonic
 
 from m2vae_ros import installation
 from m2vae_ros.bags.sensors_file import read_sensors
-from m2vae_ros.commands.option_flags import add_options, options_of, sensor_topics
+from m2vae_ros.commands.option_flags import (
+    add_offset_option,
+    add_options,
+    options_of,
+    sensor_offsets,
+    sensor_topics,
+)
 from m2vae_ros.evaluation.calibration import CalibrationOptions
+from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.samples.augmentation import AugmentationOptions
 from m2vae_ros.samples.cache import CacheOptions
 from m2vae_ros.samples.recorded import samples_from_bags
@@ -74,6 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_options(parser, group)
     add_options(parser, SimulationOptions)
     add_options(parser, CacheOptions, exclude=('processes',))
+    add_offset_option(parser)
+    add_options(parser, SynchronizerOptions)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -116,7 +125,10 @@ def _load_samples(
         splits = samples_from_bags(
             arguments.bag, read_sensors(arguments.sensors),
             cache=options_of(CacheOptions, arguments), splits=split,
-            topics=sensor_topics(arguments.topic), augmentation=augmentation, seed=arguments.seed,
+            topics=sensor_topics(arguments.topic),
+            synchronizer=asdict(options_of(SynchronizerOptions, arguments)),
+            offsets=sensor_offsets(arguments.offset),
+            augmentation=augmentation, seed=arguments.seed,
         )
         settings = {'split': asdict(split)}
     if augmentation.is_active:

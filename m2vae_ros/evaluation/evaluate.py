@@ -39,7 +39,8 @@ _LATENT_TOPIC = '/fusion/latent'
 def evaluate(
     model: Path, bag: Path, report: Path, *, command: str, topics: Mapping[str, str] | None = None,
     disabled: Collection[str] = (), options: EvaluationOptions | None = None,
-    synchronizer: SynchronizerOptions | None = None, say: Callable[[str], None] = print,
+    synchronizer: SynchronizerOptions | None = None, offsets: Mapping[str, float] | None = None,
+    say: Callable[[str], None] = print,
 ) -> Findings:
     """
     Send a bag through a model and write the report; shows progress bars.
@@ -62,6 +63,8 @@ def evaluate(
         How much to measure.
     synchronizer
         Which measurements belong together.
+    offsets
+        Sensor -> seconds that its stamps are ahead.
     say
         Called at the beginning with each line about a sensor that is absent, or whose topic was
         found by its type.
@@ -83,7 +86,8 @@ def evaluate(
             say(line)
         with report_folder(report) as folder:
             pipeline = Pipeline(
-                loaded.model, device=options.device, **vars(synchronizer or SynchronizerOptions())
+                loaded.model, device=options.device, offsets=offsets,
+                **vars(synchronizer or SynchronizerOptions()),
             )
             passage = _fuse_all(pipeline, recording, found.topics, folder, options)
             found = replace(found, absent={**found.absent, **passage.unusable})

@@ -7,9 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-import heapq
 import sys
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +17,7 @@ from m2vae_ros.bags.bag import Bag
 from m2vae_ros.bags.storage import BagError
 from m2vae_ros.evaluation.findings import SensorTraffic
 from m2vae_ros.evaluation.kept_sets import EvenSelection, KeptSet, RecentMeasurements, SECOND_NS
+from m2vae_ros.evaluation.stamp_order import by_stamp
 from m2vae_ros.fusion.latent_message import Latent, sensors_mask
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.fusion.playback import Arrival, play
@@ -26,8 +25,6 @@ from m2vae_ros.fusion.refusals import refusals_text, stamp_reasons
 from m2vae_ros.fusion.statistics import BAD_STAMPS
 from m2vae_ros.fusion.synchronizer import FusedSet
 from m2vae_ros.vae.subsets import Subset
-
-_REORDER_WINDOW = 32  # messages: how far their order may differ from that of their stamps
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +118,7 @@ def pass_through(
     stamps: list[int] = []
     fused: list[Subset] = []
     means: list[NDArray[np.float32]] = []
-    arrivals = _arrivals(bag, topics, clock, counts)
+    arrivals = _arrivals(pipeline, bag, topics, clock, counts)
     for fused_set in play(pipeline, arrivals):
         result = pipeline.fuse(fused_set)
         if result is None:
@@ -158,10 +155,12 @@ def _with_earlier(fused_set: FusedSet, index: int, recent: RecentMeasurements) -
 
 
 def _arrivals(
-    bag: Bag, topics: Mapping[str, str], clock: str, counts: _MessageCounts
+    pipeline: Pipeline, bag: Bag, topics: Mapping[str, str], clock: str, counts: _MessageCounts
 ) -> Iterator[Arrival]:
     arrivals = _received(bag, topics, counts)
-    return arrivals if clock == 'receive' else _by_stamp(arrivals)
+    if clock == 'receive':
+        return arrivals
+    return by_stamp(arrivals, bag, topics, pipeline.synchronizer.offsets)
 
 
 def _received(
@@ -179,20 +178,6 @@ def _received(
             counts.add(sensors[topic], receive_ns)
             bar.update((receive_ns - bag.start_ns) * 1e-9 - bar.n)
             yield sensors[topic], receive_ns, message
-
-
-def _by_stamp(arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
-    """Yield the messages in order of their stamps, with the stamp as time of arrival."""
-    waiting: list[tuple[int, int, str, Any]] = []  # a heap: stamp, number, sensor, message
-    for number, (sensor, _, message) in enumerate(arrivals):
-        stamp = message.header.stamp
-        heapq.heappush(waiting, (stamp.sec * 10**9 + stamp.nanosec, number, sensor, message))
-        if len(waiting) > _REORDER_WINDOW:
-            stamp_ns, _, earliest, oldest = heapq.heappop(waiting)
-            yield earliest, stamp_ns, oldest
-    while waiting:
-        stamp_ns, _, earliest, oldest = heapq.heappop(waiting)
-        yield earliest, stamp_ns, oldest
 
 
 def _traffic(

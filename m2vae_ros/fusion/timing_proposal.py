@@ -79,8 +79,12 @@ def complete_share(
     Judged are its messages, but for the first, from when all sensors have begun to when the first
     of them ends; nan where there are too few.
     """
-    names = [name for name, each in times.items() if len(each)]
-    corrected = _corrected({name: times[name] for name in names}, offsets or {})
+    corrected = {
+        name: each for name, each in _corrected(times, offsets or {}).items() if len(each)
+    }
+    names = list(corrected)
+    if not names:
+        return nan
     judged = set(_judged(corrected, options.slop).tolist())
     if len(judged) < _FEWEST:
         return nan

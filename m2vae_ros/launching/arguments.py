@@ -141,20 +141,25 @@ def check_model(model: Path) -> None:
 
 
 def parse_topics(text: str) -> dict[str, str]:
+    """Return sensor -> topic, see `parse_pairs`."""
+    return parse_pairs('topics', text, 'TOPIC')
+
+
+def parse_pairs(name: str, text: str, value: str) -> dict[str, str]:
     """
-    Return sensor -> topic, from SENSOR=TOPIC pairs separated by spaces or commas.
+    Return sensor -> value, from SENSOR=VALUE pairs separated by spaces or commas.
 
     Raises
     ------
     LaunchArgumentError
-        If something is no pair.
+        If something is no pair; names the argument and what the value is.
 
     """
     pairs = text.replace(',', ' ').split()
     for pair in pairs:
-        sensor, equals, topic = pair.partition('=')
-        if not (sensor and equals and topic):
-            raise LaunchArgumentError(f'topics:={pair}: must be SENSOR=TOPIC')
+        sensor, equals, given = pair.partition('=')
+        if not (sensor and equals and given):
+            raise LaunchArgumentError(f'{name}:={pair}: must be SENSOR={value}')
     return dict(pair.split('=', 1) for pair in pairs)
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from m2vae_ros.launching.arguments import (
     expanded,
     LaunchArgumentError,
     parse_number,
+    parse_pairs,
     parse_topics,
     read_sensors,
 )
@@ -35,7 +36,8 @@ def replay_parameters(
     Parameters
     ----------
     values
-        Arguments of the launch: ``bag``, ``topics``, ``rate``, ``start_offset``.
+        Arguments of the launch: ``bag``, ``topics``, ``rate``, ``start_offset``; ``slop``,
+        ``max_wait``, ``timeout`` and ``offsets``, where they are given.
     model
         Path of the model.
     in_file
@@ -74,6 +76,7 @@ def replay_parameters(
         'model': str(model), 'use_sim_time': True, 'autostart': True, 'exit_on_failure': True,
         'backlog': BACKLOG,
     }
+    parameters |= _time_parameters(values, [spec.name for spec in sensors])
     for spec in sensors:
         parameters[f'{spec.name}.enabled'] = spec.name in found.topics
         if spec.name in found.absent:
@@ -85,6 +88,23 @@ def replay_parameters(
         if spec.kind == 'image':
             parameters[f'{spec.name}.transport'] = 'compressed' if compressed else 'raw'
     return parameters, list(found.topics.values())
+
+
+def _time_parameters(values: Mapping[str, str], sensors: Sequence[str]) -> dict[str, float]:
+    """Return the parameters that say which measurements belong together."""
+    found = {
+        name: parse_number(name, values[name], 0, 60, 'a number of seconds from 0 to 60')
+        for name in ('slop', 'max_wait', 'timeout') if values.get(name)
+    }
+    for sensor, text in parse_pairs('offsets', values.get('offsets', ''), 'SECONDS').items():
+        if sensor not in sensors:
+            raise LaunchArgumentError(
+                f'offsets:={sensor}={text}: the sensors are {", ".join(sensors)}'
+            )
+        found[f'{sensor}.offset'] = parse_number(
+            f'offsets:={sensor}', text, -1e9, 1e9, 'a number of seconds'
+        )
+    return found
 
 
 def check_output(path: Path) -> None:

@@ -43,6 +43,7 @@ from m2vae_ros.samples.decoding import (
     Times,
 )
 from m2vae_ros.samples.fused_table import check_overlap, fuse, FusedTable
+from m2vae_ros.samples.timing_cure import find_cure
 from m2vae_ros.specs import SensorSpec
 
 CLOCKS = ('receive', 'header')
@@ -115,6 +116,8 @@ class CachedBag:
         """Return lines of text: how many sets it has of which sensors, and unusable messages."""
         subsets = ', '.join(f'{n} of {names}' for names, n in self.sets.subset_counts().items())
         lines = [f'{self.path}: {len(self.sets)} fused sets: {subsets}']
+        if self.description.get('cure'):
+            lines.append(f'{self.path}: CAUTION: {self.description["cure"]}')
         for name, topic in self.description['topics'].items():
             invalid = self.description['invalid'][name]
             dropped = self.description['dropped'][name]
@@ -161,6 +164,7 @@ def open_cache(
     *,
     topics: Mapping[str, str] | None = None,
     synchronizer: Mapping[str, float] | None = None,
+    offsets: Mapping[str, float] | None = None,
 ) -> CachedBag:
     """
     Return the cache of a bag; decode the bag if there is none.
@@ -177,6 +181,8 @@ def open_cache(
         Sensor -> its topic in this bag, where it is not the sensor's own.
     synchronizer
         Options of `Synchronizer`.
+    offsets
+        Sensor -> seconds that its stamps are ahead.
 
     Raises
     ------
@@ -189,16 +195,18 @@ def open_cache(
     options = options or CacheOptions()
     sensors = tuple(sensors)
     chosen = asdict(SynchronizerOptions.from_dict(dict(synchronizer or {})))
+    ahead = {name: by for name, by in (offsets or {}).items() if by}
+    _check_offsets(ahead, sensors)
     with Bag(path) as bag:
         found = resolve_topics(bag, sensors, topics)
-        key = _cache_key(bag, sensors, found, options, chosen)
+        key = _cache_key(bag, sensors, found, options, chosen, ahead)
         root = Path(options.cache) if options.cache else bag.path.with_name(
             bag.path.name + _SUFFIX
         )
         if not _is_complete(root / key, sensors):
             with explain_write_errors(root, bag.path), write_lock(root, key):
                 if not _is_complete(root / key, sensors):
-                    _write_cache(root, key, bag, sensors, found, options, chosen)
+                    _write_cache(root, key, bag, sensors, found, options, chosen, ahead)
     description = json.loads((root / key / _DESCRIPTION).read_text())
     table = FusedTable.from_array([spec.name for spec in sensors], np.load(root / key / _SETS))
     return CachedBag(bag.path, root / key, sensors, table, description)
@@ -206,7 +214,7 @@ def open_cache(
 
 def _write_cache(
     root: Path, key: str, bag: Bag, sensors: tuple[SensorSpec, ...], topics: Mapping[str, str],
-    options: CacheOptions, synchronizer: Mapping[str, float],
+    options: CacheOptions, synchronizer: Mapping[str, float], offsets: Mapping[str, float],
 ) -> None:
     """Decode a bag, fuse its measurements and write the cache, atomically."""
     check_free_space(root, bag.path, sum(
@@ -227,10 +235,12 @@ def _write_cache(
             )
             for spec in sensors
         }
-        table, statistics = fuse(times, synchronizer, clock=options.clock)
-        check_overlap(bag.path, topics, times, table, statistics)
+        table, statistics = fuse(times, synchronizer, clock=options.clock, offsets=offsets)
+        cure = find_cure(times, synchronizer, clock=options.clock, offsets=offsets)
+        check_overlap(bag.path, topics, times, table, statistics, cure)
         np.save(folder / _SETS, table.to_array())
         description = {
+            'cure': cure,
             'topics': dict(topics),
             'decoded': {name: tally.decoded for name, tally in tallies.items()},
             'invalid': {name: dict(tally.invalid) for name, tally in tallies.items()},
@@ -244,6 +254,13 @@ def _write_cache(
             },
         }
         (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2) + '\n')
+
+
+def _check_offsets(offsets: Mapping[str, float], sensors: Sequence[SensorSpec]) -> None:
+    names = [spec.name for spec in sensors]
+    unknown = sorted(set(offsets) - set(names))
+    if unknown:
+        raise ValueError(f'--offset {unknown[0]}: the sensors are {", ".join(names)}')
 
 
 def _is_complete(folder: Path, sensors: Sequence[SensorSpec]) -> bool:
@@ -287,7 +304,7 @@ def _format_geometry(geometry: ScanGeometry) -> str:
 
 def _cache_key(
     bag: Bag, sensors: Sequence[SensorSpec], topics: Mapping[str, str], options: CacheOptions,
-    synchronizer: Mapping[str, float],
+    synchronizer: Mapping[str, float], offsets: Mapping[str, float],
 ) -> str:
     settings = {
         'format': _FORMAT,
@@ -298,5 +315,6 @@ def _cache_key(
         'clock': options.clock,
         'allow_geometry_changes': options.allow_geometry_changes,
         'synchronizer': dict(synchronizer),
+        **({'offsets': dict(offsets)} if offsets else {}),
     }
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=12).hexdigest()

@@ -73,8 +73,10 @@ class FusedTable:
 class _RowReceiver:
     """Synchronises rows of the cache in place of measurements, as `playback.play` drives it."""
 
-    def __init__(self, names: Sequence[str], options: Mapping[str, float]) -> None:
-        self.synchronizer = Synchronizer(names, **dict(options))  # type: ignore[arg-type]
+    def __init__(
+        self, names: Sequence[str], options: Mapping[str, float], offsets: Mapping[str, float]
+    ) -> None:
+        self.synchronizer = Synchronizer(names, offsets=offsets, **options)
 
     @property
     def next_deadline_ns(self) -> int | None:
@@ -93,6 +95,7 @@ def fuse(
     options: Mapping[str, float],
     *,
     clock: str = 'receive',
+    offsets: Mapping[str, float] | None = None,
 ) -> tuple[FusedTable, Statistics]:
     """
     Synchronise recorded measurements as the pipeline does.
@@ -105,11 +108,14 @@ def fuse(
         Options of `Synchronizer`.
     clock
         Time of the synchroniser: ``receive`` or ``header``, see `CacheOptions`.
+    offsets
+        Sensor -> seconds that its stamps are ahead.
 
     """
-    receiver = _RowReceiver(tuple(times), options)
+    offsets = offsets or {}
+    receiver = _RowReceiver(tuple(times), options, offsets)
     stamps, rows = array('q'), array('q')
-    for fused_set in play(receiver, _arrivals(times, clock)):
+    for fused_set in play(receiver, _arrivals(times, clock, offsets)):
         stamps.append(fused_set.stamp_ns)
         rows.extend(fused_set.items.get(name, MISSING) for name in times)
     table = FusedTable(
@@ -120,11 +126,14 @@ def fuse(
     return table, receiver.synchronizer.statistics
 
 
-def _arrivals(times: Mapping[str, NDArray[np.int64]], clock: str) -> Iterator[Arrival]:
+def _arrivals(
+    times: Mapping[str, NDArray[np.int64]], clock: str, offsets: Mapping[str, float]
+) -> Iterator[Arrival]:
     """Yield sensor, time and (stamp, row) of all measurements, in order of the clock's time."""
     received, stamps, order = np.concatenate(list(times.values())).T
-    now = stamps if clock == 'header' else received
     sensor = np.repeat(np.arange(len(times)), [len(each) for each in times.values()])
+    ahead = np.array([round(offsets.get(name, 0.0) * 1e9) for name in times])
+    now = stamps - ahead[sensor] if clock == 'header' else received
     row = np.concatenate([np.arange(len(each)) for each in times.values()])
     names = tuple(times)
     for index in np.lexsort([order, received, now]):
@@ -133,10 +142,12 @@ def _arrivals(times: Mapping[str, NDArray[np.int64]], clock: str) -> Iterator[Ar
 
 def check_overlap(
     bag: Path, topics: Mapping[str, str], times: Mapping[str, NDArray[np.int64]],
-    table: FusedTable, statistics: Statistics,
+    table: FusedTable, statistics: Statistics, cure: str,
 ) -> None:
     """
     Check that every sensor is fused at some time, and at some time with another sensor.
+
+    ``cure`` is what would fuse them, see `find_cure`.
 
     Raises
     ------
@@ -148,20 +159,22 @@ def check_overlap(
     together = fused & (fused.sum(1, keepdims=True) > 1)
     for column, name in enumerate(table.names):
         if not fused[:, column].any():
-            reason = _explain_never_fused(times[name], statistics.dropped[name])
+            reason = _explain_never_fused(times[name], statistics.dropped[name], cure)
             raise BagError(f'{bag}: topic {topics[name]}: {reason}')
         if len(table.names) > 1 and not together[:, column].any():
             spans = '; '.join(
                 f'{topics[other]} {_format_span(each[:, 1])}' for other, each in times.items()
             )
+            remedy = cure or f'record them together, or take {name} out of the sensors'
             raise BagError(
                 f'{bag}: topic {topics[name]}: none of its {len(times[name])} messages has a '
-                f'stamp close to one of another sensor (stamps: {spans}): record them together, '
-                f'correct its clock, or take {name} out of the sensors'
+                f'stamp close to one of another sensor (stamps: {spans}): {remedy}'
             )
 
 
-def _explain_never_fused(times: NDArray[np.int64], dropped: Mapping[str, int]) -> str:
+def _explain_never_fused(
+    times: NDArray[np.int64], dropped: Mapping[str, int], cure: str
+) -> str:
     """Return why no measurement of a sensor was fused, and what to do."""
     if dropped.get(ZERO_STAMP) == len(times):
         return (
@@ -172,11 +185,11 @@ def _explain_never_fused(times: NDArray[np.int64], dropped: Mapping[str, int]) -
         behind = float(np.median(times[:, 0] - times[:, 1])) * 1e-9
         return (
             f'all {len(times)} stamps lie {abs(behind):.1f} s '
-            f'{"before" if behind > 0 else "after"} the time of recording: set the clock of the '
-            f'sensor, or read the bag by its stamps with --clock header'
+            f'{"before" if behind > 0 else "after"} the time of recording: '
+            + (cure or 'set the clock of the sensor and record again')
         )
     counts = ', '.join(f'{count} {reason}' for reason, count in dropped.items() if count)
-    return f'none of its {len(times)} messages was fused ({counts})'
+    return f'none of its {len(times)} messages was fused ({counts}){": " if cure else ""}{cure}'
 
 
 def _format_span(stamps: NDArray[np.int64]) -> str:

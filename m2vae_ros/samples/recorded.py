@@ -111,6 +111,7 @@ def samples_from_bags(
     splits: SplitOptions | None = None,
     topics: Mapping[str, str] | None = None,
     synchronizer: Mapping[str, float] | None = None,
+    offsets: Mapping[str, float] | None = None,
     augmentation: AugmentationOptions | None = None,
     seed: int = 0,
 ) -> SplitSamples:
@@ -132,6 +133,8 @@ def samples_from_bags(
         Sensor -> its topic in all the bags, where it is not the sensor's own.
     synchronizer
         Options of `Synchronizer`.
+    offsets
+        Sensor -> seconds that its stamps are ahead.
     augmentation, seed
         How the training samples are varied, and the seed of that; None = not varied.
 
@@ -141,13 +144,14 @@ def samples_from_bags(
         If a bag is wrong or too short, or a sensor is missing in all training samples.
 
     """
-    opened = partial(open_cache, options=cache, synchronizer=synchronizer)
+    opened = partial(open_cache, options=cache, synchronizer=synchronizer, offsets=offsets)
     if len(paths) == 1:
         bags = [opened(paths[0], sensors, topics=topics)]
     else:
         bags = [
             _with_all_sensors(opened(
                 path, [spec for spec in sensors if spec.name in found.topics], topics=found.topics,
+                offsets={n: by for n, by in (offsets or {}).items() if n not in found.absent},
             ), sensors, found)
             for path, found in zip(paths, _find_topics(paths, sensors, topics), strict=True)
         ]
