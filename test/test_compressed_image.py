@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import struct
 from types import SimpleNamespace
+import zlib
 
 import cv2
 import numpy as np
@@ -95,3 +97,49 @@ def test_data_that_is_not_an_image_file_is_rejected():
         with pytest.raises(InvalidMessage) as caught:
             decode(CAMERA, message('jpeg', data))
         assert caught.value.rule == rule
+
+
+def png_chunk(kind, data):
+    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize('pixels', [
+    picture(3), picture(4), picture(), picture(3, dtype=np.uint16),
+])
+def test_what_surrounds_the_pixels_of_a_png_changes_nothing_and_is_not_complained_of(
+    pixels, capfd
+):
+    content = cv2.imencode('.png', pixels)[1].tobytes()
+    odd = b''.join(
+        png_chunk(kind.encode(), b'odd')
+        for kind in 'gAMA cHRM iCCP sRGB pHYs sBIT tIME acTL zTXt'.split()
+    )
+    surrounded = content[:33] + 100 * odd + content[33:-12] + odd + content[-12:]
+    plain, other = (decode(CAMERA, message('png', data)) for data in (content, surrounded))
+    np.testing.assert_array_equal(plain.values, other.values)
+    assert capfd.readouterr().err == ''
+
+
+def test_a_palette_of_a_png_is_kept(capfd):
+    header = struct.pack('>IIBBBBB', 32, 24, 8, 3, 0, 0, 0)
+    rows = zlib.compress((b'\0' + bytes([0, 1] * 16)) * 24)
+    content = b'\x89PNG\r\n\x1a\n' + b''.join(png_chunk(kind, data) for kind, data in (
+        (b'IHDR', header), (b'PLTE', bytes([255, 0, 0, 0, 0, 255])), (b'tRNS', b'\xff\x80'),
+        (b'IDAT', rows), (b'IEND', b''),
+    ))
+    values = decode(CAMERA, message('png', content)).values
+    np.testing.assert_array_equal(values[:, 0, :2], [[1, 0], [0, 0], [0, 1]])
+    assert capfd.readouterr().err == ''
+
+
+def test_a_damaged_png_is_rejected_without_a_complaint_of_libpng(capfd):
+    content = cv2.imencode('.png', picture(3))[1].tobytes()
+    rules = set()
+    for place in range(8, len(content), 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x11
+        with pytest.raises(InvalidMessage) as caught:
+            decode(CAMERA, message('png', bytes(damaged)))
+        rules.add(caught.value.rule)
+    assert 'damaged' in rules
+    assert capfd.readouterr().err == ''

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
+import numpy as np
 from numpy.typing import NDArray
 
-from m2vae_ros.sensors.image_file import check_file, file_kind, MAX_PIXELS
+from m2vae_ros.sensors.image_file import check_file, file_kind, MAX_PIXELS, only_pixels
 from m2vae_ros.sensors.messages import bytes_of, fields_of, InvalidMessage
 
 # Channel order: the indices of red, green and blue among an image's channels.
@@ -39,7 +40,7 @@ def decompress(
     Raises
     ------
     InvalidMessage
-        ``message_type``, ``field_type``, ``encoding``, ``data_size``, ``truncated``,
+        ``message_type``, ``field_type``, ``encoding``, ``data_size``, ``truncated``, ``damaged``,
         ``image_header``, ``image_size`` or ``scans``.
 
     """
@@ -55,6 +56,8 @@ def decompress(
             f'or png'
         )
     check_file(content, max_pixels)
+    if kind == 'png':
+        encoded = np.frombuffer(only_pixels(content), np.uint8)
     try:
         pixels = cv2.imdecode(encoded, _FLAGS[kind] | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:

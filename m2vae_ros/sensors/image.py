@@ -97,8 +97,8 @@ def decode(spec: SensorSpec, message: Any, *, max_pixels: int = MAX_PIXELS) -> M
     ------
     InvalidMessage
         ``message_type``, ``field_type``, ``encoding``, ``cv_bridge`` (not installed, but needed),
-        ``empty_image``, ``step``, ``data_size``, ``truncated``, ``image_header``, ``image_size``,
-        ``scans``, ``value_range`` or ``no_valid_pixel``.
+        ``empty_image``, ``step``, ``data_size``, ``truncated``, ``damaged``, ``image_header``,
+        ``image_size``, ``scans``, ``value_range`` or ``no_valid_pixel``.
 
     """
     validate(spec)

@@ -46,6 +46,7 @@ _PNG_CHUNK = Struct('>I4s')  # length, type
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> samples of a pixel
 _PALETTE = 3  # colour type; decodes to 4 channels at most
 _COMPRESSED_TEXT = frozenset((b'zTXt', b'iTXt', b'iCCP'))
+_PIXEL_CHUNKS = frozenset((b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND'))
 _MAX_INFLATION = 1032  # of deflate, bytes for one byte (zlib's technical details)
 _MAX_CHUNKS = 2**15  # libpng writes chunks of 8 kB
 
@@ -69,7 +70,7 @@ def check_file(content: bytes, max_pixels: int) -> None:
     Raises
     ------
     InvalidMessage
-        ``truncated``, ``image_header``, ``image_size`` or ``scans``.
+        ``truncated``, ``damaged``, ``image_header``, ``image_size`` or ``scans``.
 
     """
     if len(content) > _BYTES_PER_PIXEL * max_pixels + _HEADER_ALLOWANCE:
@@ -82,6 +83,25 @@ def check_file(content: bytes, max_pixels: int) -> None:
     end = _JPEG_END if is_jpeg else _PNG_END
     if not content.endswith(end) and not content.rstrip(b'\0').endswith(end):
         raise _truncated(content, 'the end of the file')  # drivers pad with zeros
+
+
+def only_pixels(content: bytes) -> bytes:
+    """
+    Return a png file, that `check_file` found well, without what its pixels do not need.
+
+    libpng complains on the standard error of each chunk that it does not like, of which there may
+    be thousands in a file.
+    """
+    kept, position = [content[:8]], 8
+    while position < len(content):
+        length, kind = _PNG_CHUNK.unpack_from(content, position)
+        end = position + _PNG_CHUNK.size + length + 4
+        if kind in _PIXEL_CHUNKS:
+            kept.append(content[position:end])
+        if kind == b'IEND':
+            break
+        position = end
+    return b''.join(kept)
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -201,7 +221,7 @@ def _check_scans(
 
 
 def _check_png(content: bytes, max_pixels: int) -> None:
-    """Check the header and the lengths of all chunks (PNG specification, 5.3 and 11.2.2)."""
+    """Check the header and all chunks (PNG specification, 5.3 and 11.2.2)."""
     if len(content) < _PNG_HEADER_END or content[12:16] != b'IHDR':
         raise _truncated(content, 'the image size')
     length, _, width, height, depth, colour = _PNG_HEADER.unpack_from(content, 8)
@@ -233,6 +253,9 @@ def _chunk_lengths(content: bytes) -> tuple[int, int]:
         position += _PNG_CHUNK.size + length + 4
         if position > len(content):
             raise _truncated(content, f'the end of a chunk {kind!r} of {length} bytes')
+        checksum = int.from_bytes(content[position - 4:position], 'big')
+        if checksum != crc32(memoryview(content)[position - length - 8:position - 4]):
+            raise InvalidMessage('damaged', f'a chunk {kind!r} of {length} bytes is damaged')
         if kind == b'IDAT':
             image += length
         elif kind in _COMPRESSED_TEXT:
