@@ -284,6 +284,19 @@ def test_stamps_far_from_the_time_of_receipt_are_cautioned_against(tmp_path):
     assert 'CAUTION: its stamps are 6' in text
 
 
+def test_a_scanner_whose_beams_vary_a_little_is_one_scanner(tmp_path):
+    def varying(now):
+        beams = 340 + now // 10**8 % 7 * 5
+        message = scan(beams, -pi, 2 * pi / beams)(now)
+        message.ranges[:] = 2.5
+        return message
+
+    found, text = proposal(tmp_path, {'/scan': (SCAN, varying)})
+    assert 'CAUTION' not in text
+    assert 'its beams vary, 340 to 370: each scan is read by its own' in text
+    assert decode(found['scan'], varying(START_NS)).returned.mean() > 0.9
+
+
 def test_beams_that_change_are_cautioned_against(tmp_path):
     def changing(now):
         return scan(181 if now < START_NS + 500_000_000 else 90)(now)

@@ -140,7 +140,8 @@ def _unused_rings(points: _Points, axes: str) -> list[str]:
     return [
         f'{source} is not used: the points of a ring are not at an elevation of its own, as where '
         f'a cloud was moved to another frame; that of the lidar itself gives a row to each ring'
-        for source in fields[:1] if axes == 'body'
+        for source in fields[:1]
+        if axes == 'body' and np.ptp(points.labels[source]) > 0
     ]
 
 

@@ -21,6 +21,7 @@ from m2vae_ros.bags.proposed_geometry import (
     UnusableTopic,
     without_float32_noise,
 )
+from m2vae_ros.sensors.beams import may_be_one_scanner, ScanGeometry
 
 _MAX_BEARINGS = 360
 _DIVISORS = (1, 1.5, 2, 3, 4, 6, 8)  # of the most bearings; fewer are tried for fewer gaps
@@ -69,9 +70,17 @@ def propose_scan(messages: Sequence[Any], _: str) -> Layout:
             f'{beams} bins are more than the lidar has beams, and empty ones lie between returns: '
             f'with {bearings} bearings hardly any'
         )
-    if len(layouts) > 1:
+    views: list[ScanGeometry] = [
+        (first, first + step * (count - 1), count) for first, step, count, *_ in layouts
+    ]
+    if not all(may_be_one_scanner(views[0], view) for view in views):
         remarks.append(
             f'CAUTION: its beams change ({len(layouts)} layouts): a model needs a single one'
+        )
+    elif len({count for *_, count in views}) > 1:
+        counts = [count for *_, count in views]
+        remarks.append(
+            f'its beams vary, {min(counts)} to {max(counts)}: each scan is read by its own'
         )
     return (bearings,), geometry, remarks
 

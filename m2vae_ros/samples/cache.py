@@ -36,7 +36,6 @@ from m2vae_ros.samples.decoding import (
     bytes_per_message,
     decode_bag,
     parts_of,
-    ScanGeometry,
     stored_type,
     Tally,
     TIMES,
@@ -44,6 +43,7 @@ from m2vae_ros.samples.decoding import (
 )
 from m2vae_ros.samples.fused_table import check_overlap, fuse, FusedTable
 from m2vae_ros.samples.timing_cure import find_cure
+from m2vae_ros.sensors.beams import ScanGeometry
 from m2vae_ros.specs import SensorSpec
 
 CLOCKS = ('receive', 'header')

@@ -29,17 +29,15 @@ from tqdm import tqdm
 
 from m2vae_ros.bags.bag import Bag
 from m2vae_ros.parent import end_with_pool
+from m2vae_ros.sensors.beams import may_be_one_scanner, ScanGeometry
 from m2vae_ros.sensors.kinds import decode
 from m2vae_ros.sensors.messages import InvalidMessage
 from m2vae_ros.specs import Measurement, SensorSpec
 
 #: Parts of a measurement that are stored; `TIMES` are its `Times`.
 VALUES, VALID, RETURNED, TIMES = 'values', 'valid', 'returned', 'times'
-ScanGeometry = tuple[float, float, int]  # angle_min and angle_max in rad, number of beams
 _SLICE_NS = 5_000_000_000
 _MIN_MESSAGES_PER_SLICE = 50  # on average, or a bag with long gaps would have too many slices
-_MAX_ANGLE_CHANGE = 0.035  # rad, of the limits of scans of one scanner
-_MAX_BEAM_RATIO = 1.2  # of the numbers of beams of scans of one scanner
 # Rules that a scan may break, '' for none, while its geometry can be relied on.
 _GEOMETRY_IS_READABLE = ('', 'outside_view', 'no_valid_range')
 
@@ -109,7 +107,7 @@ class Tally:
 
     def add_geometry(self, receive_ns: int, geometry: ScanGeometry) -> None:
         """Keep a scan's geometry if it differs from that of the scan before."""
-        if not self.geometries or not _is_same_scanner(self.geometries[-1][1], geometry):
+        if not self.geometries or not may_be_one_scanner(self.geometries[-1][1], geometry):
             self.geometries.append((receive_ns, geometry))
 
 
@@ -301,10 +299,3 @@ def _append(part: Path, whole: BinaryIO) -> None:
         while block := file.read(1 << 20):
             whole.write(block)
     part.unlink()
-
-
-def _is_same_scanner(a: ScanGeometry, b: ScanGeometry) -> bool:
-    """Return whether two geometries may be of one scanner; some vary their beams a little."""
-    angle_change = max(abs(a[0] - b[0]), abs(a[1] - b[1]))
-    fewer, more = sorted((a[2], b[2]))
-    return angle_change <= _MAX_ANGLE_CHANGE and more <= _MAX_BEAM_RATIO * fewer

@@ -17,6 +17,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+ScanGeometry = tuple[float, float, int]  # angle_min and angle_max in rad, number of beams
+_MAX_ANGLE_CHANGE = 0.035  # rad, of the limits of scans of one scanner
+_MAX_BEAM_RATIO = 1.2  # of the numbers of beams of scans of one scanner
 _TURN = 2 * np.pi
 # Angles are float32 in a message: a beam this close below a border lies on it, in spacings.
 _BORDER = 1e-3
@@ -116,6 +119,13 @@ def beams_of(low: float, high: float, cells: int, fan: Fan) -> Beams:
     for array in (beams.covered, beams.indices, beams.starts):
         array.flags.writeable = False
     return beams
+
+
+def may_be_one_scanner(a: ScanGeometry, b: ScanGeometry) -> bool:
+    """Return whether two geometries may be of one scanner; some vary their beams a little."""
+    angle_change = max(abs(a[0] - b[0]), abs(a[1] - b[1]))
+    fewer, more = sorted((a[2], b[2]))
+    return angle_change <= _MAX_ANGLE_CHANGE and more <= _MAX_BEAM_RATIO * fewer
 
 
 def _cells_of_beams(low: float, high: float, cells: int, fan: Fan) -> NDArray[np.intp]:
