@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-import signal
 import sys
 from typing import Any
 
@@ -26,10 +25,11 @@ from launch.actions import (
     TimerAction,
 )
 from launch.event_handlers import OnProcessExit, OnProcessIO
-from launch.events import matches_action, Shutdown
-from launch.events.process import ProcessExited, SignalProcess
+from launch.events import Shutdown
+from launch.events.process import ProcessExited
 from launch.logging import get_logger
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 from m2vae_ros.bags.writer import remove_bag
 from m2vae_ros.launching.arguments import (
@@ -50,7 +50,6 @@ from m2vae_ros.parent import launch_environment
 SHARE = Path(get_package_share_directory('m2vae_ros'))
 DEFAULT_MODEL = SHARE / 'config' / 'models' / 'default.safetensors'
 DEFAULT_PARAMETERS = SHARE / 'config' / 'fusion.yaml'
-RECORDER_DELAY = 2.0  # s after the end of the bag, for the last latents
 OUTPUT_DELAY = 0.3  # s after the end of a process, for the last of its output
 
 
@@ -107,10 +106,7 @@ class Replay:
             return []
         if node is self._player and exit_code == 0:
             self._is_played = True
-            end = EmitEvent(event=SignalProcess(
-                signal_number=signal.SIGINT, process_matcher=matches_action(self._recorder),
-            ))
-            return [TimerAction(period=RECORDER_DELAY, actions=[end])]
+            return []  # the recorder ends by itself, after the last latents
         if node is self._recorder and exit_code == 0 and self._is_played:
             if self._output.exists():
                 return [EmitEvent(event=Shutdown(reason='the bag has ended'))]
@@ -162,7 +158,10 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     )
     recorder = Node(
         executable='latent_recorder', name='latent_recorder',
-        parameters=[{'output': str(output), 'use_sim_time': True}], **common,
+        parameters=[{
+            'output': ParameterValue(str(output), value_type=str), 'use_sim_time': True,
+            'end_with_clock': True,
+        }], **common,
     )
     player = Node(
         executable='m2vae', name='player', arguments=[

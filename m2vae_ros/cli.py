@@ -67,7 +67,7 @@ def _run_command(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     code: int = _command(arguments.command).run(arguments)
     if arguments.command in _NODES:
-        _end_node()
+        ending.ignore()
     return code
 
 
@@ -80,16 +80,13 @@ def _begin_node() -> None:
     parent.end_with_launch()
 
 
-def _end_node() -> None:
-    ending.ignore()
-    gc.freeze()  # else Python's last collections look at all of torch, for half a second
-
-
 def _run_node(module: str) -> int:
     _begin_node()
     installation.find_wheels_shares()
-    code: int = import_module(module).main()
-    _end_node()
+    main: Callable[[], int] = import_module(module).main
+    gc.freeze()  # at its end Python would search all of torch for garbage, for half a second
+    code = main()
+    ending.ignore()
     return code
 
 

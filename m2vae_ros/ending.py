@@ -28,6 +28,11 @@ def remember() -> None:
     _handle_by(_remember)
 
 
+def request() -> None:
+    """Let this process end as by a signal that was remembered."""
+    _received.append(0)
+
+
 def ignore() -> None:
     """From now on, ignore signals: the process ends anyway, and Python no longer handles them."""
     for number in SIGNALS:

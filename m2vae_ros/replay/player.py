@@ -95,6 +95,7 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
         **node_options: Any,
     ) -> None:
         super().__init__('player', **node_options)
+        self._executor = make_executor()
         self._bag, self._options, self._keys = bag, options, keys
         self._start_ns = _start_ns(bag, options.start_offset)
         self.pace = Pace(options.rate, paused=options.paused)
@@ -114,7 +115,6 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
         }
         for name, act in services.items():
             self.create_service(Trigger, f'~/{name}', partial(self._on_service, act))
-        self._executor = make_executor()
         self._executor.add_node(self)
 
     def play(self) -> None:
@@ -130,6 +130,11 @@ class Player(Node):  # type: ignore[misc]  # rclpy carries no types
             for publisher in self._topic_publishers.values():
                 publisher.wait_for_all_acked(Duration(seconds=1))
         self.get_logger().info('end of the bag' if has_ended else 'stopped')
+
+    def destroy_node(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        super().destroy_node()
 
     def _play_once(self) -> None:
         self._set_time(self._start_ns)

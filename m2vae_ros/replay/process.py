@@ -44,8 +44,10 @@ def play(
         rclpy.init(args=ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:  # a malformed argument
         raise ValueError(str(error)) from None
+    player = None
     try:
-        Player(bag, options, keys).play()
+        player = Player(bag, options, keys)
+        player.play()
     except ExternalShutdownException:
         pass
     except ParameterException as error:
@@ -54,4 +56,6 @@ def play(
         if rclpy.ok():  # otherwise it failed because the context has ended
             raise
     finally:
+        if player is not None:
+            player.destroy_node()  # so that others know at once that there is no /clock any more
         rclpy.try_shutdown()
