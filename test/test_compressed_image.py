@@ -112,7 +112,7 @@ def test_what_surrounds_the_pixels_of_a_png_changes_nothing_and_is_not_complaine
     content = cv2.imencode('.png', pixels)[1].tobytes()
     odd = b''.join(
         png_chunk(kind.encode(), b'odd')
-        for kind in 'gAMA cHRM iCCP sRGB pHYs sBIT tIME acTL zTXt'.split()
+        for kind in ['gAMA', 'cHRM', 'iCCP', 'sRGB', 'pHYs', 'sBIT', 'tIME', 'acTL', 'zTXt']
     )
     surrounded = content[:33] + 100 * odd + content[33:-12] + odd + content[-12:]
     plain, other = (decode(CAMERA, message('png', data)) for data in (content, surrounded))
