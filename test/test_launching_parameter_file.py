@@ -103,7 +103,8 @@ def test_what_a_launch_sets_overrides_the_file_whatever_the_order(
     (b'fusion: {ros__parameters: }\n', 'fusion: ros__parameters must hold NAME: VALUE'),
     (b'fusion: {ros__parameters: {camera: {topic: }}}\n', r'fusion: camera\.topic has no value'),
     (b'--- {}\n--- {}\n', 'is no YAML'),
-    (b'[' * 5000, 'is no YAML'),
+    (b'[' * 5000, 'is nested deeper than 100 levels'),
+    (b'{a: ' * 5000, 'is nested deeper'),
 ])
 def test_a_file_that_is_no_parameter_file_is_refused_by_name(
     tmp_path: Path, content: bytes, problem: str,

@@ -24,6 +24,7 @@ from m2vae_ros.launching.parameter_rules import broken, SIMILARITY, unknown, unk
 from m2vae_ros.specs import SensorSpec
 
 _PARAMETERS = 'ros__parameters'
+_MAX_NESTING = 100
 
 
 class ParameterFile:
@@ -168,8 +169,14 @@ class ParameterFile:
     def _load(self) -> Any:
         try:
             text = self.path.read_bytes().decode()
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-                raise self._error('has an alias (*), which ROS 2 does not read')
+            depth = 0
+            for event in yaml.parse(text):
+                if isinstance(event, yaml.AliasEvent):
+                    raise self._error('has an alias (*), which ROS 2 does not read')
+                depth += isinstance(event, yaml.CollectionStartEvent)
+                depth -= isinstance(event, yaml.CollectionEndEvent)
+                if depth > _MAX_NESTING:  # to read on would take long
+                    raise self._error(f'is nested deeper than {_MAX_NESTING} levels')
             return yaml.safe_load(text)
         except FileNotFoundError:
             raise self._error('no such file') from None
