@@ -15,6 +15,8 @@ from threading import Thread
 _PR_SET_PDEATHSIG = 1  # of prctl
 _LAUNCH = 'M2VAE_ROS_LAUNCH'  # environment variable: process id of the launch
 
+MOST_PROCESSES = 256  # that one command may be told to start
+
 
 def end_with_parent(parent: int) -> None:
     """

@@ -122,6 +122,19 @@ def test_a_cache_is_found_again_and_nothing_is_decoded(drive, cached, monkeypatc
     np.testing.assert_array_equal(again.sets.rows, cached.sets.rows)
 
 
+def test_a_damaged_cache_is_decoded_again_and_said(tmp_path, capfd):
+    bag = write_drive(tmp_path / 'drive', seconds=1.0)
+    values = open_cache(bag, [LIDAR], ALONE).folder / 'lidar.values'
+    sound = values.read_bytes()
+    values.write_bytes(sound[:100] + bytes([sound[100] ^ 1]) + sound[101:])
+    capfd.readouterr()
+    assert open_cache(bag, [LIDAR], ALONE).folder == values.parent
+    assert 'lidar.values: damaged; the bag is decoded again' in capfd.readouterr().err
+    assert values.read_bytes() == sound
+    open_cache(bag, [LIDAR], ALONE)
+    assert 'damaged' not in capfd.readouterr().err
+
+
 def test_other_settings_make_another_cache(drive, cached):
     folders = {cached.folder} | {
         open_cache(drive, sensors, options, synchronizer=synchronizer).folder

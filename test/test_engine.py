@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
 
 from m2vae_ros.fusion import engine as engine_module
-from m2vae_ros.fusion.engine import choose_device, Engine
+from m2vae_ros.fusion.engine import choose_device, Engine, usable_threads
 from m2vae_ros.simulation.robot import SENSORS
 from m2vae_ros.specs import Measurement
 from m2vae_ros.vae.model import Architecture, M2VAE
@@ -106,7 +108,8 @@ def test_warming_runs_every_trained_subset_and_every_decoder():
 
 
 @pytest.mark.parametrize('subset', lattice(NAMES), ids='+'.join)
-def test_no_tensor_stays_on_another_device(subset):
+def test_no_tensor_stays_on_another_device(subset, monkeypatch):
+    monkeypatch.setattr(engine_module, 'choose_device', lambda name: (torch.device(name), ''))
     engine = Engine(small_model(), device='meta')
     engine.warm()
     inferred = engine.infer(engine._to_device(measurements(subset)), subset, NAMES)
@@ -187,8 +190,15 @@ def test_the_device_is_chosen_and_explained():
         with pytest.raises(ValueError, match='use auto or cpu'):
             choose_device('cuda:0')
     assert choose_device('cpu')[0].type == 'cpu'
-    with pytest.raises(ValueError, match='torch has no such device'):
-        choose_device('toaster')
+    for name in ('toaster', 'meta', 'mkldnn', 'cpu:3', ''):
+        with pytest.raises(ValueError, match='must be auto, cpu, cuda or cuda:N'):
+            choose_device(name)
+
+
+def test_no_more_threads_are_used_than_there_are_cpus():
+    cpus = len(os.sched_getaffinity(0))
+    assert usable_threads(1) == 1
+    assert usable_threads(10_000) == cpus
 
 
 def test_an_unknown_sensor_cannot_be_reconstructed():

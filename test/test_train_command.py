@@ -19,6 +19,7 @@ pytest.importorskip('lightning', reason="needs lightning: pip install 'm2vae_ros
 from m2vae_ros import cli  # noqa: E402
 from m2vae_ros.bags.bag import Bag  # noqa: E402
 from m2vae_ros.bags.sensors_file import propose  # noqa: E402
+from m2vae_ros.training.run_folder import RunFolder  # noqa: E402
 from m2vae_ros.vae import checkpoint  # noqa: E402
 from m2vae_ros.vae.subsets import lattice  # noqa: E402
 from support.bag_files import write_drive  # noqa: E402
@@ -133,6 +134,20 @@ def test_wrong_options_end_in_one_line(options, words, tmp_path, capsys, monkeyp
     output = [line for line in capsys.readouterr().err.splitlines() if 'error: ' in line]
     assert len(output) == 1
     assert words in output[0]
+
+
+def test_a_second_training_into_the_same_file_is_refused_while_the_first_runs(tmp_path, capsys):
+    out = tmp_path / 'model.safetensors'
+    with RunFolder.of(out).lock():
+        first = subprocess.run(
+            [sys.executable, '-c', RUN, 'train', '--out', str(out), *TINY, *SIMULATED],
+            capture_output=True, text=True, cwd=ROOT,
+        )
+    assert first.returncode == 2
+    last = first.stderr.splitlines()[-1]
+    assert last.startswith(f'm2vae: error: {tmp_path}/model.run: another training is writing')
+    assert list(tmp_path.iterdir()) == []
+    assert train(out, *SIMULATED) == 0
 
 
 def test_ctrl_c_keeps_a_checkpoint_and_a_resumed_training_has_equal_weights(recorded, tmp_path):

@@ -11,6 +11,7 @@ from inspect import cleandoc
 from math import isfinite, nan
 from typing import Any, TypeVar
 
+LARGEST_NUMBER = 10**9  # of any option; seconds or steps of more than thirty years
 Options = TypeVar('Options')
 
 
@@ -47,9 +48,26 @@ def add_options(
 
 
 def options_of(group: type[Options], arguments: argparse.Namespace) -> Options:
-    """Return the dataclass with the values of its flags."""
-    names = [option.name for option in fields(group)]  # type: ignore[arg-type]
-    return group(**{name: getattr(arguments, name) for name in names})
+    """
+    Return the dataclass with the values of its flags.
+
+    Raises
+    ------
+    ValueError
+        If a number is larger than any that makes sense, or an option breaks its rule.
+
+    """
+    values = {
+        option.name: getattr(arguments, option.name)
+        for option in fields(group)  # type: ignore[arg-type]
+    }
+    for name, value in values.items():
+        if isinstance(value, int | float) and isfinite(value) and abs(value) > LARGEST_NUMBER:
+            raise ValueError(
+                f'--{name.replace("_", "-")} {value:g}: must be from {-LARGEST_NUMBER:g} to '
+                f'{LARGEST_NUMBER:g}'
+            )
+    return group(**values)
 
 
 def sensor_topics(pairs: Sequence[str]) -> dict[str, str]:
@@ -97,7 +115,7 @@ def sensor_offsets(pairs: Sequence[str]) -> dict[str, float]:
             offsets[sensor] = float(seconds)
         except ValueError:
             offsets[sensor] = nan
-        if not sensor or not isfinite(offsets[sensor]):
+        if not sensor or not abs(offsets[sensor]) <= LARGEST_NUMBER:
             raise ValueError(f'--offset {pair}: must be SENSOR=SECONDS, as in lidar=0.19')
     return offsets
 

@@ -35,6 +35,7 @@ from m2vae_ros.training import dry_run
 from m2vae_ros.training.closing import train_and_save
 from m2vae_ros.training.distributed import World
 from m2vae_ros.training.options import TrainingOptions
+from m2vae_ros.training.run_folder import RunFolder
 from m2vae_ros.training.training import fit_batch_size
 from m2vae_ros.vae.model import Architecture
 from m2vae_ros.vae.subsets import Subset
@@ -97,13 +98,14 @@ def run(arguments: argparse.Namespace) -> int:
             print(_describe(arguments, options, architecture))
         return 0
     started = monotonic()
-    with nullcontext() if world.is_first else redirect_stderr(StringIO()):
-        splits = _load_samples(arguments)
-        options = fit_batch_size(splits.training, options, world)
-    report = train_and_save(
-        arguments.out, splits, options, architecture, calibration, resume=arguments.resume,
-        started=started,
-    )
+    with RunFolder.of(arguments.out).lock() if world.is_first else nullcontext():
+        with nullcontext() if world.is_first else redirect_stderr(StringIO()):
+            splits = _load_samples(arguments)
+            options = fit_batch_size(splits.training, options, world)
+        report = train_and_save(
+            arguments.out, splits, options, architecture, calibration, resume=arguments.resume,
+            started=started,
+        )
     if world.is_first:
         print(report)
     return 0

@@ -27,6 +27,7 @@ from m2vae_ros.evaluation.report.folder import LATENTS, METRICS, PAGE, report_fo
 from m2vae_ros.evaluation.sensor_errors import sensor_errors
 from m2vae_ros.evaluation.subset_findings import subset_findings
 from m2vae_ros.evaluation.timeline import choose_moments, make_timeline, mean_gains
+from m2vae_ros.fusion.engine import usable_threads
 from m2vae_ros.fusion.latent_message import latent_to_message, LATENT_TYPE
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.pipeline import Pipeline
@@ -122,6 +123,7 @@ def _fuse_all(
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     """Infer and decode on as many threads as a node does: another number changes last bits."""
+    count = usable_threads(count)
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(count)
     cv2.setNumThreads(count)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from m2vae_ros.fusion.engine import blank, Engine
+from m2vae_ros.fusion.engine import blank, Engine, usable_threads
 from m2vae_ros.vae import checkpoint
 from m2vae_ros.vae.header import read_model_file
 from m2vae_ros.vae.model import M2VAE
@@ -74,6 +74,7 @@ def _count(part: nn.Module) -> int:
 
 def _forward(model: M2VAE, device: str, threads: int) -> dict[str, Any]:
     """Return each trained subset's time for one set, from arrays to arrays, as in the node."""
+    threads = usable_threads(threads)
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     engine = Engine(model, device=device)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -212,16 +213,21 @@ def choose_device(name: str) -> tuple[torch.device, str]:
         return torch.device('cpu'), f'device auto: CPU, not the GPU: {reason}'
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(
-            f'device {name!r}: torch has no such device; use auto, cpu or cuda'
-        ) from error
+    except RuntimeError:
+        device = None
+    if device is None or (device.type != 'cuda' and name != 'cpu'):
+        raise ValueError(f'device {name!r}: must be auto, cpu, cuda or cuda:N')
     if device.type == 'cuda':
         if reason is not None:
             raise ValueError(f'device {name!r}: {reason}; use auto or cpu')
         if (device.index or 0) >= torch.cuda.device_count():
             raise ValueError(f'device {name!r}: there are {torch.cuda.device_count()} GPUs')
     return device, f'device {name}: as requested'
+
+
+def usable_threads(wanted: int) -> int:
+    """Return how many threads to compute with: more than there are CPUs only wait."""
+    return min(wanted, len(os.sched_getaffinity(0)))
 
 
 def _why_no_cuda() -> str | None:

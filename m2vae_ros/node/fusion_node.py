@@ -21,6 +21,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 import torch
 
+from m2vae_ros.fusion.engine import usable_threads
 from m2vae_ros.fusion.latent_message import MAX_SENSORS
 from m2vae_ros.fusion.pipeline import Pipeline
 from m2vae_ros.node.deferred_destruction import DeferredDestruction
@@ -156,8 +157,13 @@ class FusionNode(DeferredDestruction, LifecycleNode):  # type: ignore[misc]  # r
     def _configure(self) -> None:
         started = time.monotonic()
         self._settings = self._declarations.read()
-        torch.set_num_threads(self._settings.threads)
-        cv2.setNumThreads(self._settings.threads)
+        threads = usable_threads(self._settings.threads)
+        if threads < self._settings.threads:
+            self.get_logger().warning(
+                f'threads {self._settings.threads}: {threads} are used, as many as there are CPUs'
+            )
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
         path = Path(os.path.expanduser(self._settings.model or shared_file(*_DEFAULT_MODEL)))
         loaded = checkpoint.load(path)
         model = loaded.model

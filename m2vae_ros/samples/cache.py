@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 import json
 from pathlib import Path
+import sys
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,11 @@ from m2vae_ros.bags.resolution import resolve_topics
 from m2vae_ros.bags.storage import BagError
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.statistics import BAD_STAMPS
+from m2vae_ros.parent import MOST_PROCESSES
 from m2vae_ros.samples.cache_folder import (
     atomic_folder,
     check_free_space,
+    digest_of,
     explain_write_errors,
     write_lock,
 )
@@ -78,8 +81,8 @@ class CacheOptions:
     allow_geometry_changes: bool = False
 
     def __post_init__(self) -> None:
-        if self.processes < 1:
-            raise ValueError(f'processes {self.processes}: must be 1 or more')
+        if not 1 <= self.processes <= MOST_PROCESSES:
+            raise ValueError(f'processes {self.processes}: must be from 1 to {MOST_PROCESSES}')
         if self.clock not in CLOCKS:
             raise ValueError(f'clock {self.clock!r}: must be one of {", ".join(CLOCKS)}')
 
@@ -240,6 +243,7 @@ def _write_cache(
         check_overlap(bag.path, topics, times, table, statistics, cure)
         np.save(folder / _SETS, table.to_array())
         description = {
+            'digests': {path.name: digest_of(path) for path in sorted(folder.iterdir())},
             'cure': cure,
             'topics': dict(topics),
             'decoded': {name: tally.decoded for name, tally in tallies.items()},
@@ -264,16 +268,25 @@ def _check_offsets(offsets: Mapping[str, float], sensors: Sequence[SensorSpec]) 
 
 
 def _is_complete(folder: Path, sensors: Sequence[SensorSpec]) -> bool:
-    """Return whether there is a finished cache, and all its files still have their sizes."""
+    """Return whether there is a finished cache, and its files are as they were written."""
     try:
-        decoded = json.loads((folder / _DESCRIPTION).read_text())['decoded']
-        return (folder / _SETS).exists() and all(
+        description = json.loads((folder / _DESCRIPTION).read_text())
+        decoded = description['decoded']
+        if not (folder / _SETS).exists() or not all(
             (folder / f'{spec.name}.{part}').stat().st_size
             == decoded[spec.name] * bytes_per_message(spec, part)
             for spec in sensors for part in parts_of(spec)
-        )
+        ):
+            return False
+        damaged = [
+            name for name, digest in description.get('digests', {}).items()
+            if digest_of(folder / name) != digest
+        ]
     except (OSError, ValueError, KeyError):
         return False
+    if damaged:
+        print(f'{folder / damaged[0]}: damaged; the bag is decoded again', file=sys.stderr)
+    return not damaged
 
 
 def _check_decoded(bag: Bag, topic: str, tally: Tally) -> None:

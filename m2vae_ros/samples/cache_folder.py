@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 import errno
 import fcntl
+from hashlib import blake2b
 from pathlib import Path
 import shutil
 import sys
 
 _PART, _LOCK = '.part', '.lock'  # suffixes of a key: the folder being written, the writer's lock
+_CHUNK_BYTES = 2**20
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -69,6 +71,15 @@ def explain_write_errors(root: Path, bag: Path) -> Iterator[None]:
             f'{root}: {error.strerror}: the decoded {bag} cannot be written there: {fix}, or name '
             f'another folder with --cache'
         ) from error
+
+
+def digest_of(path: Path) -> str:
+    """Return the BLAKE2b digest of a file; a gigabyte takes about a second."""
+    digest = blake2b(digest_size=16)
+    with path.open('rb') as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def check_free_space(root: Path, bag: Path, needed: int) -> None:

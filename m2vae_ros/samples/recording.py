@@ -37,6 +37,8 @@ _POSE_TYPE = 'geometry_msgs/msg/PoseStamped'
 _POSE_PERIOD = 1 / 20  # s
 _JPEG_QUALITY = 80  # the default of ROS's compressed_image_transport
 
+_LONGEST = 7 * 24 * 3600.0  # s
+
 
 @dataclass(frozen=True)
 class DriveOptions:
@@ -62,10 +64,12 @@ class DriveOptions:
     stamp_jitter: float = STAMP_JITTER
 
     def __post_init__(self) -> None:
-        if not 0 < self.seconds < math.inf:
-            raise ValueError(f'--seconds {self.seconds:g}: must be a finite time above 0')
-        if self.seed < 0:
-            raise ValueError(f'--seed {self.seed}: must be 0 or more')
+        if not 0 < self.seconds <= _LONGEST:
+            raise ValueError(
+                f'--seconds {self.seconds:g}: must be above 0 and at most {_LONGEST:g}, a week'
+            )
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f'--seed {self.seed}: must be from 0 to 2^63 - 1')
         if self.camera not in CAMERAS:
             raise ValueError(f'--camera {self.camera}: must be one of {", ".join(CAMERAS)}')
         if not 0 <= self.stamp_jitter < math.inf:

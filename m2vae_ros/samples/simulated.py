@@ -11,6 +11,7 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
+from m2vae_ros.parent import MOST_PROCESSES
 from m2vae_ros.samples.augmentation import AugmentationOptions, with_augmentation
 from m2vae_ros.samples.dataset import SampleDataset
 from m2vae_ros.samples.sources import SplitSamples, View
@@ -49,6 +50,8 @@ class SimulationOptions:
         for name, value in vars(self).items():
             if value < 1:
                 raise ValueError(f'--{name.replace("_", "-")} {value}: must be 1 or more')
+        if self.processes > MOST_PROCESSES:
+            raise ValueError(f'--processes {self.processes}: must be at most {MOST_PROCESSES}')
 
 
 def samples_from_simulation(

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from math import inf, isfinite, nan
+from math import inf, nan
 import re
 from typing import Any
 
@@ -24,6 +24,7 @@ from m2vae_ros.sensors.messages import MessageClasses
 from m2vae_ros.simulation.faults import Transmission
 from m2vae_ros.specs import SensorSpec
 
+_LARGEST = 1e9  # s, of an offset
 _TEXT = re.compile(
     r'(?P<sensor>\w+):(?P<kind>\w+)(?:=(?P<value>[^@]+))?'
     r'(?:@(?P<begin>\d+(?:\.\d+)?)-(?P<end>\d+(?:\.\d+)?)?)?'
@@ -132,8 +133,8 @@ def _value(text: str, kind: str, value: str | None) -> float | str | None:
         number = float(value)
     except ValueError:
         number = nan
-    if not isfinite(number) or (value_name == 'SHARE' and not 0 <= number <= 1):
-        rule = 'a share in 0..1' if value_name == 'SHARE' else 'a number of seconds'
+    if not abs(number) <= _LARGEST or (value_name == 'SHARE' and not 0 <= number <= 1):
+        rule = 'a share in 0..1' if value_name == 'SHARE' else f'seconds, at most {_LARGEST:g}'
         raise ValueError(f'fault {text!r}: {value!r} must be {rule}')
     return number
 

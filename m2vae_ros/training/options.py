@@ -16,6 +16,7 @@ _RANGES = {
     **dict.fromkeys(('patience', 'devices', 'nodes'), (0, inf)),
     **dict.fromkeys(('alpha', 'beta', 'beta_norm', 'gamma', 'joint_prior_weight'), (0, inf)),
     'warm_up': (0, 1),
+    'seed': (0, 2**32 - 1),
 }  # option -> smallest and largest value
 
 

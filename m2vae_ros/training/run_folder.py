@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+import fcntl
 import io
 import json
 import os
@@ -55,6 +56,35 @@ class RunFolder:
     def logs(self) -> Path:
         """Path of the folder in which each session has its own folder of logs."""
         return self.path / 'logs'
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """
+        Hold the right to write the folder; it ends with the process, however that ends.
+
+        Raises
+        ------
+        ValueError
+            If another training holds it.
+
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f'{self.path}: another training is writing to it: wait until it has ended, '
+                    f'or give another --out'
+                ) from None
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    self.path.rmdir()  # where nothing was written
+        finally:
+            os.close(folder)
 
     def step_to_resume(self, identity: Mapping[str, Any]) -> int | None:
         """
