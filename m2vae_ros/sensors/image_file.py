@@ -92,16 +92,17 @@ def only_pixels(content: bytes) -> bytes:
     libpng complains on the standard error of each chunk that it does not like, of which there may
     be thousands in a file.
     """
-    kept, position = [content[:8]], 8
+    view, position = memoryview(content), 8
+    kept = [view[:position]]
     while position < len(content):
         length, kind = _PNG_CHUNK.unpack_from(content, position)
         end = position + _PNG_CHUNK.size + length + 4
         if kind in _PIXEL_CHUNKS:
-            kept.append(content[position:end])
+            kept.append(view[position:end])
         if kind == b'IEND':
             break
         position = end
-    return b''.join(kept)
+    return content if sum(map(len, kept)) == len(content) else b''.join(kept)
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
