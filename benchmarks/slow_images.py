@@ -142,6 +142,8 @@ def run_node(model: str, max_wait: float, *, inline: bool) -> dict[str, float]:
     ])
     spin(node)
     node.destroy_node()
+    if len(latents) < 10:
+        raise SystemExit(f'only {len(latents)} latents: measure for longer')
     begin = latents[0][0] + WARM_UP
     entries = [delay for now, delay in MeasuredLoop.entries if now > begin]
     ages = [age for now, age in latents if now > begin]

@@ -233,6 +233,21 @@ def test_of_images_that_wait_only_the_newest_is_decoded_and_the_others_are_count
     assert reception.longest_decoding('lidar') is None
 
 
+def test_where_most_images_are_not_decoded_sets_are_made_of_those_that_are(reception):
+    make_live(reception)
+    live = []
+    for elapsed in range(0, 1200, 30):
+        receive(reception, 'camera', elapsed)
+        if elapsed % 90 == 0:
+            PIPELINE.take()
+        elif elapsed % 90 == 60:
+            live += receive(reception, 'lidar', elapsed + 1)
+            PIPELINE.finish()
+            live += poll(reception, elapsed + 25)
+    assert reception.undecoded['camera'] == {NOT_DECODED: 25}
+    assert [len(items) for _, items in live[-8:]] == [2] * 8
+
+
 def test_an_image_that_turns_out_invalid_leaves_its_set(reception):
     make_live(reception)
     receive(reception, 'lidar', 0)

@@ -9,8 +9,8 @@ of its sensor meanwhile. A set that it is part of waits for it, at most until ``
 its arrival, and is then fused without it; all other messages are received as if decoding took no
 time.
 
-A sensor whose last message was invalid, or was not decoded by then, may not be relied on: its next
-message gets its place when it has been decoded.
+A sensor whose last message was invalid, or was not decoded by then, may not be relied on, nor one
+of which many are not decoded at all: its next message gets its place when it has been decoded.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ DECODED_LATE = 'decoded_late'  # its set did not wait so long, or it was a secon
 
 _LONGEST_USE_NS = 1_000_000_000  # after arrival; the synchronizer would blame the clock
 _DURATIONS = 20  # newest decodings, of which the longest is told
+_MOST_SKIPPED, _OF = 2, 8  # newest messages, that a sensor which is relied on has not decoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ class Reception:
         self._held: deque[Delivery] = deque()  # as the synchronizer emitted them
         names = pipeline.engine.model.names
         self._unreliable: set[str] = set()
-        self._has_skipped: set[str] = set()  # sensors, since they last decoded a message
+        self._skipped = {name: deque([False], maxlen=_OF) for name in names}
         self._undecoded: dict[str, Counter[str]] = {name: Counter() for name in names}
         self._seconds: dict[str, deque[float]] = {
             name: deque(maxlen=_DURATIONS) for name in names
@@ -231,8 +232,9 @@ class Reception:
             replaced.settle(None)
             self._in_hand.remove(replaced)
             self._undecoded[sensor][NOT_DECODED] += 1
-            self._unreliable.add(sensor)
-            self._has_skipped.add(sensor)
+            self._skipped[sensor].append(True)
+            if sum(self._skipped[sensor]) > _MOST_SKIPPED:
+                self._unreliable.add(sensor)
 
     def _collect(self, now_ns: int) -> None:
         """Put what has been decoded into its place."""
@@ -265,11 +267,12 @@ class Reception:
     def _judge(self, place: _Place, now_ns: int) -> None:
         """Decide whether a sensor may be relied on to be decoded in time."""
         in_time = 0 <= now_ns - place.arrived_ns <= self._max_wait_ns
-        if place.measurement is not None and in_time and place.sensor not in self._has_skipped:
+        skipped = self._skipped[place.sensor]
+        skipped.append(False)
+        if place.measurement is not None and in_time and sum(skipped) <= _MOST_SKIPPED:
             self._unreliable.discard(place.sensor)
         else:
             self._unreliable.add(place.sensor)
-        self._has_skipped.discard(place.sensor)
 
     def _hold(self, fused_sets: Sequence[FusedSet], entered_ns: int) -> None:
         self._held += [Delivery(fused_set, entered_ns) for fused_set in fused_sets]
