@@ -118,7 +118,7 @@ def black(side):
     return cv2.imencode('.png', np.zeros((side, side, 3), np.uint8))[1]
 
 
-def longest_gaps(peer, send, times, side, count=4):
+def longest_gaps(peer, send, times, side, count=3):
     """Publish images; return the longest time without a latent after each."""
     gaps = []
     for _ in range(count):
@@ -135,7 +135,7 @@ def test_the_others_are_fused_while_an_image_is_decoded(peer, send, times):
     assert median(large) - median(small) < decoding_time() / 2
     values = camera_values(peer)
     assert float(values['longest decoding (s)']) > 0
-    assert int(values['received']) == 8
+    assert int(values['received']) == 6
     assert values['rejected'] == '0'
 
 
