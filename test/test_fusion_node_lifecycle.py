@@ -168,11 +168,15 @@ def test_a_wrong_parameter_ends_the_start_with_its_name_rule_and_value(
     assert 'Traceback' not in process.log
 
 
-def test_a_wrong_parameter_of_a_sensor_fails_to_configure(start_node):
+def test_a_wrong_parameter_of_a_sensor_is_mended_without_a_restart(start_node):
     peer = start_node(**{'camera.transport': 'pigeon'})
-    peer.wait_for(lambda: 'configure failed' in peer.process.log, 'configure failed')
-    assert 'camera.transport must be one of raw, compressed' in peer.process.log
-    assert 'pigeon' in peer.process.log
+    rule = 'must be one of raw, compressed'
+    wrong = f'configure failed: parameter camera.transport is pigeon, {rule}'
+    peer.wait_for(lambda: wrong in peer.process.log, 'configure failed')
+    assert not change(peer, Transition.TRANSITION_CONFIGURE)  # what was given is not forgotten
+    assert peer.process.log.count(wrong) == 2
+    set_parameter(peer, 'camera.transport', 'raw')
+    assert change(peer, Transition.TRANSITION_CONFIGURE)
     assert 'Traceback' not in peer.process.log
 
 
@@ -215,7 +219,7 @@ def test_parameters_describe_themselves(manual):
     names = ['max_wait', 'queue_size', 'reconstruct', 'autostart', 'depth.offset']
     answer = manual.call(DescribeParameters, 'fusion/describe_parameters', names=names)
     wait, queue, reconstruct, autostart, offset = answer.descriptors
-    assert wait.description.endswith('slowest sensor')
+    assert wait.description.endswith('plus slop')
     assert ', s;' in wait.description
     seconds = wait.floating_point_range[0]
     assert (seconds.from_value, seconds.to_value) == (0.0, 60.0)

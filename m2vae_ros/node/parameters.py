@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, Field, field, fields, replace
+import re
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -153,6 +154,7 @@ class ParameterDeclarations:
         self._state = state
         self._rules: dict[str, Field[Any]] = {}
         self._sensors: dict[str, SensorSpec] = {}
+        self._broken: dict[str, str] = {}  # what was given and broke its rule, until it is set
         node.add_on_set_parameters_callback(self._check)
         for rule in fields(FusionParameters):
             self._declare(rule.name, rule, rule.default)
@@ -188,6 +190,8 @@ class ParameterDeclarations:
                 full_name = f'{spec.name}.{rule.name}'
                 if rule.name in names and not self._node.has_parameter(full_name):
                     self._declare(full_name, rule, getattr(defaults, rule.name))
+                if full_name in self._broken:
+                    raise ParameterError(self._broken[full_name])
             self._sensors[spec.name] = spec
             values[spec.name] = replace(defaults, **{
                 name: self._node.get_parameter(f'{spec.name}.{name}').value for name in names
@@ -200,9 +204,10 @@ class ParameterDeclarations:
         try:
             self._node.declare_parameter(name, default, _descriptor(rule))
         except ParameterException as error:
-            raise ParameterError(
-                f'parameter {name} must be {describe_rule(rule)}: {error}'
-            ) from None
+            # Declared all the same, so that it can be set without a restart.
+            self._node.declare_parameter(name, default, _descriptor(rule), ignore_override=True)
+            self._broken[name] = f'parameter {name}{_given(error)} must be {describe_rule(rule)}'
+            raise ParameterError(self._broken[name]) from None
 
     def _check_topic(self, sensor: str, topic: str) -> None:
         reason = why_no_topic(topic)
@@ -232,6 +237,9 @@ class ParameterDeclarations:
                     f'{parameter.name} takes effect at configure only and the node is '
                     f'{self._state()}: deactivate and clean it up first'
                 ))
+        for parameter in parameters:
+            if self._node.has_parameter(parameter.name):
+                self._broken.pop(parameter.name, None)
         return SetParametersResult(successful=True)
 
 
@@ -250,6 +258,12 @@ def _descriptor(rule: Field[Any]) -> ParameterDescriptor:
                 FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
             ]
     return descriptor
+
+
+def _given(error: ParameterException) -> str:
+    """Return ' is VALUE,' with the value that rclpy refused, empty if it does not say it."""
+    found = re.search(r"value \((.*)\) for parameter|to '(.*)' of type", str(error.args[0]), re.S)
+    return f' is {found[1] or found[2]},' if found else ''
 
 
 def why_no_topic(name: str) -> str:
