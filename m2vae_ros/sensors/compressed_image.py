@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from m2vae_ros.sensors.colour_conversion import mosaic_in
 from m2vae_ros.sensors.image_file import check_file, file_kind, MAX_PIXELS, only_pixels
 from m2vae_ros.sensors.messages import bytes_of, fields_of, InvalidMessage
 
@@ -58,12 +59,17 @@ def decompress(
     check_file(content, max_pixels)
     if kind == 'png':
         encoded = np.frombuffer(only_pixels(content), np.uint8)
+    mosaic = mosaic_in(text)
+    flags = cv2.IMREAD_UNCHANGED if mosaic else _FLAGS[kind]
     try:
-        pixels = cv2.imdecode(encoded, _FLAGS[kind] | cv2.IMREAD_IGNORE_ORIENTATION)
+        pixels = cv2.imdecode(encoded, flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise InvalidMessage('data_size', f'OpenCV cannot decode {text!r}: {error}') from error
     if pixels is None:
         raise InvalidMessage('truncated', f'OpenCV cannot decode {len(data)} bytes of {text!r}')
+    if pixels.ndim == 2 and mosaic:  # where it was compressed in colour, it has channels
+        mosaic.check(text, pixels.shape[1], pixels.shape[0])
+        return mosaic.to_rgb(pixels), RGB
     if pixels.ndim == 2:
         return pixels, GREY
     # OpenCV decodes to BGR. image_transport names the order of what it compressed:

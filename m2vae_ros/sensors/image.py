@@ -13,9 +13,9 @@ of the scene. ``32FC1`` must be in 0..1 already; its NaN and inf pixels are not 
 resized pixel that one of them is part of. Depth images (REP-118: metres in 32FC1, millimetres in
 16UC1) are better converted to clouds.
 
-Rows are read by ``step``, so they may be padded, and in both byte orders. Bayer, YUV and 16-bit
-colour images are converted by cv_bridge, which gets packed rows in native byte order, since it
-misreads others.
+Rows are read by ``step``, so they may be padded, and in both byte orders. Bayer and YUV images are
+converted by OpenCV (`colour_conversion`), what it does not know by cv_bridge, which gets packed
+rows in native byte order, since it misreads others.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from m2vae_ros.sensors.colour_conversion import conversion_of
+from m2vae_ros.sensors.colour_conversion import ENCODINGS as CONVERTED
 from m2vae_ros.sensors.compressed_image import BGR, decompress, GREY, RGB
 from m2vae_ros.sensors.geometry import check_dimensions, check_keys
 from m2vae_ros.sensors.image_file import check_pixels, MAX_PIXELS
@@ -54,10 +56,16 @@ _ENCODINGS: dict[str, tuple[str, int, tuple[int, int, int]]] = {
     'mono16': ('u2', 1, GREY),
     '16UC1': ('u2', 1, GREY),
     '32FC1': ('f4', 1, GREY),
+    'rgb16': ('u2', 3, RGB),
+    'bgr16': ('u2', 3, BGR),
+    'rgba16': ('u2', 4, RGB),
+    'bgra16': ('u2', 4, BGR),
+    '8UC1': ('u1', 1, GREY),
+    '8UC3': ('u1', 3, BGR),  # as OpenCV, which these names are from, orders colours
+    '8UC4': ('u1', 4, BGR),
+    '16UC3': ('u2', 3, BGR),
 }
-_CONVERTED_BY_CV_BRIDGE = (
-    'bayer_', 'yuv', 'yuyv', 'uyvy', 'nv21', 'nv24', 'rgb16', 'bgr16', 'rgba16', 'bgra16'
-)
+_CONVERTED_BY_CV_BRIDGE = ('bayer_', 'yuv', 'nv')
 
 
 def validate(spec: SensorSpec) -> None:
@@ -166,11 +174,18 @@ def _pixels_of(
             height, width, step, data, sample, channels, is_bigendian, max_pixels
         )
         return pixels, order
+    conversion = conversion_of(encoding)
+    if conversion is not None:
+        conversion.check(encoding, width, height)
+        samples = _native_pixels(
+            conversion.rows(height), width, step, data, conversion.sample, conversion.channels,
+            is_bigendian, max_pixels * conversion.planes // 2,
+        )
+        return conversion.to_rgb(samples), RGB
     if not encoding.lower().startswith(_CONVERTED_BY_CV_BRIDGE):
         raise InvalidMessage(
             'encoding',
-            f'{encoding!r} is unknown: must be one of {", ".join(_ENCODINGS)}, or a Bayer or YUV '
-            f'encoding of sensor_msgs',
+            f'{encoding!r} is unknown: must be one of {", ".join((*_ENCODINGS, *CONVERTED))}',
         )
     try:
         from cv_bridge import CvBridge
