@@ -72,11 +72,14 @@ def test_a_grey_jpeg_has_equal_channels():
     assert np.abs(values[0] - picture() / 255).mean() < 0.03
 
 
-def test_zeros_after_the_end_of_a_jpeg_are_ignored():
-    msg = compressed('.jpg', picture(3), 'jpeg')
-    plain = decode(CAMERA, msg)
-    msg.data += bytes(1000)
-    np.testing.assert_array_equal(decode(CAMERA, msg).values, plain.values)
+@pytest.mark.parametrize('tail', [bytes(1000), b'\xff', b'\n', b'\xff\xd8\xff\xe0', b'end' * 99])
+@pytest.mark.parametrize('progressive', [0, 1])
+def test_what_follows_the_end_of_a_jpeg_is_ignored(tail, progressive, capfd):
+    content = cv2.imencode(
+        '.jpg', picture(3), [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+    plain, other = (decode(CAMERA, message('jpeg', data)) for data in (content, content + tail))
+    np.testing.assert_array_equal(other.values, plain.values)
+    assert capfd.readouterr().err == ''
 
 
 @pytest.mark.parametrize('extension', ['.jpg', '.png'])

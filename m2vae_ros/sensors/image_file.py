@@ -78,10 +78,11 @@ def check_file(content: bytes, max_pixels: int) -> None:
             'image_size', f'a file of {len(content)} bytes: must have at most '
             f'{_BYTES_PER_PIXEL} {_LIMIT} {max_pixels}'
         )
-    is_jpeg = file_kind(content) == 'jpeg'
-    (_check_jpeg if is_jpeg else _check_png)(content, max_pixels)
-    end = _JPEG_END if is_jpeg else _PNG_END
-    if not content.endswith(end) and not content.rstrip(b'\0').endswith(end):
+    if file_kind(content) == 'jpeg':
+        _check_jpeg(content, max_pixels)
+        return
+    _check_png(content, max_pixels)
+    if not content.endswith(_PNG_END) and not content.rstrip(b'\0').endswith(_PNG_END):
         raise _truncated(content, 'the end of the file')  # drivers pad with zeros
 
 
@@ -213,8 +214,10 @@ def _check_scans(
                     f'over {_BYTES_PER_PIXEL} {_LIMIT} {max_pixels}'
                 )
         marker = _JPEG_AFTER_SCAN.search(content, end)
-        if marker is None or marker[0] == _JPEG_END or marker.end() + 3 > len(content):
-            return
+        if marker is not None and marker[0] == _JPEG_END:
+            return  # whatever follows, as a driver's buffer may: viewers ignore it
+        if marker is None or marker.end() + 3 > len(content):
+            raise _truncated(content, 'the end of the file')
         is_scan, start = marker[0] == _SCAN_START, marker.end()
     raise InvalidMessage(
         'image_header', f'{_MAX_SEGMENTS} segments after the first scan: must be fewer'
