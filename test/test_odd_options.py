@@ -64,6 +64,8 @@ ODD = [
         'seconds': ('nan', -1, 0, '1e300', 'x'), 'seed': (HUGE, -1), 'camera': ('gif',),
         'fault': ('x', 'camera:lost=2@1-', 'camera:offset=1e300', 'sonar:silent'),
     }.items() for value in values],
+    (TRAIN.replace('sensors.yaml', '/dev/zero'), ''),
+    (TRAIN.replace('sensors.yaml', 'nested.yaml'), ''), (TRAIN.replace('sensors.yaml', 'bag'), ''),
     ('inspect nowhere', ''), ('inspect /dev/zero', ''), ('sensors --bag nowhere', ''),
     ('compare bag nowhere', ''), ('play nowhere', ''),
 ]
@@ -74,6 +76,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('odd')
     with Bag(write_drive(folder / 'bag', seconds=1.0)) as bag:
         (folder / 'sensors.yaml').write_text(propose(bag))
+    (folder / 'nested.yaml').write_text(5000 * '[')
     return folder
 
 

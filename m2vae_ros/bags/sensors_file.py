@@ -25,6 +25,8 @@ _SENSORS_KEY = 'sensors'
 _UNQUOTED = re.compile(r'[A-Za-z/][A-Za-z0-9_/]*\Z')
 _RESERVED_WORDS = {'y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null'}  # of YAML
 _LIST_WIDTH, _LIST_INDENT = 80, 8 * ' '  # of the lines of a long list
+_MAX_BYTES = 2**22  # a sensor takes a few hundred, a long list of elevations a few thousand
+_MAX_NESTING = 100
 _MANY_SENSORS = 4  # more have too many subsets for most recordings
 _SHAPE_COMMENTS = {
     'image': 'colours, rows, columns; any rows and columns, best in the proportions of the camera',
@@ -54,7 +56,7 @@ def read_sensors(path: Path | str) -> tuple[SensorSpec, ...]:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        content = _load(path)
     except OSError as error:
         proposing = installation.command(f'sensors --bag DIR --out {path}')
         raise SensorsFileError(f'{path}: {error.strerror}; {proposing} proposes one') from error
@@ -83,6 +85,24 @@ def read_sensors(path: Path | str) -> tuple[SensorSpec, ...]:
             )
         sensors.append(spec)
     return tuple(sensors)
+
+
+def _load(path: Path) -> Any:
+    if path.exists() and not path.is_file() and not path.is_dir():  # /dev/zero never ends
+        raise SensorsFileError(f'{path}: is not a file')
+    with path.open('rb') as file:
+        text = file.read(_MAX_BYTES + 1)
+    if len(text) > _MAX_BYTES:
+        raise SensorsFileError(
+            f'{path}: is larger than {_MAX_BYTES // 2**20} MiB: not a sensors file'
+        )
+    depth = 0
+    for event in yaml.parse(text):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_NESTING:  # to read on would take long
+            raise SensorsFileError(f'{path}: is nested deeper than {_MAX_NESTING} levels')
+    return yaml.safe_load(text)
 
 
 def propose(bag: Bag) -> str:

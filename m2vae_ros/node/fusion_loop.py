@@ -160,6 +160,8 @@ class FusionLoop:
         self.reception.stop(_LONGEST_STOP)
 
     def _receive(self, sensor: str, message: Any) -> None:
+        if self._is_stopped:  # the message was queued before
+            return
         entered_ns = time.perf_counter_ns()
         now_ns = self._arrival_clock.now_ns()
         self.arrivals[sensor].note(now_ns, elapsing_ns(self._clock))
@@ -178,10 +180,11 @@ class FusionLoop:
             executor.create_task(self._take_decoded)
 
     def _take_decoded(self) -> None:
-        if not self._is_stopped:
-            self._poll()
+        self._poll()
 
     def _poll(self) -> None:
+        if self._is_stopped:  # the timer's event was queued before
+            return
         entered_ns = time.perf_counter_ns()
         now_ns = self._arrival_clock.now_ns()
         self._deadline_timer.cancel()
@@ -199,6 +202,8 @@ class FusionLoop:
         self._deadline_timer.reset()
 
     def _clock_jumped(self, jump: Any) -> None:
+        if self._is_stopped:
+            return
         self._node.get_logger().warning(
             f'the clock jumped by {jump.delta.nanoseconds * 1e-9:.3f} s'
         )
@@ -207,6 +212,8 @@ class FusionLoop:
         self._poll()
 
     def _adapt(self) -> None:
+        if self._is_stopped:
+            return
         now_ns = elapsing_ns(self._clock)
         for sensor, subscription in self.subscriptions.items():
             subscription.adapt()
