@@ -213,7 +213,7 @@ def png_that_claims(rows, columns):
     ('image', 'step', {'width': 2**32 - 1}),
     ('image', 'data_size', {'height': 2**32 - 1}),
     ('image', 'step', {'step': 2**32 - 1, 'height': 2**32 - 1}),
-    ('cloud', 'row_step', {'width': 2**32 - 1, 'point_step': 2**32 - 1, 'row_step': 2**32 - 1}),
+    ('cloud', 'data_size', {'width': 2**32 - 1, 'point_step': 2**32 - 1, 'row_step': 2**32 - 1}),
     ('cloud', 'data_size', {'height': 2**32 - 1}),
     ('scan', 'angle_increment', {'angle_increment': 1e-12}),
 ])

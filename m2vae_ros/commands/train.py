@@ -40,6 +40,8 @@ from m2vae_ros.training.training import fit_batch_size
 from m2vae_ros.vae.model import Architecture
 from m2vae_ros.vae.subsets import Subset
 
+_LARGEST_LAYER = 2**14  # with as many inputs it has a gigabyte of weights
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; the defaults are those of the dataclasses."""
@@ -166,6 +168,12 @@ def _describe(
 
 def _check(arguments: argparse.Namespace) -> None:
     """Check the arguments now that would otherwise fail after hours of training."""
+    for name in ('latent_size', 'feature_size', 'hidden_size'):
+        if getattr(arguments, name) > _LARGEST_LAYER:
+            raise ValueError(
+                f'--{name.replace("_", "-")} {getattr(arguments, name)}: must be at most '
+                f'{_LARGEST_LAYER}'
+            )
     options_of(SimulationOptions, arguments)
     options_of(CacheOptions, arguments)
     options_of(SplitOptions, arguments)

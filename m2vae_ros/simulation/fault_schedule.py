@@ -24,7 +24,7 @@ from m2vae_ros.sensors.messages import MessageClasses
 from m2vae_ros.simulation.faults import Transmission
 from m2vae_ros.specs import SensorSpec
 
-_LARGEST = 1e9  # s, of an offset
+_LARGEST = 1e15  # s, of an offset
 _TEXT = re.compile(
     r'(?P<sensor>\w+):(?P<kind>\w+)(?:=(?P<value>[^@]+))?'
     r'(?:@(?P<begin>\d+(?:\.\d+)?)-(?P<end>\d+(?:\.\d+)?)?)?'
@@ -134,7 +134,8 @@ def _value(text: str, kind: str, value: str | None) -> float | str | None:
     except ValueError:
         number = nan
     if not abs(number) <= _LARGEST or (value_name == 'SHARE' and not 0 <= number <= 1):
-        rule = 'a share in 0..1' if value_name == 'SHARE' else f'seconds, at most {_LARGEST:g}'
+        seconds = f'a number of seconds, at most {_LARGEST:g}'
+        rule = 'a share in 0..1' if value_name == 'SHARE' else seconds
         raise ValueError(f'fault {text!r}: {value!r} must be {rule}')
     return number
 

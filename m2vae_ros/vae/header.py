@@ -267,6 +267,17 @@ def check_digest(path: str | Path, layout: Layout, content: memoryview) -> bool:
     CheckpointError
         If they differ.
 
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from m2vae_ros.vae import describe, M2VAE, save
+    >>> model = M2VAE([SensorSpec('camera', 'image', 'image_raw', 'camera', (3, 4, 4))])
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / 'a.safetensors'
+    ...     save(path, model, describe(model))
+    ...     check_digest(path, read_model_file(path)[1], memoryview(path.read_bytes()))
+    True
+
     """
     written, text = layout.metadata.get(DIGEST_KEY), layout.metadata[METADATA_KEY]
     with content[layout.data_start:] as weights:

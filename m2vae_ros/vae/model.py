@@ -17,9 +17,6 @@ from m2vae_ros.vae.subsets import lattice, Subset
 HEADS = ('product', 'separate')
 
 
-_LARGEST_SIZE = 2**14  # a layer of this size on both sides has a gigabyte of weights
-
-
 @dataclass(frozen=True)
 class Architecture:
     """
@@ -57,10 +54,8 @@ class Architecture:
     def __post_init__(self) -> None:
         for name in ('latent_size', 'feature_size', 'hidden_size'):
             size = getattr(self, name)
-            if type(size) is not int or not 1 <= size <= _LARGEST_SIZE:
-                raise ValueError(
-                    f'architecture {name}: {size!r} must be an integer from 1 to {_LARGEST_SIZE}'
-                )
+            if type(size) is not int or size < 1:
+                raise ValueError(f'architecture {name}: {size!r} must be a positive integer')
         if self.heads not in HEADS:
             raise ValueError(f'architecture heads: {self.heads!r} must be one of {HEADS}')
 
