@@ -111,7 +111,8 @@ def test_a_perfect_lidar_loses_no_return_and_a_bad_one_the_given_share():
     # REP-117: +inf means that nothing returned, NaN that the measurement failed.
     assert np.isposinf(ranges).mean() == pytest.approx(0.24, abs=0.03)
     assert np.isnan(ranges).mean() == pytest.approx(0.06, abs=0.02)
-    message = observe(bad, 'lidar', 1, PLAIN_CLASSES)
+    worse = Robot(World(0), noise=Noise(lost=0.95))  # so that both beams of a cell may fail
+    message = observe(worse, 'lidar', 1, PLAIN_CLASSES)
     measurement = decode(LIDAR, message)
     assert not measurement.returned.all()
     assert not measurement.valid.all()

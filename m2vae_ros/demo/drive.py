@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 import time
 
-from m2vae_ros.demo.processes import Processes
+from m2vae_ros.demo.processes import Processes, signals_delayed
 from m2vae_ros.node.observer import Arrival, Observer
 from m2vae_ros.vae.subsets import Subset
 
@@ -109,7 +109,8 @@ def drive(
         before = len(observer.arrivals)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            observer.spin_once(0.05)
+            with signals_delayed():
+                observer.spin_once(0.05)
             record.arrivals = observer.arrivals[before:]
             record.ended_ns = time.monotonic_ns()
             processes.check()
@@ -131,6 +132,7 @@ def _wait(
     while not until():
         if time.monotonic() > end:
             raise TimeoutError(f'{failure} within {seconds:.0f} s')
-        observer.spin_once(0.05)
+        with signals_delayed():
+            observer.spin_once(0.05)
         processes.check()
         show()

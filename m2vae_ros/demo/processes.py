@@ -51,7 +51,7 @@ class Processes:
             f'begin({os.getpid()}); '
             f'import sys; from {module} import main; sys.exit(main())'
         )
-        with self._log(name).open('wb') as log, _signals_delayed():
+        with self._log(name).open('wb') as log, signals_delayed():
             self._processes[name] = subprocess.Popen(
                 [sys.executable, '-c', code, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -101,11 +101,12 @@ class Processes:
 
 
 @contextmanager
-def _signals_delayed() -> Iterator[None]:
+def signals_delayed() -> Iterator[None]:
     """
     Delay the signals that end the parent until the end of the context.
 
-    An exception between the start of a process and its registration would lose the process.
+    An exception between the start of a process and its registration would lose the process, and
+    one within rclpy becomes another of pybind11, with a traceback.
     """
     delayed: list[int] = []
 
