@@ -74,7 +74,7 @@ def explain_write_errors(root: Path, bag: Path) -> Iterator[None]:
 
 
 def digest_of(path: Path) -> str:
-    """Return the BLAKE2b digest of a file; a gigabyte takes about a second."""
+    """Return the BLAKE2b digest of a file."""
     digest = blake2b(digest_size=16)
     with path.open('rb') as file:
         while chunk := file.read(_CHUNK_BYTES):
