@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from functools import partial
-import time
 
 import pytest
 
@@ -68,7 +67,7 @@ def test_a_timer_destroyed_by_another_that_is_ready_at_the_same_time(spinning):
             node.destroy_timer(timer)
 
     timers += [node.create_timer(0.01, lambda n=n: call(n)) for n in range(5)]
-    time.sleep(0.05)
+    wait_until(lambda: all(timer.is_ready() for timer in timers))
     spin_until(lambda: calls)
     spin_until(lambda: not list(super(DeferredDestruction, node).timers))
     assert list(node.timers) == []

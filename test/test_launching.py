@@ -121,11 +121,22 @@ def test_a_replay_is_told_where_the_bag_has_its_sensors(tmp_path: Path) -> None:
         ({'rate': '0'}, '^rate:=0: must be'),
         ({'start_offset': '9'}, '^start_offset:=9: must be a number from 0 to the length'),
         ({'bag': 'absent'}, '^absent: '),
+        ({'slop': '20'}, '^slop:=20: must be a number with a point from 0.0 to 10.0'),
+        ({'max_wait': 'nan'}, '^max_wait:=nan: must be'),
+        ({'timeout': 'soon'}, '^timeout:=soon: must be'),
+        ({'offsets': 'front'}, '^offsets:=front: must be SENSOR=SECONDS'),
+        ({'offsets': 'front=1e300'}, '^offsets:=front=1e300: must be'),
+        ({'offsets': 'rear=1'}, '^offsets:=rear=1: the sensors are front'),
     ):
         with pytest.raises(LaunchArgumentError, match=said) as got:
             replay_parameters({**values, **wrong}, model)
         assert '\n' not in str(got.value)
         assert '--' not in str(got.value)
+    given = {'slop': '0.08', 'max_wait': '1', 'timeout': '', 'offsets': 'front=-37.5'}
+    parameters, _ = replay_parameters({**values, **given}, model)
+    assert (parameters['slop'], parameters['max_wait']) == (0.08, 1.0)
+    assert parameters['front.offset'] == -37.5
+    assert 'timeout' not in parameters
     for taken in (drive, tmp_path / 'absent' / 'latents'):
         with pytest.raises(LaunchArgumentError, match=f'^output:={taken}: '):
             check_output(taken)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 
 import pytest
@@ -13,6 +14,8 @@ pytest.importorskip('rosbags', reason='needs rosbags: pip install rosbags')
 from m2vae_ros import cli  # noqa: E402
 from m2vae_ros.bags.bag import Bag  # noqa: E402
 from m2vae_ros.bags.sensors_file import propose  # noqa: E402
+from m2vae_ros.commands.option_flags import add_options, options_of  # noqa: E402
+from m2vae_ros.training.options import TrainingOptions  # noqa: E402
 from support.bag_files import write_drive  # noqa: E402
 from support.processes import ROOT  # noqa: E402
 
@@ -49,7 +52,7 @@ ODD = [
     }.items() for value in values],
     *[(SIMULATED, f'--{name} {value}') for name, values in {
         'worlds': (HUGE, 0), 'samples-per-world': (HUGE, 0), 'test-worlds': (-1,),
-        'processes': (HUGE, 0, 10_000),
+        'processes': (HUGE, 0, 10_000), 'slop': (0.2,), 'offset': ('lidar=1',),
     }.items() for value in values],
     *[(EVALUATE, f'--{name} {value}') for name, values in {
         'device': ('meta', 'toaster', "''", 'cpu:99', 'mkldnn', 'vulkan', 'cuda:99'),
@@ -82,6 +85,13 @@ def folder(tmp_path_factory):
 
 def test_enough_odd_options_are_tried():
     assert len(set(ODD)) == len(ODD) >= 84
+
+
+def test_the_largest_seed_is_no_odd_option():
+    parser = argparse.ArgumentParser()
+    add_options(parser, TrainingOptions)
+    arguments = parser.parse_args(['--seed', '4294967295'])
+    assert options_of(TrainingOptions, arguments).seed == 2**32 - 1
 
 
 @pytest.mark.parametrize(('command', 'option'), ODD, ids=[f'{c.split()[0]} {o}' for c, o in ODD])

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+import fcntl
 import os
 import signal
 
@@ -229,3 +230,21 @@ def test_what_torchrun_started_is_what_trains():
         World.of(TrainingOptions(devices=3), started)
     with pytest.raises(ValueError, match='torchrun'):
         World.of(TrainingOptions(nodes=2), {})
+
+
+def test_a_folder_that_its_owner_removes_meanwhile_is_not_what_is_locked(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / 'model.run')
+    flock, locked = fcntl.flock, []
+
+    def lock(folder, how):
+        if not locked:  # another training ends between the opening and the locking
+            run.path.rmdir()
+        locked.append(folder)
+        flock(folder, how)
+
+    monkeypatch.setattr(fcntl, 'flock', lock)
+    with run.lock():
+        assert len(locked) == 2
+        with pytest.raises(ValueError, match='another training'), run.lock():
+            pass
+    assert not run.path.exists()

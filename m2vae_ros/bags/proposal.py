@@ -232,7 +232,7 @@ def _check_stamps(name: str, received: Sequence[Received]) -> list[str]:
     return [
         f'CAUTION: its stamps are {lie}, compared with the time of receipt; '
         + ('its clock was set while it ran, so no offset fits all' if len(modes) > 1 else
-           f'train and evaluate with --offset {name}={offset:.3g}, and set {name}.offset of '
+           f'train and evaluate with --offset {name}={offset:.1f}, and set {name}.offset of '
            f'the node, or correct its clock')
     ]
 

@@ -11,7 +11,9 @@ from inspect import cleandoc
 from math import isfinite, nan
 from typing import Any, TypeVar
 
-LARGEST_NUMBER = 10**9  # of any option; seconds or steps of more than thirty years
+from m2vae_ros.fusion.options import LARGEST_OFFSET
+
+_LARGEST_NUMBER = 2**32 - 1  # of any option: the largest seed, and seconds of a century
 Options = TypeVar('Options')
 
 
@@ -62,12 +64,21 @@ def options_of(group: type[Options], arguments: argparse.Namespace) -> Options:
         for option in fields(group)  # type: ignore[arg-type]
     }
     for name, value in values.items():
-        if isinstance(value, int | float) and isfinite(value) and abs(value) > LARGEST_NUMBER:
+        if isinstance(value, int | float) and isfinite(value) and abs(value) > _LARGEST_NUMBER:
             raise ValueError(
-                f'--{name.replace("_", "-")} {value:g}: must be from {-LARGEST_NUMBER:g} to '
-                f'{LARGEST_NUMBER:g}'
+                f'--{name.replace("_", "-")} {value:g}: must be from {-_LARGEST_NUMBER} to '
+                f'{_LARGEST_NUMBER}'
             )
     return group(**values)
+
+
+def changed_options(group: type, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return flag -> value of the options of a dataclass that are not its defaults."""
+    chosen = vars(options_of(group, arguments))
+    return {
+        f'--{option.name.replace("_", "-")}': chosen[option.name]
+        for option in fields(group) if chosen[option.name] != option.default
+    }
 
 
 def sensor_topics(pairs: Sequence[str]) -> dict[str, str]:
@@ -80,13 +91,7 @@ def sensor_topics(pairs: Sequence[str]) -> dict[str, str]:
         If a pair has another form.
 
     """
-    topics = {}
-    for pair in pairs:
-        sensor, separator, topic = pair.partition('=')
-        if not (sensor and separator and topic):
-            raise ValueError(f'--topic {pair}: must be SENSOR=TOPIC, as in camera=/front/image')
-        topics[sensor] = topic
-    return topics
+    return _of_sensors('--topic', pairs, 'SENSOR=TOPIC, as in camera=/front/image')
 
 
 def add_offset_option(parser: argparse.ArgumentParser) -> None:
@@ -108,16 +113,27 @@ def sensor_offsets(pairs: Sequence[str]) -> dict[str, float]:
         If a pair has another form.
 
     """
+    form = 'SENSOR=SECONDS, as in lidar=0.19'
     offsets = {}
-    for pair in pairs:
-        sensor, _, seconds = pair.partition('=')
+    for sensor, seconds in _of_sensors('--offset', pairs, form).items():
         try:
             offsets[sensor] = float(seconds)
         except ValueError:
             offsets[sensor] = nan
-        if not sensor or not abs(offsets[sensor]) <= LARGEST_NUMBER:
-            raise ValueError(f'--offset {pair}: must be SENSOR=SECONDS, as in lidar=0.19')
+        if not abs(offsets[sensor]) <= LARGEST_OFFSET:
+            raise ValueError(f'--offset {sensor}={seconds}: must be {form}')
     return offsets
+
+
+def _of_sensors(flag: str, pairs: Sequence[str], form: str) -> dict[str, str]:
+    """Return sensor -> value of pairs ``SENSOR=VALUE``; raise ValueError if one is none."""
+    values = {}
+    for pair in pairs:
+        sensor, _, value = pair.partition('=')
+        if not (sensor and value):
+            raise ValueError(f'{flag} {pair}: must be {form}')
+        values[sensor] = value
+    return values
 
 
 def _descriptions(group: type) -> dict[str, str]:

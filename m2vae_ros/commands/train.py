@@ -19,6 +19,7 @@ from m2vae_ros.bags.sensors_file import read_sensors
 from m2vae_ros.commands.option_flags import (
     add_offset_option,
     add_options,
+    changed_options,
     options_of,
     sensor_offsets,
     sensor_topics,
@@ -179,12 +180,16 @@ def _check(arguments: argparse.Namespace) -> None:
     options_of(SplitOptions, arguments)
     options_of(AugmentationOptions, arguments)
     sensor_topics(arguments.topic)
+    sensor_offsets(arguments.offset)
     if arguments.bag and arguments.sensors is None:
         bag = arguments.bag[0]
         proposing = installation.command(f'sensors --bag {bag} --out FILE')
         raise ValueError(f'--bag {bag}: needs --sensors FILE; {proposing} proposes one')
-    for flag, given in (('--sensors', arguments.sensors), ('--topic', arguments.topic)):
-        if arguments.simulated and given:
+    for flag, given in (
+        ('--sensors', arguments.sensors), ('--topic', arguments.topic),
+        ('--offset', arguments.offset), *changed_options(SynchronizerOptions, arguments).items(),
+    ):
+        if arguments.simulated and given is not None and given != []:
             raise ValueError(f'{flag}: belongs to --bag, not to --simulated')
     if arguments.out.suffix != '.safetensors' or arguments.out.is_dir():
         raise ValueError(f'--out {arguments.out}: must be a file that ends in .safetensors')

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
 
+#: Seconds; a clock that was never set begins in 1970.
+LARGEST_OFFSET = 2**32 - 1
+
 
 @dataclass(frozen=True)
 class SynchronizerOptions:

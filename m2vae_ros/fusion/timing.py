@@ -3,7 +3,7 @@
 """
 When sensors measure and when their messages arrive: rates, delays, clocks that are off.
 
-The node's diagnostics, training and ``m2vae doctor`` judge sensors by the same figures.
+The node's diagnostics, training and ``m2vae sensors`` judge sensors by the same figures.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import threading
 
 from m2vae_ros.fusion.options import SynchronizerOptions
 from m2vae_ros.fusion.timing import LONGEST_DELAY, measure_all, SensorTiming, TimingWindow
-from m2vae_ros.fusion.timing_proposal import ENOUGH, Proposal, propose, Times
+from m2vae_ros.fusion.timing_proposal import ENOUGH, number_text, Proposal, propose, Times
 
 _MEANINGFUL = 0.1  # by which a proposal must raise the share, to be told
 _SELDOM = 0.5  # of the slowest sensor's messages; more may be lost on the way
@@ -54,13 +54,14 @@ def advise(
 
     """
     offsets = offsets or {}
+    proposal = propose(times, options, offsets)
     sensors = {}
-    for name, timing in measure_all(times).items():
+    timings = measure_all(times) if proposal is None else proposal.timings
+    for name, timing in timings.items():
         said = _clock_sentence(name, timing, offsets.get(name, 0.0))
         if said:
             sensors[name] = [said]
     overall = []
-    proposal = propose(times, options, offsets)
     if proposal is not None and proposal.present_share < ENOUGH:
         told = _told(proposal)
         for name in _late(proposal) if 'max_wait' in told else ():
@@ -175,7 +176,7 @@ def _overall_sentence(proposal: Proposal, told: Mapping[str, float]) -> str:
     apart = ''
     if 'slop' in told:
         apart = f'their stamps lie {proposal.span:.3f} s apart, '
-    cures = ', '.join(f'{name} to {value:g}' for name, value in told.items())
+    cures = ', '.join(f'{name} to {number_text(value)}' for name, value in told.items())
     return (
         f'{names} are seldom fused together ({share}): {apart}set {cures} '
         f'(then {proposal.share:.0%})'

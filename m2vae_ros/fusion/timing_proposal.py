@@ -64,11 +64,6 @@ class Proposal:
     timings: Mapping[str, SensorTiming] = field(default_factory=dict)
     span: float = 0.0
 
-    @property
-    def cures(self) -> bool:
-        """Whether it fuses what the present options do not."""
-        return bool(self.changes) and self.share >= ENOUGH > self.present_share
-
 
 def complete_share(
     times: Times, options: SynchronizerOptions, offsets: Mapping[str, float] | None = None
@@ -228,11 +223,12 @@ def _with(
     max_wait: float, timeout: float,
 ) -> SynchronizerOptions:
     """Return the options with room for all that may wait."""
+    if max_wait > options.max_wait:
+        timeout = max(timeout, _rounded_up(2 * max_wait))
     fastest_period = min(timing.period for timing in timings.values())
     room = ceil(_MARGIN * max_wait / fastest_period) + 2
     return replace(
-        options, slop=slop, max_wait=max_wait, timeout=max(timeout, _rounded_up(2 * max_wait))
-        if max_wait > options.max_wait else timeout,
+        options, slop=slop, max_wait=max_wait, timeout=timeout,
         queue_size=max(options.queue_size, room),
     )
 
@@ -247,6 +243,11 @@ def _changes(
     return found | {
         f'{name}.offset': by for name, by in corrected.items() if by != offsets.get(name, 0.0)
     }
+
+
+def number_text(value: float) -> str:
+    """Return a number as it is to be typed, to a thousandth; an offset may have ten digits."""
+    return f'{value:.3f}'.rstrip('0').rstrip('.')
 
 
 def _rounded_up(seconds: float) -> float:

@@ -19,7 +19,10 @@ from m2vae_ros.launching.arguments import (
     parse_topics,
     read_sensors,
 )
+from m2vae_ros.launching.parameter_rules import broken
+from m2vae_ros.specs import SensorSpec
 
+_TIMES = ('slop', 'max_wait', 'timeout')
 BACKLOG = 100  # fused sets that may wait for the model, so that none is dropped
 QUEUE_DEPTH = 30  # messages of a sensor that may wait
 
@@ -76,7 +79,7 @@ def replay_parameters(
         'model': str(model), 'use_sim_time': True, 'autostart': True, 'exit_on_failure': True,
         'backlog': BACKLOG,
     }
-    parameters |= _time_parameters(values, [spec.name for spec in sensors])
+    parameters |= _time_parameters(values, sensors)
     for spec in sensors:
         parameters[f'{spec.name}.enabled'] = spec.name in found.topics
         if spec.name in found.absent:
@@ -90,21 +93,21 @@ def replay_parameters(
     return parameters, list(found.topics.values())
 
 
-def _time_parameters(values: Mapping[str, str], sensors: Sequence[str]) -> dict[str, float]:
+def _time_parameters(
+    values: Mapping[str, str], sensors: Sequence[SensorSpec]
+) -> dict[str, float]:
     """Return the parameters that say which measurements belong together."""
-    found = {
-        name: parse_number(name, values[name], 0, 60, 'a number of seconds from 0 to 60')
-        for name in ('slop', 'max_wait', 'timeout') if values.get(name)
-    }
+    given = {name: (f'{name}:=', values[name]) for name in _TIMES if values.get(name)}
     for sensor, text in parse_pairs('offsets', values.get('offsets', ''), 'SECONDS').items():
-        if sensor not in sensors:
+        if sensor not in [spec.name for spec in sensors]:
             raise LaunchArgumentError(
-                f'offsets:={sensor}={text}: the sensors are {", ".join(sensors)}'
+                f'offsets:={sensor}={text}: the sensors are '
+                f'{", ".join(spec.name for spec in sensors)}'
             )
-        found[f'{sensor}.offset'] = parse_number(
-            f'offsets:={sensor}', text, -1e9, 1e9, 'a number of seconds'
-        )
-    return found
+        given[f'{sensor}.offset'] = f'offsets:={sensor}=', text
+    for name, rule in broken({name: text for name, (_, text) in given.items()}, sensors):
+        raise LaunchArgumentError(f'{"".join(given[name])}: must be {rule}')
+    return {name: float(text) for name, (_, text) in given.items()}
 
 
 def check_output(path: Path) -> None:

@@ -25,10 +25,9 @@ from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
-from m2vae_ros.fusion.options import SynchronizerOptions
+from m2vae_ros.fusion.options import LARGEST_OFFSET, SynchronizerOptions
 from m2vae_ros.specs import SensorSpec
 
-_LARGEST_OFFSET = 1e9  # s; a clock that was never set begins in 1970
 _WAITING = SynchronizerOptions()
 _TYPES = {str: 'text', bool: 'true or false', int: 'an integer', float: 'a number with a point'}
 
@@ -119,7 +118,7 @@ class SensorParameters:
         '', 'Frame of its reconstructions; empty = as last heard, before that as in the model')
     offset: float = _parameter(
         0.0, 'By how much its stamps are later than its measurements, s; is subtracted',
-        low=-_LARGEST_OFFSET, high=_LARGEST_OFFSET)
+        low=-float(LARGEST_OFFSET), high=float(LARGEST_OFFSET))
     reliability: str = _parameter(
         'auto', 'Reliability of the subscription; auto = reliable where all publishers offer it',
         choices=('auto', 'reliable', 'best_effort'))

@@ -36,8 +36,7 @@ POSE_TOPIC = '/robot/pose'
 _POSE_TYPE = 'geometry_msgs/msg/PoseStamped'
 _POSE_PERIOD = 1 / 20  # s
 _JPEG_QUALITY = 80  # the default of ROS's compressed_image_transport
-
-_LONGEST = 7 * 24 * 3600.0  # s
+_LONGEST = 7 * 24 * 3600.0  # s, of a drive
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2vae_ros.fusion.options import SynchronizerOptions
-from m2vae_ros.fusion.timing_proposal import complete_share, ENOUGH, propose
+from m2vae_ros.fusion.timing_proposal import complete_share, ENOUGH, number_text, propose
 
 _LONGEST_NS = 120_000_000_000  # of the middle of a recording, that is judged
 _WORTH_TELLING = 0.1  # by which a cure must raise the share
@@ -64,8 +64,8 @@ def find_cure(
 def flags(changes: Mapping[str, float]) -> str:
     """Return options of the synchronizer, and ``<sensor>.offset``, as options of a command."""
     return ' '.join(
-        f'--offset {name.removesuffix(".offset")}={value:g}' if name.endswith('.offset')
-        else f'--{name.replace("_", "-")} {value:g}'
+        f'--offset {name.removesuffix(".offset")}={number_text(value)}' if name.endswith('.offset')
+        else f'--{name.replace("_", "-")} {number_text(value)}'
         for name, value in changes.items()
     )
 

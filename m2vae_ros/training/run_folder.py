@@ -68,23 +68,30 @@ class RunFolder:
             If another training holds it.
 
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        folder = os.open(self.path, os.O_RDONLY)
+        folder = self._open_locked()
         try:
+            yield
+        finally:
+            with suppress(OSError):
+                self.path.rmdir()  # where nothing was written
+            os.close(folder)
+
+    def _open_locked(self) -> int:
+        """Return a descriptor of the folder that holds its lock."""
+        while True:
+            self.path.mkdir(parents=True, exist_ok=True)
+            folder = os.open(self.path, os.O_RDONLY)
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self.path.exists() and os.path.samestat(os.fstat(folder), self.path.stat()):
+                    return folder
             except BlockingIOError:
+                os.close(folder)
                 raise ValueError(
                     f'{self.path}: another training is writing to it: wait until it has ended, '
                     f'or give another --out'
                 ) from None
-            try:
-                yield
-            finally:
-                with suppress(OSError):
-                    self.path.rmdir()  # where nothing was written
-        finally:
-            os.close(folder)
+            os.close(folder)  # its owner has removed it meanwhile
 
     def step_to_resume(self, identity: Mapping[str, Any]) -> int | None:
         """
